@@ -1,0 +1,124 @@
+"""The database: one schema and one role per service, short transactions, and a fault when it is away."""
+
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+
+import asyncpg
+from sqlalchemy import MetaData
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
+
+from chassis.errors import Unavailable
+
+Sessions = async_sessionmaker[AsyncSession]
+
+# The transaction that an idempotent request has opened around everything it does (see idempotency.py).
+AMBIENT: ContextVar[AsyncSession | None] = ContextVar("transaction", default=None)
+
+_AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    ConnectionError,
+    TimeoutError,
+    OSError,
+)
+
+
+class DatabaseAway(Unavailable):
+    """The database does not answer, or not in time. Nothing was changed."""
+
+    code = "database_unavailable"
+
+
+def base_for(schema: str) -> type[DeclarativeBase]:
+    """Return a declarative base whose tables all live in `schema`."""
+    return type("Base", (DeclarativeBase,), {"metadata": MetaData(schema=schema)})
+
+
+def driver_url(url: str) -> str:
+    """Return the URL with SQLAlchemy's name of our driver in it."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme.partition('+')[0].replace('postgres', 'postgresql', scheme == 'postgres')}+asyncpg://{rest}"
+
+
+@asynccontextmanager
+async def database(url: str, schema: str, pool: int = 5) -> AsyncGenerator[Sessions]:
+    """Open the engine, lend out its sessions, and close it."""
+    engine = create_async_engine(
+        driver_url(url),
+        pool_size=pool,
+        max_overflow=pool,
+        pool_timeout=2,
+        pool_pre_ping=True,
+        connect_args={
+            "timeout": 2,
+            "command_timeout": 10,
+            "server_settings": {
+                "application_name": schema,
+                "search_path": schema,
+                "jit": "off",
+                "timezone": "UTC",
+                "statement_timeout": "8s",
+                "lock_timeout": "4s",
+                "idle_in_transaction_session_timeout": "15s",
+            },
+        },
+    )
+    try:
+        yield async_sessionmaker(engine, expire_on_commit=False)
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def transaction(sessions: Sessions) -> AsyncGenerator[AsyncSession]:
+    """Commit when the block ends well; roll back when it does not.
+
+    Inside an idempotent request this is that request's one transaction. DatabaseAway when there is no database.
+    """
+    if (ambient := AMBIENT.get()) is not None:
+        yield ambient
+        await ambient.flush()
+        return
+    with told():
+        async with sessions() as session:
+            async with session.begin():
+                yield session
+            for then in session.info.pop("then", ()):
+                then()
+
+
+def after_commit(session: AsyncSession, then: Callable[[], None]) -> None:
+    """Call `then` once the transaction of `session` is committed; never if it is rolled back."""
+    waiting = session.info.setdefault("then", [])
+    if then not in waiting:
+        waiting.append(then)
+
+
+@contextmanager
+def told() -> Generator[None]:
+    """Turn the driver's ways of saying "away" into one fault."""
+    try:
+        yield
+    except PoolTimeout as busy:
+        raise DatabaseAway("the database has no free connection", retry_after=1) from busy
+    except DBAPIError as error:
+        if error.connection_invalidated or isinstance(_cause(error), _AWAY):
+            raise DatabaseAway("the database does not answer", retry_after=2) from error
+        raise
+    except _AWAY as error:
+        raise DatabaseAway("the database does not answer", retry_after=2) from error
+
+
+def _cause(error: DBAPIError) -> BaseException | None:
+    return error.orig.__cause__ if error.orig is not None else None

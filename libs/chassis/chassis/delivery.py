@@ -1,0 +1,62 @@
+"""How facts reach the audit log: the relay's letters, in batches, over gRPC."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from grpc import aio
+
+from chassis.authority import stamp
+from chassis.facts import Outcome
+from chassis.outbox import Deliver, Letter
+from chassis.rpc import as_fault
+from switchyard.audit.v1 import audit_pb2 as pb
+from switchyard.audit.v1 import audit_pb2_grpc
+
+_OUTCOMES = {
+    Outcome.SUCCESS: pb.OUTCOME_SUCCESS,
+    Outcome.DENIED: pb.OUTCOME_DENIED,
+    Outcome.FAILED: pb.OUTCOME_FAILED,
+}
+
+
+def to_audit(channel: aio.Channel, service: str) -> Deliver:
+    """Return what delivers letters of `service` to the audit log; it drops those that it has seen."""
+    stub = audit_pb2_grpc.AuditStub(channel)
+
+    async def deliver(letters: Sequence[Letter]) -> None:
+        events = [event_of(letter, service) for letter in letters]
+        try:
+            await stub.Append(pb.AppendRequest(events=events), timeout=5.0)
+        except aio.AioRpcError as error:
+            raise as_fault(error) from error
+
+    return deliver
+
+
+def event_of(letter: Letter, service: str) -> pb.Event:
+    """Return a letter as the wire spells it."""
+    body, context = letter.body, letter.body["context"]
+    return pb.Event(
+        event_id=str(letter.event_id),
+        tenant_id=body["tenant"],
+        occurred_at=stamp(letter.written_at),
+        actor=_actor(body["actor"]),
+        action=body["action"],
+        target=pb.Target(**body["target"]),
+        context=pb.Context(**context, service=service),
+        before=_document(body["before"]),
+        after=_document(body["after"]),
+        reason=body["reason"],
+        outcome=_OUTCOMES[Outcome(body["outcome"])],
+    )
+
+
+def _actor(actor: Mapping[str, str]) -> pb.Actor:
+    return pb.Actor(
+        type=actor["type"], id=actor["id"], name=actor["name"], credential_id=actor["credential"]
+    )
+
+
+def _document(value: Mapping[str, Any] | None) -> str:
+    return "" if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)

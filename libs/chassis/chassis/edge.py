@@ -1,0 +1,104 @@
+"""The outermost layer of a REST app: knows the request, counts it, and never lets an exception escape unanswered."""
+
+import logging
+import time
+from collections.abc import Iterable
+
+import orjson
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chassis import problems
+from chassis.context import CURRENT, Asked, request_id_of, trace_of
+from chassis.telemetry import REQUESTS, span
+
+log = logging.getLogger(__name__)
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+def asked_by(headers: Headers) -> Asked:
+    """Read a request's id, trace and origin off its headers."""
+    found = dict(headers)
+    request_id = request_id_of(_text(found, b"x-request-id"))
+    trace_id, traceparent = trace_of(_text(found, b"traceparent"), request_id)
+    return Asked(
+        request_id=request_id,
+        trace_id=trace_id,
+        traceparent=traceparent,
+        ip=_text(found, b"x-forwarded-for").rpartition(",")[2].strip(),
+        user_agent=_text(found, b"user-agent"),
+        credential=_credential(found),
+    )
+
+
+class Edge:
+    """ASGI: wraps the app; adds the request id, counts and times, answers 500 for a bug."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        request = asked_by(scope["headers"])
+        token = CURRENT.set(request)
+        try:
+            _without_trailing_slash(scope)
+            await self._timed(scope, receive, send, request)
+        finally:
+            CURRENT.reset(token)
+
+    async def _timed(self, scope: Scope, receive: Receive, send: Send, request: Asked) -> None:
+        begun, status = time.perf_counter(), 0
+
+        async def tell(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request.request_id.encode()),
+                ]
+            await send(message)
+
+        with span(f"{scope.get('method', 'WS')} {scope['path']}") as opened:
+            try:
+                await self._app(scope, receive, tell)
+            except Exception:
+                log.exception("a bug: %s %s", scope.get("method"), scope["path"])
+                if scope["type"] == "websocket" or status:
+                    raise
+                await _answer_500(tell, scope["path"])
+            route = getattr(scope.get("route"), "path", "unmatched")
+            opened.set_attribute("http.route", route)
+            opened.set_attribute("http.response.status_code", status)
+        taken = time.perf_counter() - begun
+        REQUESTS.labels(scope.get("method", "WS"), route, status).observe(taken)
+
+
+async def _answer_500(send: Send, path: str) -> None:
+    detail = "something went wrong on our side; the request id says where to look"
+    body = orjson.dumps(problems.document(500, "internal", detail, path))
+    fields = {"content-type": problems.MEDIA_TYPE, **problems.headers(500)}
+    headers = [(name.encode(), value.encode()) for name, value in fields.items()]
+    await send({"type": "http.response.start", "status": 500, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _without_trailing_slash(scope: Scope) -> None:
+    path: str = scope["path"]
+    if len(path) > 1 and path.endswith("/"):
+        scope["path"] = path.rstrip("/") or "/"
+        scope["raw_path"] = scope["path"].encode()
+
+
+def _credential(found: dict[bytes, bytes]) -> tuple[str, str] | None:
+    for name in (b"x-api-key", b"authorization"):
+        if name in found:
+            return name.decode(), _text(found, name)
+    return None
+
+
+def _text(found: dict[bytes, bytes], name: bytes) -> str:
+    return found.get(name, b"").decode("latin-1")

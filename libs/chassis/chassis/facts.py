@@ -1,0 +1,63 @@
+"""Facts: what a use-case leaves behind for the audit log.
+
+A use-case says what happened; the outbox adds the id, the time and the request that it happened in.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from chassis.caller import Caller
+
+Document = Mapping[str, Any]
+
+
+class Outcome(StrEnum):
+    """How the attempt ended."""
+
+    SUCCESS = "success"
+    DENIED = "denied"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who did it. `credential` is the session or key that was shown."""
+
+    type: str
+    id: str
+    name: str = ""
+    credential: str = ""
+
+    @classmethod
+    def of(cls, caller: Caller) -> "Actor":
+        """Return the actor that a caller is."""
+        return cls(caller.kind, caller.subject, caller.name, caller.credential)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What it was done to."""
+
+    type: str
+    id: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One thing that happened: who did which action to what, and how it was before and after.
+
+    `action` is in the past tense (flag.toggled). `before` and `after` are JSON documents without secrets.
+    """
+
+    tenant: UUID | None
+    actor: Actor
+    action: str
+    target: Target
+    before: Document | None = None
+    after: Document | None = None
+    reason: str = ""
+    outcome: Outcome = Outcome.SUCCESS

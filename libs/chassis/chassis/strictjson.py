@@ -1,0 +1,81 @@
+"""JSON as we take it: RFC 8259 without its loopholes.
+
+Refused: NaN and infinities, numbers that overflow, names said twice, lone surrogates, NUL in strings (PostgreSQL cannot
+hold it), nesting beyond `DEEPEST`. orjson reads fast but lets the last of two equal names win, so it is not used here.
+"""
+
+import json
+import re
+from math import isinf
+from typing import Any, NoReturn
+
+from chassis.errors import Invalid
+
+DEEPEST = 64
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKETS = re.compile(rb"[\[\]{}]")
+
+
+class BadJson(Invalid):
+    """The body is not JSON, or uses a part of JSON that means different things to different readers."""
+
+    code = "bad_json"
+
+
+def loads(text: bytes) -> Any:  # noqa: ANN401 - JSON is anything
+    """Return the value of a JSON text; BadJson if it is not one, or not a strict one."""
+    if _depth(text) > DEEPEST:
+        raise BadJson(f"the body is nested deeper than {DEEPEST} levels")
+    try:
+        said = text.decode("utf-8")
+        value = json.loads(
+            said, object_pairs_hook=_unique, parse_constant=_refused, parse_float=_finite
+        )
+    except (ValueError, RecursionError) as wrong:
+        raise BadJson(f"the body is not valid JSON: {wrong}") from None
+    if "\\u" in said or "\x00" in said:
+        _check_text(value)
+    return value
+
+
+def _depth(text: bytes) -> int:
+    depth = deepest = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", text)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadJson(f"the body says {twice!r} twice in one object")
+    return made
+
+
+def _refused(constant: str) -> NoReturn:
+    raise BadJson(f"{constant} is not a number in JSON")
+
+
+def _finite(number: str) -> float:
+    if isinf(value := float(number)):
+        raise BadJson(f"{number[:20]} is too large for a number")
+    return value
+
+
+def _check_text(value: object) -> None:
+    match value:
+        case str():
+            if "\x00" in value or any("\ud800" <= c <= "\udfff" for c in value):
+                raise BadJson("a string holds a NUL character or half of a surrogate pair")
+        case list():
+            for item in value:  # type: ignore[reportUnknownVariableType]
+                _check_text(item)  # type: ignore[reportUnknownArgumentType]
+        case dict():
+            for name, item in value.items():  # type: ignore[reportUnknownVariableType]
+                _check_text(name)  # type: ignore[reportUnknownArgumentType]
+                _check_text(item)  # type: ignore[reportUnknownArgumentType]
+        case _:
+            return
