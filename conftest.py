@@ -1,0 +1,64 @@
+"""What tests of every room share: paths, and a migrated schema of each service on a real PostgreSQL.
+
+The servers themselves are started by whoever runs the tests (`make check`, `make test`): see deploy/local/yard.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+ROOT = Path(__file__).parent
+SERVICES = ("iam", "flags", "experiments", "audit", "compute")
+SOURCES = [
+    ROOT / "libs/chassis",
+    ROOT / "protos",
+    *(ROOT / "services" / name for name in SERVICES),
+    ROOT / "gateway",
+    ROOT / "deploy/local",
+]
+sys.path[:0] = [str(path) for path in SOURCES if str(path) not in sys.path]
+
+
+def as_role(url: str, role: str, password: str) -> str:
+    """Return the URL of the same database for another role."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{role}:{password}@{host}"))
+
+
+@pytest.fixture(scope="session")
+def admin_url() -> str:
+    """The URL of an empty database of which we are the superuser."""
+    if not (url := os.environ.get("TEST_DATABASE_URL")):
+        pytest.skip("TEST_DATABASE_URL is not set: `make test` starts a PostgreSQL and sets it")
+    return url
+
+
+@pytest.fixture(scope="session")
+def service_url(admin_url: str) -> Callable[[str], str]:
+    """Return the maker of database URLs: for a service's own role, on its migrated schema."""
+    from chassis.migrate import migrate
+
+    made: dict[str, str] = {}
+
+    def url_of(service: str) -> str:
+        if service not in made:
+            url = as_role(admin_url, f"test_{service}", "test-only")
+            asyncio.run(migrate(service, url, admin_url))
+            made[service] = url
+        return made[service]
+
+    return url_of
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """The URL of a Redis or Valkey that tests may write to."""
+    if not (url := os.environ.get("TEST_REDIS_URL")):
+        pytest.skip("TEST_REDIS_URL is not set: `make test` starts a Valkey and sets it")
+    return url
