@@ -127,7 +127,7 @@ class Authority:
             return False
         return True
 
-    async def follow(self, stub: iam_pb2_grpc.IamAsyncStub) -> None:
+    async def follow(self, stub: "iam_pb2_grpc.IamAsyncStub") -> None:
         """Keep the replica fresh until cancelled; come back after every break."""
         pause = 0.05
         while True:

@@ -51,7 +51,7 @@ class Frame:
     relay: Relay
     idempotency: Idempotency
     rpc: aio.Server
-    iam: iam_pb2_grpc.IamAsyncStub
+    iam: "iam_pb2_grpc.IamAsyncStub"
 
     def rest(self, title: str, routers: Sequence[APIRouter], *uses: object) -> ASGIApp:
         """Return the REST app with these doors onto these use-cases."""

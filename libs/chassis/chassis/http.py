@@ -6,7 +6,7 @@ that says nothing keeps the app from starting.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
@@ -90,11 +90,13 @@ class Wiring:
 
 
 class StrictRequest(Request):
-    """A request whose JSON is read strictly."""
+    """A request whose JSON is read strictly, and before FastAPI would rename what is wrong with it."""
 
-    async def json(self) -> Any:  # noqa: ANN401 - Starlette's own signature
-        """Return the body; Invalid if it is not JSON, or JSON with tricks in it."""
-        return strictjson.loads(await self.body())
+    async def read_json(self) -> None:
+        """Read the body; BadJson if it is not JSON, or JSON with tricks in it."""
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if (kind == "application/json" or kind.endswith("+json")) and (body := await self.body()):
+            self._json = strictjson.loads(body)
 
 
 class Door(APIRoute):
@@ -113,12 +115,14 @@ class Door(APIRoute):
             request = StrictRequest(request.scope, request.receive)
             wiring: Wiring = request.app.state.wiring
             if permission is None:
+                await request.read_json()
                 return await answer(request)
             caller = await _admitted(request, wiring, permission, key_only=key_only)
             request.state.caller = caller
             verdict = wiring.limiter.ask(caller.credential, time.monotonic())
             if not verdict.allowed:
                 raise TooMany("too many requests with this credential", retry_after=verdict.reset)
+            await request.read_json()
             response = await _once(request, wiring, caller, answer)
             response.raw_headers.extend(verdict.headers())
             return response
@@ -321,6 +325,3 @@ async def _tell_http(request: Request, error: Exception) -> Response:
     detail = _HTTP_DETAILS.get(status, str(error.detail)).format(method=request.method)
     body = orjson.dumps(problems.document(status, code, detail, request.url.path))
     return _problem(status, {**problems.headers(status), **(error.headers or {})}, body)
-
-
-Answer = Callable[[Request], Awaitable[Response]]

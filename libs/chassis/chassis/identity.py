@@ -55,7 +55,7 @@ class Identity:
 
     authority: Authority
     verifier: Verifier
-    iam: iam_pb2_grpc.IamAsyncStub
+    iam: "iam_pb2_grpc.IamAsyncStub"
     clock: Callable[[], float] = time.time
     _verified: dict[bytes, tuple[int, Claims]] = field(
         default_factory=dict[bytes, tuple[int, Claims]]

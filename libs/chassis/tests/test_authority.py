@@ -1,0 +1,256 @@
+"""The replica of iam's authority, and who it says is asking."""
+
+import asyncio
+from uuid import UUID, uuid4
+
+import grpc
+import pytest
+from grpc import aio
+
+from chassis import apikeys
+from chassis.authority import Authority
+from chassis.errors import Unavailable
+from chassis.identity import BadKey, Identity, NoAuthority, NoCredential, TwoCredentials
+from chassis.tokens import BadToken, Verifier
+from switchyard.iam.v1 import iam_pb2 as pb
+
+USER, TENANT = str(UUID(int=1)), str(UUID(int=2))
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+class Iam:
+    """The one call that an identity makes."""
+
+    def __init__(self):
+        self.answer = grpc.StatusCode.NOT_FOUND
+        self.asked = []
+
+    async def ResolveKey(self, request, timeout):
+        self.asked.append(request.hash)
+        if isinstance(self.answer, pb.ApiKey):
+            return self.answer
+        raise aio.AioRpcError(self.answer, aio.Metadata(), aio.Metadata())
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def iam():
+    return Iam()
+
+
+def subject(**changes):
+    made = {"id": USER, "tenant_id": TENANT, "active": True, "name": "ana"}
+    return pb.SnapshotEvent(subject=pb.Subject(**made | changes))
+
+
+async def told(authority, *events):
+    authority.begin()
+    for event in events:
+        await authority.apply(event)
+    await authority.apply(pb.SnapshotEvent(epoch=7, ready=pb.Ready()))
+
+
+@pytest.fixture
+async def authority(signer, clock):
+    made = Authority(clock)
+    key = pb.SnapshotEvent(signing_key=pb.SigningKey(kid="k1", jwk=signer.jwk))
+    tenant = pb.SnapshotEvent(tenant=pb.Tenant(id=TENANT, slug="acme", active=True))
+    await told(made, key, tenant, subject(permissions=["flag:read", "flag:toggle"]))
+    return made
+
+
+@pytest.fixture
+def identity(authority, iam, signer):
+    return Identity(
+        authority, Verifier("http://issuer.test", "switchyard"), iam, lambda: signer.now
+    )
+
+
+def bearer(token):
+    return {"authorization": f"Bearer {token}"}
+
+
+def api_key(key, **changes):
+    made = {
+        "hash": apikeys.digest(key),
+        "id": "key-1",
+        "tenant_id": TENANT,
+        "kind": "server",
+        "environment": "production",
+        "scopes": ["flag:evaluate"],
+    }
+    return pb.ApiKey(**made | changes)
+
+
+class TestReplica:
+    async def test_a_state_is_taken_over_only_when_it_is_whole(self, authority):
+        authority.begin()
+        await authority.apply(subject(id="someone-else"))
+        assert set(authority.state.subjects) == {USER}
+        await authority.apply(pb.SnapshotEvent(epoch=9, ready=pb.Ready()))
+        assert set(authority.state.subjects) == {"someone-else"}
+        assert authority.epoch == 9
+
+    async def test_what_is_gone_is_forgotten(self, authority):
+        gone = pb.Gone(kind=pb.KIND_SUBJECT, id=USER)
+        await authority.apply(pb.SnapshotEvent(gone=gone))
+        assert authority.state.subjects == {}
+
+    async def test_it_says_how_old_it_is(self, authority, clock):
+        assert authority.fresh
+        clock.now += 6
+        assert not authority.fresh
+        assert authority.usable
+        await authority.apply(pb.SnapshotEvent(heartbeat=pb.Heartbeat()))
+        assert authority.fresh
+        clock.now += 901
+        assert not authority.usable
+
+    def test_before_the_first_state_it_is_of_no_use(self):
+        assert not Authority().usable
+
+    async def test_one_who_waits_for_news_gets_them(self, authority):
+        waiting = asyncio.create_task(authority.until(lambda s: "new" in s.subjects, 5))
+        await asyncio.sleep(0)
+        await authority.apply(subject(id="new"))
+        assert await waiting
+        assert not await authority.until(lambda s: "other" in s.subjects, 0.01)
+
+
+class TestTokens:
+    async def test_a_user_is_known_by_the_token(self, identity, signer):
+        caller = await identity.of(bearer(signer.sign()))
+        assert (caller.subject, caller.name, caller.kind) == (USER, "ana", "user")
+        assert caller.permissions == {"flag:read", "flag:toggle"}
+        assert caller.credential == "s1"
+
+    async def test_a_scope_narrows_and_never_widens(self, identity, signer):
+        caller = await identity.of(bearer(signer.sign(scope="flag:read vm:delete")))
+        assert caller.permissions == {"flag:read"}
+
+    async def test_an_ended_session_is_out_even_if_its_token_was_verified_before(
+        self, identity, authority, signer
+    ):
+        token = bearer(signer.sign())
+        await identity.of(token)
+        await authority.apply(pb.SnapshotEvent(session=pb.Session(sid="s1")))
+        with pytest.raises(BadToken, match="session"):
+            await identity.of(token)
+
+    async def test_a_withdrawn_key_ends_the_tokens_it_signed(self, identity, authority, signer):
+        token = bearer(signer.sign())
+        await identity.of(token)
+        gone = pb.Gone(kind=pb.KIND_SIGNING_KEY, id="k1")
+        await authority.apply(pb.SnapshotEvent(gone=gone))
+        with pytest.raises(BadToken, match="withdrawn"):
+            await identity.of(token)
+
+    async def test_a_remembered_token_still_expires(self, identity, signer):
+        token = bearer(signer.sign(exp=int(signer.now) + 5))
+        await identity.of(token)
+        identity.clock = lambda: signer.now + 60
+        with pytest.raises(BadToken, match="expired"):
+            await identity.of(token)
+
+    @pytest.mark.parametrize("changes", [{"active": False}, {"tenant_id": str(UUID(int=3))}])
+    async def test_a_disabled_or_moved_account_is_out(self, identity, authority, signer, changes):
+        await authority.apply(subject(**changes))
+        with pytest.raises(BadToken, match="disabled"):
+            await identity.of(bearer(signer.sign()))
+
+    async def test_a_disabled_organization_is_out(self, identity, authority, signer):
+        off = pb.Tenant(id=TENANT, slug="acme", active=False)
+        await authority.apply(pb.SnapshotEvent(tenant=off))
+        with pytest.raises(BadToken, match="organization"):
+            await identity.of(bearer(signer.sign()))
+
+    async def test_an_account_made_a_moment_ago_is_waited_for(self, identity, authority, signer):
+        new = str(uuid4())
+        asking = asyncio.create_task(identity.of(bearer(signer.sign(sub=new))))
+        await asyncio.sleep(0.01)
+        await authority.apply(subject(id=new, name="new"))
+        assert (await asking).name == "new"
+
+    async def test_an_unknown_account_is_refused_or_undecidable(self, identity, clock, signer):
+        token = bearer(signer.sign(sub="nobody"))
+        with pytest.raises(BadToken, match="gone"):
+            await identity.of(token)
+        clock.now += 10
+        with pytest.raises(NoAuthority):
+            await identity.of(token)
+
+    async def test_nobody_is_believed_when_iam_has_been_silent_for_too_long(
+        self, identity, clock, signer
+    ):
+        clock.now += 16 * 60
+        with pytest.raises(Unavailable):
+            await identity.of(bearer(signer.sign()))
+
+
+class TestKeys:
+    @pytest.fixture
+    def key(self):
+        return apikeys.mint("server")[1]
+
+    @pytest.mark.parametrize("form", [{"x-api-key": "{}"}, {"authorization": "Bearer {}"}])
+    async def test_a_known_key_is_believed_in_both_headers(self, identity, authority, key, form):
+        await authority.apply(pb.SnapshotEvent(api_key=api_key(key)))
+        caller = await identity.of({name: value.format(key) for name, value in form.items()})
+        assert (caller.kind, caller.environment) == ("api_key", "production")
+        assert caller.permissions == {"flag:evaluate"}
+
+    async def test_a_key_that_iam_knows_but_we_not_yet_is_asked_for(self, identity, iam, key):
+        iam.answer = api_key(key)
+        assert (await identity.of({"x-api-key": key})).credential == "key-1"
+
+    async def test_an_unknown_key_is_refused(self, identity, key):
+        with pytest.raises(BadKey, match="unknown"):
+            await identity.of({"x-api-key": key})
+
+    async def test_an_unknown_key_is_undecidable_while_iam_is_away(self, identity, iam, key):
+        iam.answer = grpc.StatusCode.UNAVAILABLE
+        with pytest.raises(NoAuthority):
+            await identity.of({"x-api-key": key})
+
+    async def test_a_mistyped_key_is_refused_without_asking(self, identity, iam, key):
+        with pytest.raises(BadKey, match="copying"):
+            await identity.of({"x-api-key": key[:-1] + ("a" if key[-1] != "a" else "b")})
+        assert iam.asked == []
+
+    async def test_an_expired_key_is_refused(self, identity, authority, key):
+        expired = api_key(key)
+        expired.expires_at.FromSeconds(1000)
+        await authority.apply(pb.SnapshotEvent(api_key=expired))
+        with pytest.raises(BadKey, match="expired"):
+            await identity.of({"x-api-key": key})
+
+    async def test_a_management_key_does_what_its_subject_may_within_its_scopes(
+        self, identity, authority, key
+    ):
+        made = api_key(key, kind="management", subject_id=USER, scopes=["flag:read", "vm:delete"])
+        await authority.apply(pb.SnapshotEvent(api_key=made))
+        assert (await identity.of({"x-api-key": key})).permissions == {"flag:read"}
+        await authority.apply(subject(active=False))
+        with pytest.raises(BadKey, match="account"):
+            await identity.of({"x-api-key": key})
+
+
+async def test_two_credentials_say_two_things(identity, signer):
+    with pytest.raises(TwoCredentials):
+        await identity.of({"x-api-key": "sy_x", **bearer(signer.sign())})
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Basic abc"}, {"authorization": ""}])
+async def test_no_credential_is_nobody(identity, headers):
+    with pytest.raises(NoCredential):
+        await identity.of(headers)

@@ -1,0 +1,134 @@
+"""gRPC at both ends, over a real loopback connection."""
+
+import time
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+from grpc import aio
+
+from chassis.context import CURRENT, Asked, asked
+from chassis.errors import FieldError, Invalid, NotFound, Unavailable
+from chassis.rpc import FAMILY, STATUS, Guard, as_fault, neighbour
+from switchyard.iam.v1 import iam_pb2 as pb
+from switchyard.iam.v1 import iam_pb2_grpc
+
+SECRET = "m" * 32
+INTERNAL = frozenset({"/switchyard.iam.v1.Iam/ResolveKey"})
+
+
+class Iam(iam_pb2_grpc.IamServicer):
+    def __init__(self):
+        self.seen = []
+        self.fault = None
+
+    async def Check(self, request, context):
+        self.seen.append((dict(context.invocation_metadata()), asked(), context.time_remaining()))
+        if self.fault:
+            raise self.fault
+        return pb.CheckResponse(allowed=True)
+
+    async def ResolveKey(self, request, context):
+        return pb.ApiKey(id="k1")
+
+    async def Snapshot(self, request, context):
+        yield pb.SnapshotEvent(epoch=1)
+        if self.fault:
+            raise self.fault
+
+
+@asynccontextmanager
+async def served(servicer):
+    server = aio.server(interceptors=[Guard(SECRET, INTERNAL)])
+    iam_pb2_grpc.add_IamServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(0)
+
+
+@pytest.fixture
+async def iam():
+    return Iam()
+
+
+@pytest.fixture
+async def stub(iam):
+    async with served(iam) as address, neighbour(address, "flags", SECRET) as channel:
+        yield iam_pb2_grpc.IamStub(channel)
+
+
+@pytest.mark.parametrize("family", sorted(STATUS, key=lambda f: f.__name__))
+async def test_a_fault_comes_out_as_the_fault_it_was(iam, stub, family):
+    iam.fault = family("what happened", code="own.code")
+    with pytest.raises(aio.AioRpcError) as raised:
+        await stub.Check(pb.CheckRequest())
+    fault = as_fault(raised.value)
+    assert isinstance(fault, FAMILY.get(STATUS[family], Unavailable))
+    assert (fault.detail, fault.code) == ("what happened", "own.code")
+
+
+async def test_field_errors_cross_too(iam, stub):
+    iam.fault = Invalid("bad", errors=(FieldError("/name", "zu läng", "too_long"),))
+    with pytest.raises(aio.AioRpcError) as raised:
+        await stub.Check(pb.CheckRequest())
+    assert as_fault(raised.value).errors == iam.fault.errors
+
+
+async def test_a_stream_that_fails_tells_its_fault(iam, stub):
+    iam.fault = NotFound("gone", code="own.gone")
+    seen = []
+    with pytest.raises(aio.AioRpcError) as raised:
+        async for event in stub.Snapshot(pb.SnapshotRequest()):
+            seen.append(event.epoch)
+    assert (seen, as_fault(raised.value).code) == ([1], "own.gone")
+
+
+async def test_a_bug_is_not_renamed(iam, stub):
+    iam.fault = ZeroDivisionError("oops")
+    with pytest.raises(aio.AioRpcError) as raised:
+        await stub.Check(pb.CheckRequest())
+    assert raised.value.code() is grpc.StatusCode.UNKNOWN
+
+
+async def test_the_request_and_its_caller_are_passed_on(iam, stub):
+    token = CURRENT.set(
+        Asked(
+            request_id="request-1",
+            trace_id="a" * 32,
+            traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-00",
+            credential=("authorization", "Bearer t"),
+        )
+    )
+    await stub.Check(pb.CheckRequest())
+    CURRENT.reset(token)
+    metadata, there, _ = iam.seen[0]
+    assert metadata["authorization"] == "Bearer t"
+    assert metadata["x-mesh"].startswith("flags.")
+    assert (there.request_id, there.trace_id) == ("request-1", "a" * 32)
+
+
+async def test_every_unary_call_has_a_deadline(iam, stub):
+    await stub.Check(pb.CheckRequest())
+    assert 0 < iam.seen[0][2] < 2.5
+
+
+async def test_an_internal_method_is_for_services_only(iam):
+    async with served(iam) as address:
+        async with neighbour(address, "flags", SECRET) as channel:
+            assert (await iam_pb2_grpc.IamStub(channel).ResolveKey(pb.ResolveKeyRequest())).id
+        async with aio.insecure_channel(address) as channel:
+            stub = iam_pb2_grpc.IamStub(channel)
+            for metadata in ((), (("x-mesh", f"flags.{int(time.time()) + 50}.00"),)):
+                with pytest.raises(aio.AioRpcError) as raised:
+                    await stub.ResolveKey(pb.ResolveKeyRequest(), metadata=metadata)
+                assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_nobody_there_is_unavailable(unused_tcp_port):
+    async with neighbour(f"127.0.0.1:{unused_tcp_port}", "flags", SECRET) as channel:
+        with pytest.raises(aio.AioRpcError) as raised:
+            await iam_pb2_grpc.IamStub(channel).Check(pb.CheckRequest(), timeout=3)
+    assert isinstance(as_fault(raised.value), Unavailable)
