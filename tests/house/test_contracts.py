@@ -1,4 +1,4 @@
-"""The import contracts hold in the house (`lint-imports` in `make check`), and each is seen to fail when it is broken."""
+"""The import contracts hold in the house (`lint-imports`), and each is seen to fail when it is broken."""
 
 import os
 import shutil

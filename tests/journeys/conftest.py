@@ -1,0 +1,136 @@
+"""A real platform behind a real gateway, and a fresh organization for each test."""
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass
+from uuid import uuid4
+
+import httpx
+import pytest
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(scope="session")
+def url():
+    if not (found := os.environ.get("SWITCHYARD_URL")):
+        pytest.skip("SWITCHYARD_URL is not set: `make test` starts a platform and sets it")
+    return found
+
+
+@pytest.fixture(scope="session")
+def admin_password():
+    return os.environ["SWITCHYARD_ADMIN_PASSWORD"]
+
+
+@dataclass
+class Org:
+    """An organization that was registered for one test, and its first administrator."""
+
+    slug: str
+    id: str
+    email: str
+    web: httpx.AsyncClient
+    token: str
+    refresh_token: str
+
+    async def person(self, *roles, email=None):
+        """Make a user with these roles; return a client that is logged in as them."""
+        email = email or f"{uuid4().hex[:10]}@{self.slug}.example"
+        body = {
+            "email": email,
+            "password": PASSWORD,
+            "first_name": "Ana",
+            "last_name": "Ñandú",
+            "roles": list(roles),
+        }
+        made = await self.web.post("/api/v1/users", json=body)
+        assert made.status_code == 201, made.text
+        return await logged_in(self.web.base_url, email, PASSWORD, self.slug)
+
+    async def key(self, **body):
+        """Make an API key; return its text."""
+        made = await self.web.post("/api/v1/api-keys", json={"name": "test", **body})
+        assert made.status_code == 201, made.text
+        return made.json()["key"]
+
+    async def flag(self, key=None, **body):
+        """Make a flag; return it."""
+        key = key or f"flag-{uuid4().hex[:8]}"
+        made = await self.web.post("/api/v1/feature-flags", json={"key": key, "name": key, **body})
+        assert made.status_code == 201, made.text
+        return made.json()
+
+
+def client(url, **headers):
+    return httpx.AsyncClient(base_url=url, headers=headers, timeout=10)
+
+
+async def logged_in(url, user, password, tenant):
+    """Log in through the gateway; return a client that carries the token."""
+    web = client(url)
+    body = {"username": user, "password": password, "tenant_subdomain": tenant}
+    answer = await web.post("/api/v1/auth/login", json=body)
+    assert answer.status_code == 200, answer.text
+    web.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
+    return web
+
+
+@pytest.fixture
+async def root(url, admin_password):
+    web = await logged_in(url, "root", admin_password, "platform")
+    async with web:
+        yield web
+
+
+async def register(url):
+    slug = f"t{uuid4().hex[:12]}"
+    email = f"boss@{slug}.example"
+    web = client(url)
+    made = await web.post(
+        "/api/v1/organizations/register",
+        json={
+            "name": slug,
+            "subdomain": slug,
+            "admin_email": email,
+            "admin_password": PASSWORD,
+            "admin_first_name": "Bo",
+            "admin_last_name": "Śś",
+        },
+    )
+    assert made.status_code == 201, made.text
+    said = made.json()
+    web.headers["authorization"] = f"Bearer {said['access_token']}"
+    return Org(
+        slug, said["organization"]["id"], email, web, said["access_token"], said["refresh_token"]
+    )
+
+
+@pytest.fixture
+async def org(url):
+    made = await register(url)
+    async with made.web:
+        yield made
+
+
+@pytest.fixture
+async def other(url):
+    made = await register(url)
+    async with made.web:
+        yield made
+
+
+async def _eventually(check, seconds=10.0):
+    """Ask until the answer is truthy; return it. What arrives by outbox or snapshot is awaited so."""
+    end = time.monotonic() + seconds
+    while not (found := await check()):
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {getattr(check, '__name__', check)}")
+        await asyncio.sleep(0.02)
+    return found
+
+
+@pytest.fixture
+def eventually():
+    return _eventually
