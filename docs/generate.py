@@ -1,0 +1,117 @@
+"""Make the pages of docs/ that are read off the code: `make docs`. `--check` says which of them are out of date.
+
+errors.md: every permanent error code, its status, where it comes from and what it means.
+"""
+
+import argparse
+import importlib
+import pkgutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from chassis.errors import Fault
+from chassis.problems import TITLES, status_of
+
+HERE = Path(__file__).parent
+PACKAGES = ("chassis", "iam", "flags", "experiments", "audit", "compute")
+# Codes that are not faults of ours: what the framework or the gateway answers by itself.
+OTHERS = [
+    ("bad_request", 400, "chassis", "The request contradicts itself, or cannot be read as HTTP."),
+    ("no_such_path", 404, "chassis", "There is nothing at this path."),
+    ("method_not_allowed", 405, "chassis", "The path does not know this method."),
+    ("unsupported_media_type", 415, "chassis", "The body is of a kind that is not taken here."),
+    ("internal", 500, "chassis", "A bug on our side; the request id says where to look."),
+    ("page_and_cursor", 400, "chassis", "A list was asked for by page and by cursor at once."),
+    ("api_key_needed", 400, "chassis", "The path takes an API key, not an access token."),
+]
+GATEWAY = [
+    ("gateway.bad_request", 400, "The request is malformed, or carries two credentials."),
+    ("gateway.unauthenticated", 401, "No credential, or one that is not valid."),
+    ("gateway.forbidden", 403, "The credential does not open this path."),
+    ("gateway.not_found", 404, "No service answers at this path."),
+    (
+        "gateway.timeout",
+        504,
+        "The service did not answer in time, or the request did not arrive in time.",
+    ),
+    ("gateway.too_large", 413, "The body is larger than 1 MiB."),
+    ("gateway.headers_too_large", 431, "The headers are larger or more than is taken."),
+    ("gateway.rate_limited", 429, "Too many requests; Retry-After says when to come again."),
+    ("gateway.unavailable", 503, "The service, or the list of API keys, is away for the moment."),
+]
+
+
+def modules(package: str) -> Iterator[object]:
+    """Import and yield every module of a package where faults may be declared."""
+    root = importlib.import_module(package)
+    yield root
+    for found in pkgutil.walk_packages(root.__path__, f"{package}."):
+        if ".migrations" not in found.name and not found.name.endswith("__main__"):
+            yield importlib.import_module(found.name)
+
+
+def faults() -> list[type[Fault]]:
+    """Return every kind of fault with a code of its own, sorted by code."""
+    for package in PACKAGES:
+        list(modules(package))
+    seen: set[type[Fault]] = set()
+    todo = list(Fault.__subclasses__())
+    while todo:
+        kind = todo.pop()
+        todo += kind.__subclasses__()
+        if "code" in vars(kind):
+            seen.add(kind)
+    return sorted(seen, key=lambda kind: kind.code)
+
+
+def errors_page() -> str:
+    """Return the page of all error codes."""
+    rows = [
+        (kind.code, status_of(kind("")), kind.__module__.partition(".")[0], _first_line(kind))
+        for kind in faults()
+    ]
+    known = {row[0] for row in rows}
+    rows += [row for row in OTHERS if row[0] not in known]
+    rows += [(code, status, "gateway", meaning) for code, status, meaning in GATEWAY]
+    lines = [
+        "# Error codes",
+        "",
+        "Generated from the code by `make docs`; do not edit. A code is permanent: clients may rely on it.",
+        "Every error is a problem document (RFC 9457) whose `type` is `/docs/errors#<code>`.",
+        "",
+        "| code | status | from | meaning |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f'| <a id="{code}"></a>`{code}` | {status} {TITLES.get(status, "")} | {source} | {meaning} |'
+        for code, status, source, meaning in sorted(rows)
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _first_line(kind: type[Fault]) -> str:
+    return (kind.__doc__ or "").strip().splitlines()[0]
+
+
+PAGES = {"errors.md": errors_page}
+
+
+def main() -> None:
+    """Write the pages, or with --check name those that are out of date."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    stale = []
+    for name, page in PAGES.items():
+        made, path = page(), HERE / name
+        if check and (not path.exists() or path.read_text() != made):
+            stale.append(name)
+        elif not check:
+            path.write_text(made)
+    if stale:
+        sys.exit(f"out of date, run `make docs`: {', '.join(stale)}")
+
+
+if __name__ == "__main__":
+    main()
