@@ -3,8 +3,8 @@
     make up && .venv/bin/python benchmarks/main_job.py
     .venv/bin/python -m yard with -- .venv/bin/python benchmarks/main_job.py      # a throw-away one
 
-Prints: toggle latency, toggle → audit entry visible, OFREP evaluations per processor second at the service and through the gateway
-with an API key, and the memory of the platform. Medians; these machines are noisy, so compare within one run only.
+Prints: toggle latency, toggle → audit entry visible, OFREP evaluations per processor second at the service and through
+the gateway with an API key, and the memory of the platform. Medians; these machines are noisy, so compare within one run only.
 """
 
 import asyncio
@@ -78,9 +78,8 @@ async def evaluations(url: str, key: str, pids: list[int]) -> tuple[float, Run]:
     return await per_cpu_second(pids, lambda: fire(url, wire, 10_000, 16))
 
 
-async def main() -> None:
+async def main(state: dict) -> None:
     """Measure and print."""
-    state = json.loads(STATE.read_text())
     gateway = os.environ.get("SWITCHYARD_URL") or state["urls"]["gateway"]
     service = f"http://127.0.0.1:{state['ports']['flags']['http']}"
     pids = state["pids"]
@@ -110,4 +109,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(json.loads(STATE.read_text())))

@@ -1,0 +1,57 @@
+"""A platform that may be hurt: run by `make check` in a run of its own, so that no other test stands on it."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+
+PASSWORD = "correct horse battery staple"
+
+
+class Platform:
+    """The processes of a throw-away platform, by name."""
+
+    def __init__(self, state):
+        self._state = Path(state)
+        self.url = os.environ["SWITCHYARD_URL"]
+
+    def pid(self, name):
+        return json.loads(self._state.read_text())["pids"][name]
+
+    def kill(self, name):
+        """Kill a process without warning."""
+        pid = self.pid(name)
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def is_back(self, name, killed):
+        """Whether another process has taken the place of the one that was killed."""
+        try:
+            return self.pid(name) != killed
+        except (KeyError, ValueError):
+            return False
+
+    async def healthy(self):
+        """Whether the whole platform answers."""
+        try:
+            async with httpx.AsyncClient(base_url=self.url, timeout=2) as web:
+                gate = await web.get("/health")
+            ports = json.loads(self._state.read_text())["ports"]
+            async with httpx.AsyncClient(timeout=2) as web:
+                answers = [
+                    await web.get(f"http://127.0.0.1:{ports[s]['http']}/readyz")
+                    for s in ("iam", "flags", "experiments", "audit", "compute")
+                ]
+        except httpx.HTTPError:
+            return False
+        return all(a.status_code == 200 for a in [gate, *answers])
+
+
+@pytest.fixture(scope="session")
+def platform():
+    if not (state := os.environ.get("SWITCHYARD_STATE")):
+        pytest.skip("SWITCHYARD_STATE is not set: `make faults` starts a platform and sets it")
+    return Platform(state)

@@ -1,0 +1,140 @@
+"""Nothing acknowledged is lost when any process is killed: acknowledged = stored = audited, each once.
+
+A client toggles flags through the gateway all the while, each toggle with an idempotency key that is used again until
+there is an answer. Every process is killed -9 in turn. Afterwards the log holds exactly the acknowledged toggles, and they chain.
+"""
+
+import asyncio
+import itertools
+import time
+from collections import Counter
+from uuid import uuid4
+
+import httpx
+import pytest
+
+PASSWORD = "correct horse battery staple"
+VICTIMS = [
+    "flags",
+    "audit",
+    "iam",
+    "agent",
+    "envoy",
+    "valkey",
+    "postgres",
+    "experiments",
+    "compute",
+]
+WRITERS = 4
+
+
+async def until(check, seconds, what):
+    end = time.monotonic() + seconds
+    while True:
+        found = check()
+        if found := (await found if asyncio.iscoroutine(found) else found):
+            return found
+        assert time.monotonic() < end, f"{what}: not within {seconds} s"
+        await asyncio.sleep(0.05)
+
+
+class Ledger:
+    """A client that remembers what was acknowledged."""
+
+    def __init__(self, web, flag):
+        self.web, self.flag = web, flag
+        self.acknowledged = []
+        self.stop = False
+
+    async def write(self):
+        for n in itertools.count():
+            if self.stop:
+                return
+            reason = f"{self.flag} no {n}"
+            await self.toggle(reason)
+            self.acknowledged.append(reason)
+
+    async def toggle(self, reason):
+        """Ask until there is an answer; 401 comes while a killed iam's sessions are not yet known again."""
+        headers = {"idempotency-key": uuid4().hex}
+        while True:
+            try:
+                answer = await self.web.post(
+                    f"/api/v1/feature-flags/{self.flag}/toggle",
+                    json={"reason": reason},
+                    headers=headers,
+                )
+            except httpx.HTTPError:
+                answer = None
+            if answer is not None and answer.status_code == 200:
+                return
+            assert answer is None or answer.status_code in (409, 429, 503, 504), answer.text
+            await asyncio.sleep(0.02)
+
+
+async def prepared(web):
+    slug = f"f{uuid4().hex[:10]}"
+    body = {
+        "name": slug,
+        "subdomain": slug,
+        "admin_email": f"a@{slug}.example",
+        "admin_password": PASSWORD,
+        "admin_first_name": "A",
+        "admin_last_name": "B",
+    }
+    made = await web.post("/api/v1/organizations/register", json=body)
+    web.headers["authorization"] = f"Bearer {made.raise_for_status().json()['access_token']}"
+    ids = []
+    for n in range(WRITERS):
+        flag = await web.post("/api/v1/feature-flags", json={"key": f"f{n}", "name": f"F{n}"})
+        ids.append(flag.raise_for_status().json()["id"])
+    return ids
+
+
+async def entries(web, flag):
+    """Return every toggle of a flag in the log, oldest first."""
+    found, params = [], {"entity_id": flag, "limit": 100}
+    while True:
+        said = (await web.get("/api/v1/audit-logs", params=params)).raise_for_status().json()
+        found += [e for e in said["items"] if e["action_type"].startswith("toggle_")]
+        if not said.get("next_cursor"):
+            return sorted(found, key=lambda e: e["seq"])
+        params = {"entity_id": flag, "limit": 100, "cursor": said["next_cursor"]}
+
+
+@pytest.mark.journey
+async def test_killing_any_process_loses_nothing_that_was_acknowledged(platform):
+    await until(platform.healthy, 30, "healthy at the start")
+    async with httpx.AsyncClient(base_url=platform.url, timeout=15) as web:
+        ledgers = [Ledger(web, flag) for flag in await prepared(web)]
+        writing = [asyncio.create_task(ledger.write()) for ledger in ledgers]
+        for victim in VICTIMS:
+            before = sum(len(ledger.acknowledged) for ledger in ledgers)
+            killed = platform.kill(victim)
+            await until(lambda v=victim, k=killed: platform.is_back(v, k), 15, f"{victim} is back")
+            await until(platform.healthy, 20, f"healthy after {victim}")
+            await until(
+                lambda b=before: sum(len(ledger.acknowledged) for ledger in ledgers) > b + 20,
+                20,
+                f"writing goes on after {victim}",
+            )
+        for ledger in ledgers:
+            ledger.stop = True
+        await asyncio.gather(*writing)
+        for ledger in ledgers:
+            await holds(web, ledger)
+
+
+async def holds(web, ledger):
+    """The log has each acknowledged toggle once and nothing else, and each begins where the last ended."""
+
+    async def all_there():
+        found = await entries(web, ledger.flag)
+        return found if len(found) >= len(ledger.acknowledged) else None
+
+    found = await until(all_there, 30, "all entries are there")
+    assert Counter(e["reason"] for e in found) == Counter(ledger.acknowledged)
+    for before, after in itertools.pairwise(found):
+        assert before["new_value"]["status"] == after["old_value"]["status"]
+    now = (await web.get(f"/api/v1/feature-flags/{ledger.flag}")).json()
+    assert now["status"] == found[-1]["new_value"]["status"]
