@@ -4,7 +4,7 @@
     .venv/bin/python -m yard with -- .venv/bin/python benchmarks/main_job.py      # a throw-away one
 
 Prints: toggle latency, toggle → audit entry visible, OFREP evaluations per processor second at the service and through
-the gateway with an API key, and the memory of the platform. Medians; these machines are noisy, so compare within one run only.
+the gateway with an API key, and the memory of the platform. Medians; machines are noisy: compare within one run only.
 """
 
 import asyncio

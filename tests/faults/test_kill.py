@@ -1,7 +1,8 @@
 """Nothing acknowledged is lost when any process is killed: acknowledged = stored = audited, each once.
 
 A client toggles flags through the gateway all the while, each toggle with an idempotency key that is used again until
-there is an answer. Every process is killed -9 in turn. Afterwards the log holds exactly the acknowledged toggles, and they chain.
+there is an answer. Every process is killed -9 in turn. Afterwards the log holds exactly the acknowledged toggles,
+each once, and each begins where the last one ended.
 """
 
 import asyncio
