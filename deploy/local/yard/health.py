@@ -5,9 +5,10 @@ import os
 
 from yard import procs, record, vault
 from yard.record import Entry, Record
-from yard.roster import Terms, probe
+from yard.roster import probe
 from yard.session import is_locked
 from yard.site import Site
+from yard.terms import Terms
 
 
 def status(site: Site) -> int:

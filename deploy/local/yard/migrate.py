@@ -4,16 +4,16 @@ import os
 import subprocess
 
 from yard import YardError, record, roster, vault
-from yard.roster import Terms
 from yard.session import is_locked
 from yard.site import Site
+from yard.terms import Terms, asks
 
 
 def migrate(site: Site, name: str) -> int:
     """Migrate all services or one, in turn; return the first failure's exit status."""
     if not is_locked(site):
         raise YardError("the platform is not up: `make up` (which migrates too)")
-    services = roster.asks()
+    services = asks()
     if name and name not in services:
         raise YardError(f"there is no service {name!r}; there is: {', '.join(services)}")
     ports, secrets = record.read(site.state).ports, vault.load(site.secrets, services)

@@ -13,6 +13,7 @@ from typing import Any
 
 from yard import YardError, record, vault
 from yard.site import Site
+from yard.terms import ADMIN_PASSWORD
 
 FLAG = "hello"
 PATIENCE = 10.0
@@ -24,7 +25,7 @@ def sow(site: Site) -> None:
     """
     base = record.read(site.state).urls["gateway"]
     api = base + "/api/v1"
-    password = os.environ.get("IAM_BOOTSTRAP_ADMIN_PASSWORD") or "changeme"
+    password = os.environ.get("IAM_BOOTSTRAP_ADMIN_PASSWORD") or ADMIN_PASSWORD
     login = {"username": "root", "password": password, "tenant_subdomain": "platform"}
     token = _wanted(200, "POST", f"{api}/auth/login", login, {})["access_token"]
     bearer = {"Authorization": f"Bearer {token}"}

@@ -13,15 +13,17 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
+from typing import IO
 
 from yard import YardError, logbook, ports, probes, record, roster, vault
 from yard.keeper import Keeper, closed
 from yard.record import Entry, Record
-from yard.roster import Terms
 from yard.site import Site
+from yard.terms import Terms, asks, doors, paths, urls
 
 ROTATE_EVERY = 5.0
 HEALTH_PATIENCE = 30.0
+LOCK_PATIENCE = 0.5
 
 Tell = Callable[[str, Entry], None]
 
@@ -30,22 +32,28 @@ Tell = Callable[[str, Entry], None]
 def locked(site: Site) -> Generator[None]:
     """Be the only supervisor of a site; YardError where there is one."""
     with site.lock.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as taken:
-            raise YardError(f"another supervisor is at work in {site.root}") from taken
+        end = time.monotonic() + LOCK_PATIENCE  # somebody may be asking `is_locked` just now
+        while not _take(lock):
+            if time.monotonic() > end:
+                raise YardError(f"another supervisor is at work in {site.root}")
+            time.sleep(0.02)
         yield
+
+
+def _take(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def is_locked(site: Site) -> bool:
     """Say whether a supervisor is at work."""
     if not site.lock.exists():
         return False
-    try:
-        with locked(site):
-            return False
-    except YardError:
-        return True
+    with site.lock.open("w") as lock:
+        return not _take(lock)
 
 
 def clear(before: Record) -> list[str]:
@@ -67,10 +75,11 @@ def clear(before: Record) -> list[str]:
 def terms_for(
     site: Site, outer: Mapping[str, str], *, public: int, trial: bool, database_only: bool
 ) -> Terms:
-    """Settle ports and secrets: those of the last time where there was one."""
-    services = roster.asks()
+    """Settle ports and secrets: those of the last time, once what was left of it is stopped."""
+    services = asks()
     before = record.read(site.state)
-    given = ports.assign(roster.doors(services), before.ports)
+    clear(before)
+    given = ports.assign(doors(services), before.ports)
     given["gateway"]["public"] = public
     return Terms(
         site=site,
@@ -86,15 +95,13 @@ def terms_for(
 @asynccontextmanager
 async def running(terms: Terms, tell: Tell) -> AsyncGenerator[Keeper]:
     """Start everything, hand over when all of it is healthy, stop everything afterwards."""
-    site, services = terms.site, roster.asks()
-    clear(record.read(site.state))
+    site, services = terms.site, asks()
+    now = Record(ports=terms.ports, urls=urls(terms, services), paths=paths(site))
+    now.supervisor = record.myself()
+    now.write(site.state)
     _empty(site)
     units = roster.units(terms, services)
     closed({unit.name: unit for unit in units})
-    now = Record(
-        ports=terms.ports, urls=roster.urls(terms, services), paths=roster.data_paths(site)
-    )
-    now.supervisor = record.myself()
     keeper = Keeper(units, site.log, partial(_changed, now, site, tell))
     now.processes = keeper.entries
     now.write(site.state)

@@ -17,9 +17,9 @@ from pathlib import Path
 from yard import YardError, probes
 from yard.cast import Cast, entering, for_postgres, give
 from yard.site import Site
+from yard.terms import DATABASE, TEST_DATABASE
 from yard.unit import Unit
 
-DATABASE, TEST_DATABASE = "switchyard", "switchyard_test"
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",

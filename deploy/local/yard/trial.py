@@ -19,17 +19,25 @@ import tempfile
 import time
 from pathlib import Path
 
-from yard import ports, roster, stores
+from yard import ports
 from yard.cast import Cast, entering
 from yard.keeper import exited
 from yard.record import Entry
-from yard.roster import Terms, outer_for_trial
 from yard.session import locked, running, terms_for
 from yard.site import Site
+from yard.terms import (
+    ADMIN_PASSWORD,
+    TEST_DATABASE,
+    Terms,
+    base_env,
+    database_url,
+    outer_for_trial,
+    redis_url,
+    urls,
+)
 from yard.upkeep import stop_on_signal
 
 PARTING = 15.0
-ADMIN_PASSWORD = "changeme"  # noqa: S105 - development only, production refuses it
 
 
 def trial(command: list[str], *, database_only: bool) -> int:
@@ -56,7 +64,11 @@ def _keep_logs(site: Site) -> None:
 async def _trial(site: Site, command: list[str], database_only: bool) -> int:
     stop_on_signal(asyncio.current_task())
     terms = terms_for(
-        site, outer_for_trial(), public=ports.draw(()), trial=True, database_only=database_only
+        site,
+        outer_for_trial(os.environ),
+        public=ports.draw(()),
+        trial=True,
+        database_only=database_only,
     )
     began = time.monotonic()
     async with running(terms, _tell) as keeper:
@@ -85,26 +97,21 @@ def _tell(name: str, entry: Entry) -> None:
 
 def told(terms: Terms) -> dict[str, str]:
     """Return the command's environment."""
-    quiet = {key: value for key, value in terms.outer.items() if not key.startswith("MAKE")}
-    database = {
-        "DATABASE_URL": roster.database_url(terms),
-        "REDIS_URL": roster.redis_url(terms),
-        "TEST_DATABASE_URL": roster.database_url(terms, stores.TEST_DATABASE),
-        "TEST_REDIS_URL": roster.redis_url(terms, 1),
+    inside = base_env(terms.outer) | {
+        "DATABASE_URL": database_url(terms),
+        "REDIS_URL": redis_url(terms),
+        "TEST_DATABASE_URL": database_url(terms, TEST_DATABASE),
+        "TEST_REDIS_URL": redis_url(terms, 1),
         "SWITCHYARD_STATE": str(terms.site.state),
     }
     if terms.database_only:
-        return quiet | database
-    return (
-        quiet
-        | database
-        | {
-            "SWITCHYARD_URL": f"http://127.0.0.1:{terms.ports['gateway']['public']}",
-            "SWITCHYARD_API_KEY": terms.secrets["api_key"],
-            "SWITCHYARD_ADMIN_PASSWORD": os.environ.get("IAM_BOOTSTRAP_ADMIN_PASSWORD")
-            or ADMIN_PASSWORD,
-        }
-    )
+        return inside
+    password = terms.outer.get("IAM_BOOTSTRAP_ADMIN_PASSWORD") or ADMIN_PASSWORD
+    return inside | {
+        "SWITCHYARD_URL": urls(terms, {})["gateway"],
+        "SWITCHYARD_API_KEY": terms.secrets["api_key"],
+        "SWITCHYARD_ADMIN_PASSWORD": password,
+    }
 
 
 async def _command(command: list[str], env: dict[str, str]) -> int:

@@ -23,6 +23,7 @@ from yard.keeper import StartFailed
 from yard.record import Entry
 from yard.session import clear, is_locked, locked, running, terms_for
 from yard.site import Site
+from yard.terms import ADMIN_PASSWORD
 
 DOWN_PATIENCE = 120.0
 DEFAULT_PORT = 8080
@@ -115,7 +116,7 @@ def _listen(site: Site, reports: Iterable[str]) -> None:
 def _welcome(site: Site) -> None:
     """Print where it is and how to get in."""
     url, key = record.read(site.state).urls["gateway"], vault.load(site.secrets, ())["api_key"]
-    login = "root / changeme  (development only)"
+    login = f"root / {ADMIN_PASSWORD}  (development only)"
     if os.environ.get("IAM_BOOTSTRAP_ADMIN_PASSWORD"):
         login = "root / $IAM_BOOTSTRAP_ADMIN_PASSWORD"
     print(f"""
