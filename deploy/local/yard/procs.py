@@ -10,6 +10,7 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,14 +104,20 @@ def holder(port: int) -> str:
     """Say who listens on a port, as far as we may see: `pid 123 (nginx -g …)`, or empty."""
     wanted = _listening_inodes(port)
     for pid in pids():
-        try:
-            held = {os.readlink(fd) for fd in (PROC / str(pid) / "fd").iterdir()}
-        except OSError:
-            continue
-        if held & wanted:
+        if wanted & _open_files(pid):
             command = (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             return f"pid {pid} ({command.strip()[:80]})"
     return ""
+
+
+def _open_files(pid: int) -> set[str]:
+    """Return what a process has open, as far as we may see and it stays open while we look."""
+    found: set[str] = set()
+    with suppress(OSError):
+        for entry in (PROC / str(pid) / "fd").iterdir():
+            with suppress(OSError):
+                found.add(os.readlink(entry))
+    return found
 
 
 def _listening_inodes(port: int) -> set[str]:

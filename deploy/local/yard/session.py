@@ -56,7 +56,7 @@ def is_locked(site: Site) -> bool:
         return not _take(lock)
 
 
-def clear(before: Record) -> list[str]:
+def clear(before: Record, patience: float = 5.0) -> list[str]:
     """Stop what an earlier supervisor left behind, and return the names; strangers with a reused
     pid are not touched.
     """
@@ -66,9 +66,9 @@ def clear(before: Record) -> list[str]:
     for name, known in left:
         known.signal(signal.SIGINT if name == "postgres" else signal.SIGTERM)
     for _, known in left:
-        if not known.gone(within=5):
+        if not known.gone(patience):
             known.signal(signal.SIGKILL)
-            known.gone(within=5)
+            known.gone(patience)
     return [name for name, _ in left]
 
 

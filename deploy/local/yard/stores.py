@@ -79,7 +79,7 @@ def postgres(
     if not (site.postgres / "PG_VERSION").exists():
         _create_cluster(site, cast, password, ["--no-sync"] if careless else [])
     give(site.postgres, cast)
-    _forget_stale_pid(site.postgres)
+    forget_stale_pid(site.postgres)
     settings = SETTINGS | {"port": str(port)} | (CARELESS if careless else {})
     return Unit(
         name="postgres",
@@ -136,7 +136,7 @@ def _as(cast: Cast, command: list[str], text: str) -> None:
         )
 
 
-def _forget_stale_pid(cluster: Path) -> None:
+def forget_stale_pid(cluster: Path) -> None:
     """Remove postmaster.pid when its pid is now a stranger's (PostgreSQL would give up)."""
     file = cluster / "postmaster.pid"
     try:
