@@ -55,7 +55,7 @@ class Keeper:
     async def start(self) -> None:
         """Return when all are ready; StartFailed when one cannot be."""
         self._lives = [asyncio.create_task(self._guarded(unit)) for unit in self.units.values()]
-        ready = asyncio.gather(*(event.wait() for event in self._ready.values()))
+        ready = asyncio.create_task(self._all_ready())
         try:
             await asyncio.wait({ready, self._failed}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -63,6 +63,10 @@ class Keeper:
         if self._failed.done():
             self._failed.result()
         self._started = True
+
+    async def _all_ready(self) -> None:
+        for event in self._ready.values():
+            await event.wait()
 
     async def broken(self) -> None:
         """Wait for what should never come: the keeper's own failure, which is raised."""
