@@ -105,7 +105,7 @@ def _listen(site: Site, reports: Iterable[str]) -> None:
                 return
             case {"event": "failed", "text": str(text)}:
                 raise YardError(text)
-            case {"name": name, "state": state}:
+            case {"name": name, "state": "ready" | "done" | "restarting" as state}:
                 print(f"{time.monotonic() - began:6.1f} s  {name:<20} {state}", flush=True)
             case _:
                 pass
@@ -143,7 +143,7 @@ def down(site: Site) -> None:
         supervisor.signal(signal.SIGKILL)  # its children follow: the kernel tells them
         supervisor.gone(within=5)
     clear(record.read(site.state))
-    print("Switchyard is down. Its data stays in", site.root)
+    print("Switchyard is down.")
 
 
 def reset(site: Site) -> None:
