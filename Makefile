@@ -1,0 +1,96 @@
+# Switchyard: every verb of the project. `make` alone lists them.
+#   s=flags   one service (logs, migrate, test)        T=path   one test file or folder (test)
+#   GATEWAY_PORT=8081   another port for the gateway   SWITCHYARD_DATA=dir   another data folder than .data
+
+.DEFAULT_GOAL := help
+.SUFFIXES:
+SHELL := /bin/sh
+PYTHON ?= python3
+PY := .venv/bin/python
+YARD := $(PY) -m yard
+BOOTSTRAP = $(PYTHON) -I deploy/local/yard/bootstrap.py
+SERVICES := iam flags experiments audit compute
+SOURCES := libs services gateway deploy/local
+s ?=
+T ?=
+# What `make test` runs: one path, one service, or everything.
+TESTS = $(or $(T),$(if $(s),services/$(s)/tests))
+# What only looks or stops installs nothing.
+here = @test -x $(PY) || { echo "make $@: there is no .venv, so nothing was ever started here: make up" >&2; exit 1; }
+# A target whose part is missing says so and fails.
+need = @test -e $(1) || { echo "make $@: $(1) is not in this checkout, so there is nothing to run" >&2; exit 1; }
+
+.PHONY: help setup ready up down logs status reset migrate seed test check protos pins fmt lint types contracts load faults
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## make .venv with everything for developing
+	@$(BOOTSTRAP) dev
+
+# What running needs; made by `up` and its like, nothing to do when it is there.
+ready:
+	@$(BOOTSTRAP) run
+
+up: ready ## start the platform in the background; returns when all is healthy
+	@$(YARD) up
+
+down: ## stop the platform; its data stays
+	$(here)
+	@$(YARD) down
+
+logs: ## follow the logs (s=flags for one process)
+	$(here)
+	@$(YARD) logs $(s)
+
+status: ## what runs: pid, health, restarts, memory; fails unless all is healthy
+	$(here)
+	@$(YARD) status
+
+reset: ## stop the platform and delete its data
+	$(here)
+	@$(YARD) reset
+
+migrate: ready ## bring the schemas of the running platform up to date (s=flags for one)
+	@$(YARD) migrate $(s)
+
+seed: ready ## load demonstration data into the running platform
+	@$(YARD) seed
+
+test: setup ## run tests on a throw-away platform (s=flags, T=path)
+	@$(YARD) with -- $(PY) -m pytest $(if $(T),,-n 2) $(TESTS)
+
+check: setup lint types contracts ## what CI runs: everything that can be checked
+	@$(YARD) with -- $(PY) -m pytest -n 2 --cov --cov-report=term:skip-covered
+
+protos: setup ## generate the code of protos/**/*.proto
+	@$(PY) protos/generate.py
+
+pins: setup ## resolve requirements/*.in into *.txt, with hashes and without addresses
+	@$(PY) -m pip install --quiet --disable-pip-version-check uv
+	@for name in run dev; do \
+	  $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-annotate --custom-compile-command "make pins" \
+	    $(if $(UPGRADE),--upgrade) -o requirements/$$name.txt requirements/$$name.in || exit 1; \
+	done
+
+fmt: setup ## format the code and repair what can be repaired
+	@$(PY) -m ruff check --fix --quiet . ; $(PY) -m ruff format .
+
+lint: setup ## ruff: rules and format
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
+
+types: setup ## basedpyright, strict
+	@.venv/bin/basedpyright
+
+contracts: setup ## import-linter: who may import whom
+	@grep -q '^\[tool.importlinter' pyproject.toml || { echo "make contracts: pyproject.toml has no [tool.importlinter], so there is nothing to hold" >&2; exit 1; }
+	@.venv/bin/lint-imports
+
+load: setup ## locust against a throw-away platform
+	$(call need,tests/load)
+	@$(YARD) with -- $(PY) -m tests.load
+
+faults: setup ## break a throw-away platform in every known way; writes docs/reliability.md
+	$(call need,tests/faults)
+	@$(YARD) with -- $(PY) -m pytest tests/faults

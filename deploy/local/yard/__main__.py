@@ -1,0 +1,116 @@
+"""The verbs: `python -m yard up | down | status | logs | reset | seed | migrate | with -- CMD`."""
+
+import argparse
+import os
+import sys
+
+from yard import YardError
+from yard.site import here
+
+
+def main() -> int:
+    """Do what was asked; trouble is told in words, without a traceback, and is exit status 1."""
+    asked = _parser().parse_args()
+    try:
+        return asked.do(asked) or 0
+    except YardError as trouble:
+        print(f"\nyard: {trouble}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `make status | head`: whoever read us has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="yard", description=__doc__)
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    def verb(name: str, do: object, text: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=text, description=text)
+        sub.set_defaults(do=do)
+        return sub
+
+    verb("up", _up, "start everything in the background; returns when all is healthy")
+    verb("down", _down, "stop everything")
+    verb("status", _status, "show what runs; exit status 1 unless all is healthy")
+    verb("logs", _logs, "follow the logs").add_argument("name", nargs="?", default="")
+    verb("reset", _reset, "stop everything and delete the data")
+    verb("seed", _seed, "load demonstration data into the running platform")
+    verb("migrate", _migrate, "bring the schemas of the running platform up to date").add_argument(
+        "name", nargs="?", default=""
+    )
+    throw_away = verb("with", _with, "run a command inside a platform of its own")
+    throw_away.add_argument(
+        "--database-only", action="store_true", help="PostgreSQL and Valkey, no services"
+    )
+    throw_away.add_argument("command", nargs="+", metavar="CMD")
+    inner = verb("supervise", _supervise, "be the supervisor (started by up)")
+    inner.add_argument("--port", type=int, required=True)
+    inner.add_argument("--report", type=int, required=True)
+    return parser
+
+
+# Each verb imports what it needs: `yard status` should not pay for `yard up`.
+
+
+def _up(_: argparse.Namespace) -> None:
+    from yard import upkeep
+
+    upkeep.up(here())
+
+
+def _down(_: argparse.Namespace) -> None:
+    from yard import upkeep
+
+    upkeep.down(here())
+
+
+def _reset(_: argparse.Namespace) -> None:
+    from yard import upkeep
+
+    upkeep.reset(here())
+
+
+def _logs(asked: argparse.Namespace) -> None:
+    from yard import upkeep
+
+    upkeep.logs(here(), asked.name)
+
+
+def _status(_: argparse.Namespace) -> int:
+    from yard import health
+
+    return health.status(here())
+
+
+def _seed(_: argparse.Namespace) -> None:
+    from yard import seed, session
+
+    if not session.is_locked(here()):
+        raise YardError("the platform is not up: `make up`")
+    seed.sow(here())
+
+
+def _migrate(asked: argparse.Namespace) -> int:
+    from yard import migrate
+
+    return migrate.migrate(here(), asked.name)
+
+
+def _with(asked: argparse.Namespace) -> int:
+    from yard.trial import trial
+
+    return trial(asked.command, database_only=asked.database_only)
+
+
+def _supervise(asked: argparse.Namespace) -> int:
+    from yard import upkeep
+
+    os.set_inheritable(asked.report, False)
+    return upkeep.supervise(here(), asked.port, os.fdopen(asked.report, "w"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
