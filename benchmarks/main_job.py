@@ -95,7 +95,7 @@ async def main(state: dict) -> None:
         print(
             f"toggle -> audit entry visible: p50 {seen.ms(0.5):.1f} ms, p99 {seen.ms(0.99):.1f} ms"
         )
-        flags, envoy = family(pids["flags"]), family(pids["envoy"])
+        flags, envoy = family(pids["flags"]), family(pids["gateway"])
         direct, at = await evaluations(service, key, flags)
         print(f"OFREP single at the service: {direct:,.0f} per CPU second, {at.bad} bad")
         through, at = await evaluations(gateway, key, flags + envoy)
