@@ -22,6 +22,7 @@ BODY = FILTERS + "body_size_limit.v3.BodySizeLimit"
 APIKEY, JWT, NEED_IDENTITY = "apikey", "jwt", "need_identity"
 STRICT_RATE, TENANT_RATE, GRPC_WEB = "strict_rate", "tenant_rate", "grpc_web"
 BODY_LIMIT, LARGE_BODY_LIMIT = "body_limit", "large_body_limit"
+JWT_METADATA = "envoy.filters.http.jwt_authn"
 # Scope of a request id that the client chose, while Envoy makes one of its own (see `_trace_id`).
 SENT_REQUEST_ID = "x-switchyard-sent-id"
 
@@ -120,11 +121,8 @@ def _jwt(topology: Topology, settings: Settings) -> Doc:
         "forward": True,
         "payload_in_metadata": "jwt",
         "clear_route_cache": False,
-        "claim_to_headers": [
-            {"header_name": "x-user-id", "claim_name": "sub"},
-            {"header_name": "x-tenant-id", "claim_name": "tid"},
-            {"header_name": "x-scope", "claim_name": "scope"},
-        ],
+        # Only this: jwt_authn clears the headers that it may write, and the Lua has written its own.
+        "claim_to_headers": [{"header_name": "x-user-id", "claim_name": "sub"}],
         # A cached token outlives its withdrawn signing key; tokens are short, and the services
         # verify each one against iam's snapshot.
         "jwt_cache_config": {"jwt_cache_size": 1000},
@@ -184,14 +182,15 @@ def _total_rate(limits: Limits) -> Doc:
 
 def _tenant_rate(limits: Limits) -> Doc:
     """Limit each tenant and each key: an entry without a value is a bucket per value seen."""
-    named = {"tenant": ("x-tenant-id", limits.tenant_rate), "key": ("x-key-id", limits.key_rate)}
-    actions = [
-        {"actions": [{"request_headers": {"header_name": header, "descriptor_key": name}}]}
-        for name, (header, _) in named.items()
+    token = {"key": JWT_METADATA, "path": [{"key": "jwt"}, {"key": "tid"}]}
+    actions: list[Doc] = [
+        {"request_headers": {"header_name": "x-tenant-id", "descriptor_key": "tenant"}},
+        {"metadata": {"metadata_key": token, "descriptor_key": "tenant", "skip_if_absent": True}},
+        {"request_headers": {"header_name": "x-key-id", "descriptor_key": "key"}},
     ]
+    rates = {"tenant": limits.tenant_rate, "key": limits.key_rate}
     descriptors = [
-        {"entries": [{"key": name}], "token_bucket": _bucket(rate)}
-        for name, (_, rate) in named.items()
+        {"entries": [{"key": name}], "token_bucket": _bucket(rate)} for name, rate in rates.items()
     ]
     fields = _rate(
         "tenant",
@@ -199,7 +198,7 @@ def _tenant_rate(limits: Limits) -> Doc:
         1,
         token_bucket=_bucket(1_000_000_000),
         max_dynamic_descriptors=10_000,
-        rate_limits=actions,
+        rate_limits=[{"actions": [action]} for action in actions],
         descriptors=descriptors,
     )
     return extension(TENANT_RATE, RATE, **fields)

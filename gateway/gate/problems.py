@@ -85,15 +85,18 @@ def _grpc() -> list[Doc]:
         {
             "filter": {"and_filter": {"filters": [is_grpc, _NO_IDENTITY]}},
             "status_code": 401,
+            "headers_to_add": list(_REQUEST_ID),
             "body_format_override": nameless,
         },
         {
             "filter": {"and_filter": {"filters": [is_grpc, _NO_KEYS]}},
             "status_code": 503,
+            "headers_to_add": list(_REQUEST_ID),
             "body_format_override": plain,
         },
         {
             "filter": {"and_filter": {"filters": [is_grpc, _status("GE", 400)]}},
+            "headers_to_add": list(_REQUEST_ID),
             "body_format_override": plain,
         },
     ]
@@ -138,18 +141,19 @@ def _body(problem: Problem, detail: str) -> Doc:
         "detail": detail,
         "instance": "%PATH(NQ)%",
         "code": problem.code,
-        "request_id": "%REQ(X-REQUEST-ID)%",
+        # Not %REQ: what was refused while its headers were read has no id but the one of the answer.
+        "request_id": "%RESP(X-REQUEST-ID)%",
         "errors": [],
         "error": {"message": message, "status": "%RESPONSE_CODE%", "type": kind},
     }
 
 
 def _headers(problem: Problem) -> list[Doc]:
-    headers = [_header("cache-control", "no-store")]
+    headers = [_header("cache-control", "no-store"), *_REQUEST_ID]
     if problem.status == 401:
         headers.append(_header("www-authenticate", REALM))
     if problem.status in (429, 503):
-        headers.append({**_header("retry-after", "1"), "append_action": "ADD_IF_ABSENT"})
+        headers.append(_default("retry-after", "1"))
     return headers
 
 
@@ -158,6 +162,10 @@ def _header(name: str, value: str) -> Doc:
         "header": {"key": name, "value": value},
         "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
     }
+
+
+def _default(name: str, value: str) -> Doc:
+    return {**_header(name, value), "append_action": "ADD_IF_ABSENT"}
 
 
 def _status(op: str, value: int) -> Doc:
@@ -170,5 +178,13 @@ def _cel(expression: str) -> Doc:
     return {"extension_filter": extension("cel", message, expression=expression)}
 
 
-_NO_IDENTITY = _cel("response.code_details.startsWith('rbac_access_denied')")
+_REQUEST_ID = (
+    _header("x-request-id", "%REQ(X-REQUEST-ID)%"),
+    _default("x-request-id", "%UNIQUE_ID%"),
+)
+# A foreign audience is 403 for jwt_authn, but the token is just not valid here (RFC 6750).
+_NO_IDENTITY = _cel(
+    "response.code_details.startsWith('rbac_access_denied')"
+    " || response.code_details.startsWith('jwt_authn_access_denied{Audiences')"
+)
 _NO_KEYS = _cel("response.code_details.contains('Jwks_remote_fetch')")

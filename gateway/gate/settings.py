@@ -16,7 +16,7 @@ ISSUER = "http://127.0.0.1:8080"
 class Settings:
     """Everything about the gate that is neither an address nor a door."""
 
-    profile: str
+    limits: Limits
     issuer: str
     audience: str
     # Origins (scheme://host[:port]) whose pages may call the API.
@@ -25,11 +25,6 @@ class Settings:
     otlp: str
     build_id: str
     started_at: str
-
-    @property
-    def limits(self) -> Limits:
-        """The limits of the profile."""
-        return PROFILES[self.profile]
 
 
 def read(environment: Mapping[str, str], profile: str | None, urls: Mapping[str, str]) -> Settings:
@@ -40,7 +35,7 @@ def read(environment: Mapping[str, str], profile: str | None, urls: Mapping[str,
         return environment.get(f"GATE_{name}", shared)
 
     return Settings(
-        profile=_known(profile or setting("PROFILE", "development")),
+        limits=_limits(profile or setting("PROFILE", "development")),
         issuer=setting("ISSUER", urls.get("issuer", urls.get("gateway", ISSUER))).rstrip("/"),
         audience=setting("AUDIENCE", "switchyard"),
         origins=tuple(o.strip() for o in setting("CORS_ORIGINS", "").split(",") if o.strip()),
@@ -50,7 +45,7 @@ def read(environment: Mapping[str, str], profile: str | None, urls: Mapping[str,
     )
 
 
-def _known(profile: str) -> str:
+def _limits(profile: str) -> Limits:
     if profile not in PROFILES:
         raise ValueError(f"profile {profile!r} is none of {', '.join(PROFILES)}")
-    return profile
+    return PROFILES[profile]

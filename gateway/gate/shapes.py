@@ -9,12 +9,12 @@ type_prefix = "type.googleapis.com/envoy."
 Doc = dict[str, Any]
 
 
-def typed(name: str, **fields: Any) -> Doc:  # noqa: ANN401 - fields of any Envoy message
+def typed(name: str, /, **fields: Any) -> Doc:  # noqa: ANN401 - fields of any Envoy message
     """Return a `typed_config`: `name` is the message's full name without the leading `envoy.`."""
     return {"@type": type_prefix + name, **fields}
 
 
-def extension(name: str, message: str, **fields: Any) -> Doc:  # noqa: ANN401
+def extension(name: str, message: str, /, **fields: Any) -> Doc:  # noqa: ANN401
     """Return a named extension with its typed configuration."""
     return {"name": name, "typed_config": typed(message, **fields)}
 

@@ -38,8 +38,9 @@ IDENTITY = (
     "forwarded",
 )
 PREFIXES = ("x-auth-", "x-internal-", "x-switchyard-", "x-envoy-")
-# As in the contract: ^[A-Za-z0-9._-]{8,128}$
-WELL_FORMED = "^[A-Za-z0-9._-]{8,128}$"
+_SENT = "request.headers['x-request-id']"
+# ^[A-Za-z0-9._-]{8,128}$, in two steps: CEL bounds the size of patterns, and counted repetition is large.
+WELL_FORMED = f"{_SENT}.matches('^[A-Za-z0-9._-]+$') && size({_SENT}) >= 8 && size({_SENT}) <= 128"
 
 
 def early_mutations(*, traced: bool) -> Doc:
@@ -57,8 +58,7 @@ def _request_id(*, traced: bool) -> list[Doc]:
     A formatter that finds nothing leaves the header as it is, hence the detour over a second one.
     With tracing, Envoy makes an id of its own and `filters._trace_id` decides between the two.
     """
-    sent = "request.headers['x-request-id']"
-    kept = f"%CEL({sent}.matches('{WELL_FORMED}') ? {sent} : '')%"
+    kept = f"%CEL({WELL_FORMED} ? {_SENT} : '')%"
     aside = [_set(SENT_REQUEST_ID, kept), {"remove": "x-request-id"}]
     if traced:
         return aside

@@ -1,5 +1,6 @@
 """What the gate tells about its traffic: the access log, and traces where a collector is configured."""
 
+from gate.filters import JWT_METADATA
 from gate.settings import Settings
 from gate.shapes import Doc, extension, typed
 
@@ -28,6 +29,7 @@ def access_log() -> Doc:
         "trace_id": "%TRACE_ID%",
         "user": "%REQ(X-USER-ID)%",
         "tenant": "%REQ(X-TENANT-ID)%",
+        "token_tenant": f"%DYNAMIC_METADATA({JWT_METADATA}:jwt:tid)%",
         "key": "%REQ(X-KEY-ID)%",
         "peer": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
     }
