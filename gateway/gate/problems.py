@@ -85,18 +85,15 @@ def _grpc() -> list[Doc]:
         {
             "filter": {"and_filter": {"filters": [is_grpc, _NO_IDENTITY]}},
             "status_code": 401,
-            "headers_to_add": list(_REQUEST_ID),
             "body_format_override": nameless,
         },
         {
             "filter": {"and_filter": {"filters": [is_grpc, _NO_KEYS]}},
             "status_code": 503,
-            "headers_to_add": list(_REQUEST_ID),
             "body_format_override": plain,
         },
         {
             "filter": {"and_filter": {"filters": [is_grpc, _status("GE", 400)]}},
-            "headers_to_add": list(_REQUEST_ID),
             "body_format_override": plain,
         },
     ]
@@ -113,19 +110,29 @@ def _by_details() -> list[Doc]:
 
 
 def _by_status() -> list[Doc]:
-    known = [{"filter": _status("EQ", p.status), **_document(p)} for p in PROBLEMS]
     return [
-        *known,
+        *(_unread(p) for p in PROBLEMS if p.status in (400, 408, 431)),
+        *({"filter": _status("EQ", p.status), **_document(p)} for p in PROBLEMS),
         {"filter": _status("GE", 500), **_document(BROKEN)},
         {"filter": _status("GE", 400), **_document(REFUSED)},
     ]
 
 
-def _document(problem: Problem, detail: str = "") -> Doc:
+def _unread(problem: Problem) -> Doc:
+    """Return the mapper for requests refused before they had an id: the answer makes one."""
+    nameless = {"header_filter": {"header": {"name": "x-request-id", "present_match": False}}}
+    document = _document(problem, request_id="%RESP(X-REQUEST-ID)%")
+    document["headers_to_add"].append(_header("x-request-id", "%UNIQUE_ID%"))
+    both = {"and_filter": {"filters": [_status("EQ", problem.status), nameless]}}
+    return {"filter": both, **document}
+
+
+def _document(problem: Problem, detail: str = "", request_id: str = "%REQ(X-REQUEST-ID)%") -> Doc:
+    shown = detail or problem.detail or "%LOCAL_REPLY_BODY%"
     return {
         "headers_to_add": _headers(problem),
         "body_format_override": {
-            "json_format": _body(problem, detail or problem.detail or "%LOCAL_REPLY_BODY%"),
+            "json_format": _body(problem, shown) | {"request_id": request_id},
             "content_type": "application/problem+json",
         },
     }
@@ -141,19 +148,17 @@ def _body(problem: Problem, detail: str) -> Doc:
         "detail": detail,
         "instance": "%PATH(NQ)%",
         "code": problem.code,
-        # Not %REQ: what was refused while its headers were read has no id but the one of the answer.
-        "request_id": "%RESP(X-REQUEST-ID)%",
         "errors": [],
         "error": {"message": message, "status": "%RESPONSE_CODE%", "type": kind},
     }
 
 
 def _headers(problem: Problem) -> list[Doc]:
-    headers = [_header("cache-control", "no-store"), *_REQUEST_ID]
+    headers = [_header("cache-control", "no-store")]
     if problem.status == 401:
         headers.append(_header("www-authenticate", REALM))
     if problem.status in (429, 503):
-        headers.append(_default("retry-after", "1"))
+        headers.append({**_header("retry-after", "1"), "append_action": "ADD_IF_ABSENT"})
     return headers
 
 
@@ -162,10 +167,6 @@ def _header(name: str, value: str) -> Doc:
         "header": {"key": name, "value": value},
         "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
     }
-
-
-def _default(name: str, value: str) -> Doc:
-    return {**_header(name, value), "append_action": "ADD_IF_ABSENT"}
 
 
 def _status(op: str, value: int) -> Doc:
@@ -178,10 +179,6 @@ def _cel(expression: str) -> Doc:
     return {"extension_filter": extension("cel", message, expression=expression)}
 
 
-_REQUEST_ID = (
-    _header("x-request-id", "%REQ(X-REQUEST-ID)%"),
-    _default("x-request-id", "%UNIQUE_ID%"),
-)
 # A foreign audience is 403 for jwt_authn, but the token is just not valid here (RFC 6750).
 _NO_IDENTITY = _cel(
     "response.code_details.startsWith('rbac_access_denied')"
