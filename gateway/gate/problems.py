@@ -122,6 +122,7 @@ def _unread(problem: Problem) -> Doc:
     """Return the mapper for requests refused before they had an id: the answer makes one."""
     nameless = {"header_filter": {"header": {"name": "x-request-id", "present_match": False}}}
     document = _document(problem, request_id="%RESP(X-REQUEST-ID)%")
+    document["body_format_override"]["json_format"]["instance"] = ""
     document["headers_to_add"].append(_header("x-request-id", "%UNIQUE_ID%"))
     both = {"and_filter": {"filters": [_status("EQ", problem.status), nameless]}}
     return {"filter": both, **document}
