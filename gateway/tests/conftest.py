@@ -32,8 +32,8 @@ ISSUER, AUDIENCE, ORIGIN = "http://gate.test", "switchyard", "https://app.exampl
 LIMITS = replace(
     PROFILES["test"],
     strict_per_minute=5,
-    tenant_rate=200,
-    key_rate=100,
+    tenant_rate=40,
+    key_rate=30,
     request_headers_time=1,
     request_time=2,
     health_interval=0.3,

@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+import time
 
 import grpc
 import httpx
@@ -172,8 +173,8 @@ def test_a_strict_door_is_limited_per_address(client):
     assert last.headers["ratelimit"].startswith('"address";r=0')
 
 
-def flood(client, headers, count=260) -> list[httpx.Response]:
-    return [client.get("/api/v1/reading" if not headers else "/api/v1/echo", headers=headers) for _ in range(count)]
+def flood(client, headers) -> set[int]:
+    return {client.get("/api/v1/echo", headers=headers).status_code for _ in range(100)}
 
 
 @pytest.mark.parametrize("kind", ["token", "key"])
@@ -182,9 +183,7 @@ def test_one_tenant_is_limited_and_its_neighbour_is_not(client, world, kind):
         return world.bearer() if kind == "token" else {"x-api-key": world.key()}
 
     loud, quiet = made(), made()
-    statuses = [a.status_code for a in flood(client, loud)]
-    assert 429 in statuses
-    assert set(statuses) == {200, 429}
+    assert flood(client, loud) == {200, 429}
     assert client.get("/api/v1/echo", headers=quiet).status_code == 200
 
 
@@ -203,21 +202,21 @@ def denied(call, *arguments, **options) -> grpc.RpcError:
 def test_grpc_goes_through_with_a_token_or_a_key(channel, world):
     stub = rpc.FlagsStub(channel)
     for name, value in (*world.bearer().items(), ("x-api-key", world.key())):
-        flag = stub.Get(pb.GetRequest(id="f1"), metadata=((name, value),), timeout=5)
+        flag = stub.Get(pb.GetRequest(flag="f1"), metadata=((name, value),), timeout=5)
         assert flag.id == "f1"
         assert json.loads(flag.name)[name] == value
 
 
 def test_grpc_metadata_cannot_claim_an_identity(channel, world):
     headers = (*world.bearer(sub="ada").items(), ("x-mesh", "iam.9.9"), ("x-key-id", "root"))
-    flag = rpc.FlagsStub(channel).Get(pb.GetRequest(id="f1"), metadata=headers, timeout=5)
+    flag = rpc.FlagsStub(channel).Get(pb.GetRequest(flag="f1"), metadata=headers, timeout=5)
     told = json.loads(flag.name)
     assert "x-mesh" not in told
     assert "x-key-id" not in told
 
 
 def test_grpc_without_a_credential_is_unauthenticated(channel):
-    error = denied(rpc.FlagsStub(channel).Get, pb.GetRequest(id="f1"))
+    error = denied(rpc.FlagsStub(channel).Get, pb.GetRequest(flag="f1"))
     assert error.code() is grpc.StatusCode.UNAUTHENTICATED
     assert "{" not in error.details()
 
@@ -258,7 +257,7 @@ def test_plain_http_does_not_reach_grpc(client, world):
 
 
 def test_grpc_web_is_translated(client, world):
-    message = pb.GetRequest(id="f1").SerializeToString()
+    message = pb.GetRequest(flag="f1").SerializeToString()
     frame = b"\0" + len(message).to_bytes(4, "big") + message
     headers = {**world.bearer(), "content-type": "application/grpc-web+proto"}
     response = client.post("/switchyard.flags.v1.Flags/Get", content=frame, headers=headers)
@@ -295,15 +294,13 @@ def test_the_access_log_holds_no_query_and_no_credential(client, world):
 
     def line():
         texts = (p.read_text() for p in world.folder.glob("*.log"))
-        found = [x for t in texts for x in t.splitlines() if "find-me-in-the-log" in x]
-        return found[0] if found else None
+        return [x for t in texts for x in t.splitlines() if "find-me-in-the-log" in x]
 
-    from time import monotonic, sleep
-
-    latest = monotonic() + 5
-    while not (text := line()):
-        assert monotonic() < latest
-        sleep(0.05)
+    latest = time.monotonic() + 5
+    while not (found := line()):
+        assert time.monotonic() < latest
+        time.sleep(0.05)
+    (text,) = found
     entry = json.loads(text)
     assert (entry["path"], entry["route"], entry["user"]) == (
         "/api/v1/echo",

@@ -1,6 +1,7 @@
 """Hostile paths, headers and framing, and what Envoy answers to them."""
 
 import json
+import re
 import socket
 import uuid
 
@@ -9,14 +10,30 @@ import pytest
 PROBLEM = "application/problem+json"
 
 
-def said(world, request: bytes, *, timeout=6) -> bytes:
-    """Send raw bytes and return all that comes back until the connection is closed or silent."""
-    with socket.create_connection(("127.0.0.1", world.port), timeout=timeout) as made:
+def said(world, request: bytes) -> bytes:
+    """Send raw bytes; return what comes back until the connection is closed or has said all."""
+    with socket.create_connection(("127.0.0.1", world.port), timeout=6) as made:
         made.sendall(request)
         answer = b""
-        while part := made.recv(65536):
+        while part := received(made, whole=complete(answer)):
             answer += part
         return answer
+
+
+def received(made: socket.socket, *, whole: bool) -> bytes:
+    """After a whole answer, wait only a moment for one that should not come."""
+    made.settimeout(0.05 if whole else 6)
+    try:
+        return made.recv(65536)
+    except TimeoutError:
+        assert whole
+        return b""
+
+
+def complete(answer: bytes) -> bool:
+    head, found, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head)
+    return bool(found and length and len(body) >= int(length[1]))
 
 
 def get(path: str, *headers: str) -> bytes:

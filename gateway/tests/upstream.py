@@ -64,7 +64,8 @@ async def read(receive):
 
 
 async def answer(send, status, text, headers=()):
-    given = [(b"content-type", b"application/json"), (b"x-upstream", b"1"), *headers]
+    length = (b"content-length", b"%d" % len(text.encode()))
+    given = [(b"content-type", b"application/json"), (b"x-upstream", b"1"), length, *headers]
     await send({"type": "http.response.start", "status": status, "headers": given})
     await send({"type": "http.response.body", "body": text.encode()})
 
@@ -125,7 +126,7 @@ DOORS = {
 class Flags(rpc.FlagsServicer):
     async def Get(self, request, context):
         told = {k: v for k, v in context.invocation_metadata() if isinstance(v, str)}
-        return pb.Flag(id=request.id, name=json.dumps(told))
+        return pb.Flag(id=request.flag, name=json.dumps(told))
 
 
 async def serve_grpc(port):
