@@ -38,6 +38,7 @@ class Settings:
     iam: str
     folder: Path
     secret: str
+    silence: float = SILENCE
 
 
 def settings(environment: Mapping[str, str]) -> Settings:
@@ -84,21 +85,20 @@ async def _connected(place: Settings, sign: Sign, log: KeyLog) -> None:
         proof = sign(place.secret, "gateway", time.time())
         request = pb.SnapshotRequest(kinds=[pb.KIND_API_KEY])
         stream = rpc.IamStub(channel).Snapshot(request, metadata=(("x-mesh", proof),))
-        await follow(stream, log)
+        await follow(aiter(stream), log, place.silence)
 
 
-async def follow(events: Events, log: KeyLog) -> None:
+async def follow(events: Events, log: KeyLog, silence: float = SILENCE) -> None:
     """Write one stream's events into the log until the stream ends or falls silent."""
-    state = aiter(events)
-    log.replace(await _whole(state))
-    while event := await _next(state):
+    log.replace(await _whole(events, silence))
+    while event := await _next(events, silence):
         _apply(event, log)
 
 
-async def _whole(events: Events) -> dict[str, Key]:
+async def _whole(events: Events, silence: float) -> dict[str, Key]:
     """Return the keys of the initial state, by hash."""
     keys: dict[str, Key] = {}
-    while event := await _next(events):
+    while event := await _next(events, silence):
         match event.WhichOneof("event"):
             case "api_key":
                 _keep(event.api_key, keys)
@@ -132,9 +132,9 @@ def _apply(event: pb.SnapshotEvent, log: KeyLog) -> None:
             pass
 
 
-async def _next(events: Events) -> pb.SnapshotEvent | None:
+async def _next(events: Events, silence: float) -> pb.SnapshotEvent | None:
     """Return the next event, None at the end; `TimeoutError` when iam has fallen silent."""
-    async with asyncio.timeout(SILENCE):
+    async with asyncio.timeout(silence):
         return await anext(events, None)
 
 

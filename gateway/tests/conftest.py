@@ -162,7 +162,7 @@ def start(arguments: list[str], folder: Path, **environment: str) -> subprocess.
         return subprocess.Popen([sys.executable, *arguments], env=known, stdout=log, stderr=log)
 
 
-def build(folder: Path, limits=LIMITS, **settings) -> World:
+def build(folder: Path, limits=LIMITS, edit=None, *, ready=True, **settings) -> World:
     """Render a gate with ports of its own and start it with its upstream."""
     http, grpc, dead, dead_grpc, public, admin, metrics = free_ports(7)
     alive, gone = {"http": http, "grpc": grpc}, {"http": dead, "grpc": dead_grpc}
@@ -176,6 +176,10 @@ def build(folder: Path, limits=LIMITS, **settings) -> World:
     world = World(folder, topology(graph, state), signing, KeyLog(folder / "keylog"))
     world.keys.replace({})
     config = configure(world, limits, **settings)
+    if edit:
+        document = yaml.safe_load(config.read_text())
+        edit(document)
+        config.write_text(yaml.safe_dump(document))
     upstream = [str(HERE / "upstream.py"), str(http), str(grpc), str(folder / "jwks.json")]
     world.processes.append(start(upstream, folder))
     eventually(lambda: answers(f"http://127.0.0.1:{http}/readyz"))
@@ -184,7 +188,9 @@ def build(folder: Path, limits=LIMITS, **settings) -> World:
     world.processes.append(start(running, folder, **quick))
     eventually(lambda: answers(f"{world.url}/api/v1/echo", 401))
     eventually(lambda: answers(f"{world.url}/api/v1/public"))
-    eventually(lambda: httpx.get(f"{world.url}/api/v1/token", headers=world.bearer()).is_success)
+    if ready:
+        url, known = f"{world.url}/api/v1/token", world.bearer()
+        eventually(lambda: httpx.get(url, headers=known).is_success)
     return world
 
 
