@@ -1,8 +1,8 @@
 """Envoy as a child process, with SIGTERM as a graceful drain.
 
-Envoy itself exits 50 ms after SIGTERM and drops what is in flight. Here: /health answers 503 and every answer
-says `connection: close`; wait until the balancer in front has noticed; stop accepting; wait until
-nothing is in flight; then stop Envoy.
+Envoy itself exits 50 ms after SIGTERM and drops what is in flight. Here: /health answers 503 and every
+answer says `connection: close`; wait until the balancer in front has noticed; stop accepting; wait until
+nothing is in flight, and has not been for a moment; then stop Envoy.
 """
 
 import contextlib
@@ -24,6 +24,7 @@ from gate.shapes import Doc
 
 ACTIVE = "http.public.downstream_rq_active"
 HELPER_PAUSE = 1.0
+QUIET_LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +111,19 @@ def _drain(
         return process.returncode
     admin.ask("POST", "/healthcheck/fail")
     ended.wait(times.lame_duck)
-    admin.ask("POST", "/drain_listeners?graceful")
-    latest = time.monotonic() + times.drain
-    while admin.active() and time.monotonic() < latest and not ended.wait(0.1):
-        pass
+    admin.ask("POST", "/drain_listeners")
+    _wait_for_silence(admin, times.drain, ended)
     process.terminate()
     process.wait()
     return 0
+
+
+def _wait_for_silence(admin: Admin, at_most: float, ended: threading.Event) -> None:
+    """Return when nothing was in flight for a few looks in a row: a request may just be arriving."""
+    latest = time.monotonic() + at_most
+    quiet = 0
+    while quiet < QUIET_LOOKS and time.monotonic() < latest and not ended.wait(0.1):
+        quiet = 0 if admin.active() else quiet + 1
 
 
 class _Companion:
