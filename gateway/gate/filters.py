@@ -99,12 +99,13 @@ def _apikey() -> Doc:
 
 def apikey_on(mode: str, keylog: str, limits: Limits) -> Doc:
     """Return the per-route setting that looks API keys up; `mode`: key, bearer or either."""
+    # Whole numbers: Envoy's YAML reader makes strings of fractions, and Lua cannot compare those.
     context = {
         "mode": mode,
         "dir": keylog,
-        "poll_ms": limits.keys_poll * 1000,
-        "fresh_ms": limits.keys_fresh_for * 1000,
-        "usable_ms": limits.keys_usable_for * 1000,
+        "poll_ms": round(limits.keys_poll * 1000),
+        "fresh_ms": round(limits.keys_fresh_for * 1000),
+        "usable_ms": round(limits.keys_usable_for * 1000),
     }
     return typed(FILTERS + "lua.v3.LuaPerRoute", name=APIKEY, filter_context=context)
 
