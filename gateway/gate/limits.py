@@ -1,0 +1,71 @@
+"""How much may pass: rate limits, timeouts and sizes, one set per environment.
+
+Test runs carry their own quota; nothing is ever switched off.
+"""
+
+from dataclasses import dataclass
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Rates are per second unless the name says otherwise, times are seconds, sizes bytes."""
+
+    # Safety net of the whole process, checked before anything dear.
+    total_rate: int
+    # What one tenant may ask for, and one API key of it (bursts are one second's worth).
+    tenant_rate: int
+    key_rate: int
+    # `x-limit: strict` doors (logins and the like): per client address and door.
+    strict_per_minute: int
+    trace_percent: float
+    body: int = MIB
+    # For doors that declare a larger body with `x-body-limit`.
+    large_body: int = 8 * MIB
+    headers_kib: int = 32
+    headers_count: int = 64
+    connections: int = 20_000
+    upstream_requests: int = 1024
+    request_headers_time: float = 5
+    # The whole request must have arrived by then (slow bodies).
+    request_time: float = 30
+    stream_idle_time: float = 60
+    # Answer time of a door that does not say `x-timeout`.
+    door_time: float = 15
+    hot_time: float = 5
+    # Between two signs of life of an event stream or WebSocket.
+    event_idle_time: float = 120
+    socket_idle_time: float = 3600
+    # Known keys are served this long without a heart-beat from iam; unknown ones are refused with
+    # 503 instead of 401 much sooner, because the answer may be sitting in a log that did not arrive.
+    keys_usable_for: float = 900
+    keys_fresh_for: float = 10
+    keys_poll: float = 0.25
+    health_interval: float = 1
+
+
+PROFILES = {
+    "development": Limits(
+        total_rate=50_000,
+        tenant_rate=20_000,
+        key_rate=20_000,
+        strict_per_minute=300,
+        trace_percent=1,
+    ),
+    # Limits small enough to be hit by the platform's own tests only where those mean to.
+    "test": Limits(
+        total_rate=200_000,
+        tenant_rate=50_000,
+        key_rate=50_000,
+        strict_per_minute=6_000,
+        trace_percent=100,
+    ),
+    "production": Limits(
+        total_rate=50_000,
+        tenant_rate=5_000,
+        key_rate=2_000,
+        strict_per_minute=30,
+        trace_percent=1,
+    ),
+}

@@ -1,0 +1,311 @@
+"""Doors of every kind, through the running gate."""
+
+import json
+import socket
+import threading
+import time
+
+import grpc
+import httpx
+import pytest
+from switchyard.audit.v1 import audit_pb2, audit_pb2_grpc
+from switchyard.flags.v1 import flags_pb2 as pb
+from switchyard.flags.v1 import flags_pb2_grpc as rpc
+from switchyard.iam.v1 import iam_pb2, iam_pb2_grpc
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+ORIGIN = "https://app.example"
+
+
+def test_health_says_which_build_answers(client):
+    response = client.get("/health")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert response.json() == {
+        "status": "healthy",
+        "service": "gateway",
+        "build_id": "test-build",
+        "started_at": "2026-01-01T00:00:00Z",
+    }
+    assert client.get("/health/").status_code == 200
+
+
+def test_the_merged_document_is_served(client):
+    document = client.get("/openapi.json")
+    assert document.headers["content-type"] == "application/json"
+    assert "/ofrep/v1/evaluate/flags/{key}" in document.json()["paths"]
+    assert document.json()["openapi"].startswith("3.1")
+
+
+def test_the_reference_page_loads_nothing_from_elsewhere(client):
+    page = client.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "://" not in page.text
+    for part in ("swagger-ui-bundle.js", "swagger-ui.css", "start.js"):
+        assert f"/docs/{part}" in page.text
+        assert client.get(f"/docs/{part}").status_code == 200
+    assert 'id="gateway.not_found"' in client.get("/docs/errors").text
+
+
+def test_the_more_specific_door_is_taken(client, world):
+    assert client.get("/api/v1/things/special").status_code == 200
+    assert client.get("/api/v1/things/other").status_code == 401
+    assert client.get("/api/v1/things/other", headers=world.bearer()).status_code == 200
+    assert client.get("/api/v1/things/a/b", headers=world.bearer()).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/api/v1/things/1/", "/api/v1/things/1/toggle/", "/api/v1/echo/"])
+def test_a_trailing_slash_is_accepted_without_a_redirect(client, world, path):
+    response = client.post(path, headers=world.bearer())
+    assert response.status_code == 200
+    assert response.json()["path"] == path
+
+
+def test_a_flag_key_may_contain_slashes(client, world):
+    headers = {"x-api-key": world.key()}
+    for key in ("plain", "a/b/c", "a/b/", "a%20b"):
+        response = client.post(f"/ofrep/v1/evaluate/flags/{key}", headers=headers)
+        assert response.json()["path"].endswith(key)
+    assert client.post("/ofrep/v1/evaluate/flags/", headers=headers).status_code == 200
+    assert client.post("/ofrep/v1/evaluate/flags/a").status_code == 401
+
+
+def test_a_wrong_method_is_answered_by_the_service(client):
+    response = client.post("/api/v1/reading")
+    assert (response.status_code, response.json()) == (405, {"code": "own"})
+
+
+def test_a_problem_of_a_service_passes_unchanged(client):
+    response = client.get("/api/v1/problem")
+    assert (response.status_code, response.json()) == (409, {"code": "own.conflict"})
+
+
+def test_reading_is_tried_again_and_writing_is_not(client):
+    assert client.post("/api/v1/flaky").json() == {"code": "own.busy"}
+    client.post("/api/v1/flaky")
+    assert client.get("/api/v1/flaky").status_code == 200
+
+
+def test_a_dead_service_is_unavailable(client):
+    response = client.get("/api/v1/dead")
+    assert response.status_code == 503
+    assert response.json()["code"] == "gateway.unavailable"
+    assert int(response.headers["retry-after"]) >= 1
+
+
+def test_a_slow_service_is_a_timeout(client):
+    response = client.get("/api/v1/slow")
+    assert response.status_code == 504
+    assert response.json()["code"] == "gateway.timeout"
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_an_event_stream_arrives_event_by_event(client):
+    with client.stream("GET", "/api/v1/events") as response:
+        lines = response.iter_lines()
+        assert next(lines) == "data: first"
+        client.get("/go")
+        assert "data: second" in lines
+
+
+def test_a_socket_opens_only_on_its_door(world):
+    address = f"ws://127.0.0.1:{world.port}"
+    with connect(f"{address}/api/v1/ws", additional_headers=world.bearer(), proxy=None) as made:
+        made.send("hello")
+        assert made.recv() == "heard hello"
+    with pytest.raises(InvalidStatus) as shut:
+        connect(f"{address}/api/v1/public", proxy=None)
+    assert shut.value.response.status_code == 403
+    with pytest.raises(InvalidStatus) as nobody:
+        connect(f"{address}/api/v1/ws", proxy=None)
+    assert nobody.value.response.status_code == 401
+
+
+def test_a_socket_outlives_the_limits_of_requests(world):
+    address = f"ws://127.0.0.1:{world.port}/api/v1/ws"
+    with connect(address, additional_headers=world.bearer(), proxy=None) as made:
+        for _ in range(40):
+            made.send("a" * 65_536)
+            made.recv()
+        threading.Event().wait(2.5)
+        made.send("still")
+        assert made.recv() == "heard still"
+
+
+def preflight(client, origin, path="/api/v1/echo"):
+    headers = {"origin": origin, "access-control-request-method": "POST"}
+    return client.options(path, headers=headers)
+
+
+def test_an_allowed_origin_may_call_and_read_what_it_needs(client, world):
+    response = preflight(client, ORIGIN)
+    assert response.status_code == 200
+    assert response.headers["access-control-allow-origin"] == ORIGIN
+    assert "x-api-key" in response.headers["access-control-allow-headers"]
+    for headers, status in ((world.bearer(), 200), ({}, 401)):
+        answer = client.post("/api/v1/echo", headers={**headers, "origin": ORIGIN})
+        assert answer.status_code == status
+        exposed = answer.headers["access-control-expose-headers"].lower().split(",")
+        wanted = {"etag", "retry-after", "ratelimit", "ratelimit-policy", "x-request-id"}
+        assert {*wanted, "idempotent-replayed"} <= set(exposed)
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "https://app.example.evil", "null"])
+def test_a_foreign_origin_gets_nothing_and_reaches_nobody(client, origin):
+    response = preflight(client, origin, "/api/v1/public")
+    assert "access-control-allow-origin" not in response.headers
+    assert "x-upstream" not in response.headers
+    answer = client.get("/api/v1/public", headers={"origin": origin})
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_a_strict_door_is_limited_per_address(client):
+    answers = [client.post("/api/v1/login") for _ in range(8)]
+    assert [a.status_code for a in answers] == [200] * 5 + [429] * 3
+    last = answers[-1]
+    assert last.json()["code"] == "gateway.rate_limited"
+    assert int(last.headers["retry-after"]) >= 1
+    assert last.headers["ratelimit-policy"] == '"address";q=5;w=60'
+    assert last.headers["ratelimit"].startswith('"address";r=0')
+
+
+def flood(client, headers) -> set[int]:
+    return {client.get("/api/v1/echo", headers=headers).status_code for _ in range(100)}
+
+
+@pytest.mark.parametrize("kind", ["token", "key"])
+def test_one_tenant_is_limited_and_its_neighbour_is_not(client, world, kind):
+    def made():
+        return world.bearer() if kind == "token" else {"x-api-key": world.key()}
+
+    loud, quiet = made(), made()
+    assert flood(client, loud) == {200, 429}
+    assert client.get("/api/v1/echo", headers=quiet).status_code == 200
+
+
+@pytest.fixture
+def channel(world):
+    with grpc.insecure_channel(f"127.0.0.1:{world.port}") as made:
+        yield made
+
+
+def denied(call, *arguments, **options) -> grpc.RpcError:
+    with pytest.raises(grpc.RpcError) as refused:
+        call(*arguments, timeout=5, **options)
+    return refused.value
+
+
+def test_grpc_goes_through_with_a_token_or_a_key(channel, world):
+    stub = rpc.FlagsStub(channel)
+    for name, value in (*world.bearer().items(), ("x-api-key", world.key())):
+        flag = stub.Get(pb.GetRequest(flag="f1"), metadata=((name, value),), timeout=5)
+        assert flag.id == "f1"
+        assert json.loads(flag.name)[name] == value
+
+
+def test_grpc_metadata_cannot_claim_an_identity(channel, world):
+    headers = (*world.bearer(sub="ada").items(), ("x-mesh", "iam.9.9"), ("x-key-id", "root"))
+    flag = rpc.FlagsStub(channel).Get(pb.GetRequest(flag="f1"), metadata=headers, timeout=5)
+    told = json.loads(flag.name)
+    assert "x-mesh" not in told
+    assert "x-key-id" not in told
+
+
+def test_grpc_without_a_credential_is_unauthenticated(channel):
+    error = denied(rpc.FlagsStub(channel).Get, pb.GetRequest(flag="f1"))
+    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert "{" not in error.details()
+
+
+def test_internal_grpc_is_refused_whoever_asks(channel, world):
+    mesh = (*world.bearer().items(), ("x-mesh", "flags.9999999999.00"))
+    iam, audit = iam_pb2_grpc.IamStub(channel), audit_pb2_grpc.AuditStub(channel)
+    for call, request in (
+        (iam.ResolveKey, iam_pb2.ResolveKeyRequest(hash="0" * 64)),
+        (audit.Append, audit_pb2.AppendRequest()),
+    ):
+        error = denied(call, request, metadata=mesh)
+        assert error.code() is grpc.StatusCode.PERMISSION_DENIED
+    stream = iam.Snapshot(iam_pb2.SnapshotRequest(), metadata=mesh, timeout=5)
+    with pytest.raises(grpc.RpcError) as refused:
+        next(stream)
+    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "/grpc.health.v1.Health/Check",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        "/switchyard.flags.v1.Flags/Nothing",
+        "/switchyard.flags.v1.Flags/",
+    ],
+)
+def test_other_grpc_is_not_there(channel, world, method):
+    call = channel.unary_unary(method)
+    error = denied(call, b"", metadata=tuple(world.bearer().items()))
+    assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_plain_http_does_not_reach_grpc(client, world):
+    response = client.post("/switchyard.flags.v1.Flags/Get", headers=world.bearer())
+    assert response.status_code == 404
+
+
+def test_grpc_web_is_translated(client, world):
+    message = pb.GetRequest(flag="f1").SerializeToString()
+    frame = b"\0" + len(message).to_bytes(4, "big") + message
+    headers = {**world.bearer(), "content-type": "application/grpc-web+proto"}
+    response = client.post("/switchyard.flags.v1.Flags/Get", content=frame, headers=headers)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/grpc-web+proto"
+    assert b"grpc-status:0" in response.content.replace(b" ", b"")
+
+
+def test_http2_without_tls_is_spoken_on_the_same_port(world):
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
+    with socket.create_connection(("127.0.0.1", world.port), timeout=5) as made:
+        made.sendall(preface)
+        frame = made.recv(9)
+    assert frame[3] == 4  # SETTINGS
+
+
+def test_metrics_have_a_listener_of_their_own(world):
+    base = f"http://127.0.0.1:{world.topology.metrics}"
+    assert "envoy_http_downstream_rq_total" in httpx.get(f"{base}/metrics").text
+    for path in ("/stats", "/config_dump", "/quitquitquit", "/", "/metrics/../config_dump"):
+        assert httpx.get(base + path).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/config_dump", "/quitquitquit", "/runtime", "/certs", "/"])
+def test_admin_serves_only_what_is_needed(world, path):
+    response = httpx.post(f"http://127.0.0.1:{world.topology.admin}{path}")
+    assert response.status_code == 403
+
+
+def test_the_access_log_holds_no_query_and_no_credential(client, world):
+    token = world.token(sub="logged-user")
+    headers = {"authorization": f"Bearer {token}", "x-request-id": "find-me-in-the-log"}
+    client.get("/api/v1/echo?secret=hush", headers=headers)
+
+    def line():
+        texts = (p.read_text() for p in world.folder.glob("*.log"))
+        return [x for t in texts for x in t.splitlines() if "find-me-in-the-log" in x]
+
+    latest = time.monotonic() + 5
+    while not (found := line()):
+        assert time.monotonic() < latest
+        time.sleep(0.05)
+    (text,) = found
+    entry = json.loads(text)
+    assert (entry["path"], entry["route"], entry["user"]) == (
+        "/api/v1/echo",
+        "/api/v1/echo",
+        "logged-user",
+    )
+    assert "hush" not in text
+    assert token not in text

@@ -1,0 +1,159 @@
+"""What the gate does when something is gone, late or broken: each test has a gate of its own."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from gate.limits import PROFILES
+
+UNKNOWN = {"x-api-key": "sy_srv_aaaaaaaaaa_bbbbbbbbbbbbbbbbbbbbbbbb"}
+
+
+def status_becomes(url, wanted, headers, within=5.0, between=lambda: None) -> httpx.Response:
+    latest = time.monotonic() + within
+    while time.monotonic() < latest:
+        between()
+        with contextlib.suppress(httpx.ReadTimeout):
+            response = httpx.get(url, headers=headers, timeout=1)
+            if response.status_code == wanted:
+                return response
+        time.sleep(0.05)
+    pytest.fail(f"{url} never answered {wanted}")
+
+
+def test_a_log_that_fell_silent_knows_the_known_for_a_while(another):
+    limits = replace(PROFILES["test"], keys_poll=0.05, keys_fresh_for=0.6, keys_usable_for=2)
+    world = another(limits=limits)
+    beat = world.keys.beat
+    beat()
+    url, known = f"{world.url}/api/v1/key", {"x-api-key": world.key()}
+    status_becomes(url, 401, UNKNOWN, between=beat)
+    stale = status_becomes(url, 503, UNKNOWN)
+    assert stale.json()["code"] == "gateway.unavailable"
+    assert int(stale.headers["retry-after"]) >= 1
+    assert httpx.get(url, headers=known).status_code == 200
+    status_becomes(url, 503, known)
+    assert httpx.get(f"{world.url}/api/v1/echo", headers=world.bearer()).status_code == 200
+    status_becomes(url, 200, known, between=beat)
+    status_becomes(url, 401, UNKNOWN, between=beat)
+
+
+def break_the_script(config) -> None:
+    """Let one door's look-up raise, and another door's script, outside of its pcall."""
+    manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]
+    manager = manager["typed_config"]
+    lua = next(f for f in manager["http_filters"] if f["name"] == "apikey")["typed_config"]
+    raising = "function envoy_on_request(handle) error('broken') end"
+    lua["source_codes"]["raising"] = {"inline_string": raising}
+    for route in manager["route_config"]["virtual_hosts"][0]["routes"]:
+        told = route["typed_per_filter_config"]
+        if route["name"] == "/api/v1/key":
+            del told["apikey"]["filter_context"]["poll_ms"]
+        if route["name"] == "/api/v1/things/{id}":
+            told["apikey"]["name"] = "raising"
+
+
+def test_a_broken_script_fails_closed(another):
+    world = another(edit=break_the_script)
+    caught = httpx.get(f"{world.url}/api/v1/key", headers=UNKNOWN)
+    assert (caught.status_code, caught.json()["code"]) == (503, "gateway.unavailable")
+    assert "poll" not in caught.text
+    for claimed in (UNKNOWN, {**UNKNOWN, "x-key-id": "root"}, {}):
+        passed = httpx.get(f"{world.url}/api/v1/things/1", headers=claimed)
+        assert (passed.status_code, passed.json()["code"]) == (401, "gateway.unauthenticated")
+
+
+def test_iams_keys_out_of_reach_blame_nobody_else(another):
+    def elsewhere(config) -> None:
+        cluster = next(c for c in config["static_resources"]["clusters"] if c["name"] == "iam")
+        dead = next(c for c in config["static_resources"]["clusters"] if c["name"] == "compute")
+        cluster["load_assignment"]["endpoints"] = dead["load_assignment"]["endpoints"]
+
+    world = another(edit=elsewhere, ready=False)
+    response = httpx.get(f"{world.url}/api/v1/echo", headers=world.bearer())
+    assert (response.status_code, response.json()["code"]) == (503, "gateway.unavailable")
+    assert httpx.get(f"{world.url}/api/v1/echo").status_code == 401
+
+
+class Caller(threading.Thread):
+    """Calls again and again, until the balancer takes the gate out; each call must be answered."""
+
+    def __init__(self, url, done):
+        super().__init__()
+        self.url, self.done, self.statuses, self.lost = url, done, [], []
+
+    def run(self):
+        with httpx.Client(timeout=5) as client:
+            while not self.done.is_set():
+                try:
+                    self.statuses.append(client.get(self.url).status_code)
+                except httpx.HTTPError as error:
+                    self.lost.append(repr(error))
+
+
+def test_a_drain_loses_no_request(another):
+    world = another()
+    done = threading.Event()
+    callers = [Caller(f"{world.url}/api/v1/public", done) for _ in range(4)]
+    slow = [Caller(f"{world.url}/api/v1/drained", done) for _ in range(4)]
+    for caller in (*callers, *slow):
+        caller.start()
+    while not all(len(c.statuses) > 5 for c in callers):
+        time.sleep(0.02)
+    gate = world.processes[-1]
+    gate.send_signal(signal.SIGTERM)
+    status_becomes(f"{world.url}/health", 503, {}, 2)
+    answer = httpx.get(f"{world.url}/api/v1/public")
+    assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+    done.set()
+    assert gate.wait(10) == 0
+    for caller in (*callers, *slow):
+        caller.join(5)
+        assert set(caller.statuses) == {200}
+        assert caller.lost == []
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(world.url)
+
+
+def test_the_gate_ends_when_envoy_does(another):
+    world = another()
+    admin = f"http://127.0.0.1:{world.topology.admin}"
+    assert httpx.get(f"{admin}/ready").status_code == 200
+    gate = world.processes[-1]
+    children = Path(f"/proc/{gate.pid}/task/{gate.pid}/children").read_text()
+    envoy = int(children.split()[0])
+    os.kill(envoy, signal.SIGKILL)
+    assert gate.wait(5) != 0
+
+
+def test_a_service_that_comes_back_is_used_at_once(another):
+    world = another()
+    upstream, url = world.processes[0], f"{world.url}/api/v1/public"
+    upstream.send_signal(signal.SIGSTOP)
+    try:
+        status_becomes(url, 503, {})
+    finally:
+        upstream.send_signal(signal.SIGCONT)
+    status_becomes(url, 200, {}, 3)
+
+
+def test_a_traced_request_has_its_trace_id_as_request_id(another):
+    world = another(otlp="127.0.0.1:1")
+    made = httpx.get(f"{world.url}/api/v1/public")
+    parent = dict(made.json()["headers"])["traceparent"]
+    assert made.headers["x-request-id"] == parent.split("-")[1]
+    sent = {"x-request-id": "chosen-by-me"}
+    kept = httpx.get(f"{world.url}/api/v1/public", headers=sent)
+    assert kept.headers["x-request-id"] == "chosen-by-me"
+    ill = httpx.get(f"{world.url}/api/v1/public", headers={"x-request-id": "a b"})
+    assert ill.headers["x-request-id"] == dict(ill.json()["headers"])["traceparent"].split("-")[1]
+    given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    child = httpx.get(f"{world.url}/api/v1/public", headers={"traceparent": given})
+    assert child.headers["x-request-id"] == given.split("-")[1]
+    assert "x-switchyard-sent-id" not in child.text
