@@ -169,7 +169,8 @@ async def who(identity: Identity, context: Context) -> Caller:
 
 async def _abort(context: Context, fault: Fault) -> None:
     fields = [[e.pointer, e.message, e.code] for e in fault.errors]
-    trailing = ((CODE, fault.code), (FIELDS, json.dumps(fields).encode()))
+    ours = ((CODE, fault.code), (FIELDS, json.dumps(fields).encode()))
+    trailing = (*(context.trailing_metadata() or ()), *ours)  # what the servicer set, and ours
     await context.abort(_status(fault), fault.detail, trailing)
 
 

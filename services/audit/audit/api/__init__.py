@@ -1,0 +1,1 @@
+"""The doors of the audit service: rest and grpc, and the views of what they show."""

@@ -1,0 +1,121 @@
+"""The REST door: read the log."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+
+from audit.api.views import EntryView, PageView, shown
+from audit.domain.errors import UnknownParameter
+from audit.domain.wanted import Wanted
+from audit.usecases.reader import Reader
+from chassis.errors import FieldError
+from chassis.http import Asking, Paging, doors, etag, given, needs, tagged
+
+router = doors("/api/v1/audit-logs", "audit")
+routers = (router,)
+Uses = Annotated[Reader, given(Reader)]
+
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:@/+=~-]*$"
+_KIND = r"^[a-z][a-z0-9_-]*$"
+_ACTION = r"^([a-z][a-z0-9_]*\.)?[a-z][a-z0-9_]*$"
+_PLAIN = r"^[^\x00-\x1f]*$"
+
+
+def _spelled(value: object) -> object:
+    """Refuse a bare number, which pydantic would take for seconds since 1970."""
+    if not isinstance(value, str) or "T" not in value.upper():
+        raise ValueError("is not an RFC 3339 time such as 2026-01-31T12:00:00Z")
+    return value
+
+
+def _utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is beyond the calendar") from None
+
+
+Name = Annotated[str, Query(max_length=255, pattern=_NAME)]
+Kind = Annotated[str, Query(max_length=63, pattern=_KIND)]
+Action = Annotated[str, Query(max_length=127, pattern=_ACTION)]
+Words = Annotated[str, Query(max_length=200, pattern=_PLAIN)]
+When = Annotated[AwareDatetime, BeforeValidator(_spelled), AfterValidator(_utc), Query()]
+
+
+def _only_known(request: Request) -> None:
+    """Refuse a parameter that is not in the operation, or is there twice."""
+    known = {field.alias for field in _query_of(request.scope["route"].dependant)}
+    sent = [name for name, _ in request.query_params.multi_items()]
+    for name in sent:
+        if name not in known:
+            wrong = FieldError(f"query:{name[:64]}", "is not a parameter of this list", "unknown")
+            raise UnknownParameter(f"unknown query parameter {name[:64]!r}", errors=(wrong,))
+        if sent.count(name) > 1:
+            wrong = FieldError(f"query:{name}", "is given more than once", "repeated")
+            raise UnknownParameter(f"query parameter {name!r} is given twice", errors=(wrong,))
+
+
+def _query_of(dependant: Any) -> list[Any]:  # noqa: ANN401 - FastAPI's own types
+    """Return the query parameters of a route and of what it depends on."""
+    deeper = [field for one in dependant.dependencies for field in _query_of(one)]
+    return [*dependant.query_params, *deeper]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Filters:
+    """The filters of the list, as a client spells them."""
+
+    user_id: Name | None = None
+    entity_id: Name | None = None
+    entity_type: Kind | None = None
+    action_type: Action | None = None
+    from_date: When | None = None
+    to_date: When | None = None
+    q: Words | None = None
+    tenant_id: UUID | None = None
+
+    def wanted(self) -> Wanted:
+        """Return the question."""
+        return Wanted(
+            user_id=self.user_id or "",
+            entity_id=self.entity_id or "",
+            entity_type=self.entity_type or "",
+            action_type=self.action_type or "",
+            from_date=self.from_date,
+            to_date=self.to_date,
+            q=self.q or "",
+            tenant=self.tenant_id,
+        )
+
+
+Asked = Annotated[_Filters, Depends()]
+_KNOWN = [Depends(_only_known)]
+
+
+@router.get("", response_model=PageView, dependencies=_KNOWN, **needs("audit:read"))
+async def search(caller: Asking, pager: Paging, filters: Asked, reader: Uses) -> Response:
+    """List the entries of the tenant's log, newest first."""
+    found = await reader.search(caller, filters.wanted(), pager.ask)
+    page = pager.render(found, shown)
+    return JSONResponse(page if pager.by_cursor else {**page, "total_relation": "eq"})
+
+
+@router.get("/{event_id}", response_model=EntryView, dependencies=_KNOWN, **needs("audit:read"))
+async def entry(
+    event_id: UUID,
+    caller: Asking,
+    reader: Uses,
+    request: Request,
+    response: Response,
+    tenant_id: UUID | None = None,
+) -> Response:
+    """Return one entry of the tenant's log."""
+    found = await reader.entry(caller, event_id, tenant_id)
+    if tagged(response, request, found.seq):
+        return Response(status_code=304, headers={"etag": etag(found.seq)})
+    return JSONResponse(shown(found), headers={"etag": etag(found.seq)})

@@ -1,0 +1,94 @@
+"""What may enter the log: an event as it was sent, checked down to the last field."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from audit.domain.entry import PLATFORM, UNKNOWN, Event, Json, Origin
+from audit.domain.errors import BadEvent
+from chassis.facts import Actor, Outcome, Target
+
+MOST_EVENTS = 5_000
+MOST_DOCUMENT = 1_500_000  # characters; a body of a request is at most a mebibyte
+_ACTION = re.compile(r"[a-z][a-z0-9_]{0,62}\.[a-z][a-z0-9_]{0,62}")
+_KIND = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_ACTORS = frozenset({"user", "service_account", "api_key", "service", "anonymous"})
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An event as it was sent, nothing checked yet but its JSON."""
+
+    event_id: str
+    tenant_id: str = ""
+    occurred_at: datetime | None
+    actor: Actor
+    action: str
+    target: Target
+    origin: Origin = UNKNOWN
+    before: Json = None
+    after: Json = None
+    reason: str = ""
+    outcome: str = Outcome.SUCCESS.value
+
+
+def accepted(index: int, draft: Draft) -> Event:
+    """Return the event that a draft is; BadEvent, naming `index`, if it is none."""
+    for where, (text, most) in _texts(draft).items():
+        if len(text) > most:
+            raise BadEvent(index, where, f"is longer than {most} characters")
+        if "\x00" in text:
+            raise BadEvent(index, where, "holds a NUL character")
+    _check_names(index, draft)
+    if draft.occurred_at is None:
+        raise BadEvent(index, "occurred_at", "is missing or no time")
+    return Event(
+        id=_uuid(index, "event_id", draft.event_id),
+        tenant=_uuid(index, "tenant_id", draft.tenant_id) if draft.tenant_id else PLATFORM,
+        occurred_at=draft.occurred_at,
+        actor=draft.actor,
+        action=draft.action,
+        target=draft.target,
+        origin=draft.origin,
+        before=draft.before,
+        after=draft.after,
+        reason=draft.reason,
+        outcome=Outcome(draft.outcome),
+    )
+
+
+def _texts(draft: Draft) -> Mapping[str, tuple[str, int]]:
+    """Return every free text of a draft with the most characters that it may have."""
+    return {
+        "actor/id": (draft.actor.id, 255),
+        "actor/name": (draft.actor.name, 500),
+        "actor/credential_id": (draft.actor.credential, 255),
+        "target/id": (draft.target.id, 255),
+        "target/name": (draft.target.name, 1_000),
+        "context/ip": (draft.origin.ip, 64),
+        "context/user_agent": (draft.origin.user_agent, 1_024),
+        "context/request_id": (draft.origin.request_id, 128),
+        "context/trace_id": (draft.origin.trace_id, 64),
+        "context/service": (draft.origin.service, 64),
+        "reason": (draft.reason, 10_000),
+    }
+
+
+def _check_names(index: int, draft: Draft) -> None:
+    if not _ACTION.fullmatch(draft.action):
+        raise BadEvent(index, "action", "is not spelled noun.verbed")
+    if draft.actor.type not in _ACTORS:
+        raise BadEvent(index, "actor/type", f"is none of {', '.join(sorted(_ACTORS))}")
+    if not _KIND.fullmatch(draft.target.type):
+        raise BadEvent(index, "target/type", "is not a lower-case name")
+    if draft.outcome not in {o.value for o in Outcome}:
+        raise BadEvent(index, "outcome", "is not given or not known")
+
+
+def _uuid(index: int, where: str, text: str) -> UUID:
+    if not _UUID.fullmatch(text):
+        raise BadEvent(index, where, "is not a UUID in lower case")
+    return UUID(text)

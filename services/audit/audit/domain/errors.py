@@ -1,0 +1,44 @@
+"""Every way in which the audit service refuses. Codes are permanent."""
+
+from chassis.errors import FieldError, Forbidden, Invalid, NotFound, TooLarge
+
+
+class BadEvent(Invalid):
+    """An event that cannot enter the log. Its index in the batch is in the pointer; nothing of the batch was stored."""
+
+    code = "audit.bad_event"
+
+    def __init__(self, index: int, where: str, message: str) -> None:
+        wrong = FieldError(f"/events/{index}/{where}", message)
+        super().__init__(f"events[{index}].{where.replace('/', '.')}: {message}", errors=(wrong,))
+        self.index = index
+
+
+class TooManyEvents(TooLarge):
+    """A batch has more events than are taken at once."""
+
+    code = "audit.too_many_events"
+
+
+class BadRange(Invalid):
+    """The range of dates ends before it begins."""
+
+    code = "audit.bad_range"
+
+
+class UnknownParameter(Invalid):
+    """The query has a parameter that this list does not know: a filter with a typo would hide what it should show."""
+
+    code = "audit.unknown_parameter"
+
+
+class OtherTenant(Forbidden):
+    """Only people of the platform may read the log of another tenant."""
+
+    code = "audit.other_tenant"
+
+
+class NoSuchEntry(NotFound):
+    """There is no entry with this id in the tenant's log."""
+
+    code = "audit.no_such_entry"

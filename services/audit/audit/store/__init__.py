@@ -1,0 +1,1 @@
+"""Where the log is kept: tables, work (the transaction), log (writing and reading)."""

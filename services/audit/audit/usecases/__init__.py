@@ -1,0 +1,1 @@
+"""What the audit service does: recorder (writing), reader (reading)."""
