@@ -75,8 +75,12 @@ class Frame:
         rpc_names: tuple[str, ...],
         jobs: tuple[Job, ...] = (),
         checks: tuple[Check, ...] = (),
+        always: tuple[Job, ...] = (),
     ) -> Service:
-        """Return the finished service: its own jobs and checks beside those that all have."""
+        """Return the finished service: its own jobs and checks beside those that all have.
+
+        `always` are jobs that every process needs, also one that leaves `jobs` to another.
+        """
         return Service(
             name=self.name,
             rest=rest,
@@ -84,7 +88,7 @@ class Frame:
             rpc_names=rpc_names,
             jobs=(self.relay.run, self._sweep, *jobs),
             checks=(self._knows_authority, *checks),
-            always=(self._follow,),
+            always=(self._follow, *always),
         )
 
     async def _follow(self) -> None:

@@ -1,0 +1,89 @@
+"""Projects and environments, in REST."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Response
+
+from chassis.http import Asking, Body, Paging, View, doors, etag, given, needs
+from flags.api.words import Name, ProjectQuery, Slug
+from flags.domain.place import Environment, Project
+from flags.usecases.projects import Projects
+
+router = doors("/api/v1", "projects")
+Uses = Annotated[Projects, given(Projects)]
+
+
+class ProjectBody(Body):
+    """A project to be made."""
+
+    key: Slug
+    name: Name
+
+
+class EnvironmentView(View):
+    """An environment as clients see it."""
+
+    id: UUID
+    key: str
+    name: str
+    created_at: datetime
+
+
+class ProjectView(View):
+    """A project as clients see it."""
+
+    id: UUID
+    key: str
+    name: str
+    environments: list[EnvironmentView]
+    version: int
+    created_at: datetime
+
+
+class ProjectPage(View):
+    """A page of projects."""
+
+    items: list[ProjectView]
+    total: int | None = None
+    page: int | None = None
+    limit: int | None = None
+    has_more: bool | None = None
+    next_cursor: str | None = None
+
+
+class EnvironmentList(View):
+    """All environments of a project."""
+
+    items: list[EnvironmentView]
+
+
+@router.get(
+    "/projects",
+    response_model=ProjectPage,
+    response_model_exclude_unset=True,
+    **needs("flag:read"),
+)
+async def list_projects(caller: Asking, pager: Paging, projects: Uses) -> dict[str, Any]:
+    """List the tenant's projects."""
+    return pager.render(await projects.page(caller, pager.ask), ProjectView.model_validate)
+
+
+@router.post("/projects", response_model=ProjectView, status_code=201, **needs("flag:create"))
+async def create_project(
+    body: ProjectBody, caller: Asking, projects: Uses, response: Response
+) -> Project:
+    """Make a project, with environments `production` and `development`."""
+    project = await projects.create(caller, body.key, body.name)
+    response.headers["location"] = f"/api/v1/projects?key={project.key}"
+    response.headers["etag"] = etag(project.version)
+    return project
+
+
+@router.get("/environments", response_model=EnvironmentList, **needs("flag:read"))
+async def list_environments(
+    caller: Asking, projects: Uses, project: ProjectQuery = None
+) -> dict[str, list[Environment]]:
+    """List the environments of a project."""
+    return {"items": list(await projects.environments(caller, project))}

@@ -1,0 +1,70 @@
+"""Places: a tenant's projects, and the environments that every flag of a project has a switch in."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from chassis.caller import Caller
+from flags.domain.errors import EnvironmentNotFound, OtherPlace
+
+DEFAULT_PROJECT = "default"
+DEFAULT_ENVIRONMENT = "production"
+BORN_WITH = {"production": "Production", "development": "Development"}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an evaluation happens: a tenant, and the keys of a project and an environment."""
+
+    tenant: UUID
+    project: str
+    environment: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """Where a flag has a switch of its own. `revision` grows with each change that its answers may depend on."""
+
+    id: UUID
+    key: str
+    name: str
+    revision: int = 0
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A set of flags with keys of their own, and their environments."""
+
+    id: UUID
+    tenant: UUID
+    key: str
+    name: str
+    environments: tuple[Environment, ...]
+    version: int = 1
+    created_at: datetime
+
+    def environment(self, key: str) -> Environment:
+        """Return an environment by its key."""
+        for found in self.environments:
+            if found.key == key:
+                return found
+        raise EnvironmentNotFound(f"there is no environment {key!r} in project {self.key!r}")
+
+
+def place_of(caller: Caller, project: str | None, environment: str | None) -> Place:
+    """Return the place that is meant: what is asked for, else what the key is bound to, else production.
+
+    A key that is bound to a place is refused another one.
+    """
+    return Place(
+        caller.tenant,
+        _chosen("project", project, caller.project, DEFAULT_PROJECT),
+        _chosen("environment", environment, caller.environment, DEFAULT_ENVIRONMENT),
+    )
+
+
+def _chosen(kind: str, wanted: str | None, bound: str, usual: str) -> str:
+    if wanted and bound and wanted != bound:
+        raise OtherPlace(f"this API key is bound to {kind} {bound!r}")
+    return wanted or bound or usual

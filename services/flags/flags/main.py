@@ -1,0 +1,48 @@
+"""The composition root: the only place where flags is put together."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from uuid_utils.compat import uuid7
+
+from chassis.frame import Tables, framed
+from chassis.serve import Service
+from flags.api.grpc import FlagsServicer
+from flags.api.rest import routers
+from flags.clients import RedisNews, redis_at
+from flags.jobs import freshness
+from flags.settings import Settings
+from flags.store.shelf import SqlShelf
+from flags.store.tables import Idempotency, Lease, Outbox
+from flags.store.work import sql_work
+from flags.usecases.flags import Flags
+from flags.usecases.projects import Projects
+from flags.usecases.rulesets import Rulesets
+from switchyard.flags.v1 import flags_pb2_grpc
+
+TABLES = Tables(Outbox, Lease, Idempotency)
+
+
+@asynccontextmanager
+async def build(settings: Settings) -> AsyncGenerator[Service]:
+    """Wire the service from the inside out; close whatever it opened."""
+    async with framed("flags", settings, TABLES) as frame, redis_at(settings.redis_url) as redis:
+        news = RedisNews(redis)
+        work = sql_work(frame.sessions, frame.relay.wake, news)
+        projects = Projects(work, _now, uuid7)
+        flags = Flags(work, _now, uuid7, projects)
+        rulesets = Rulesets(SqlShelf(frame.sessions))
+
+        rest = frame.rest("flags", routers, flags, projects)
+        servicer = FlagsServicer(flags, frame.identity, frame.cursors)
+        flags_pb2_grpc.add_FlagsServicer_to_server(servicer, frame.rpc)
+        yield frame.service(
+            rest,
+            ("switchyard.flags.v1.Flags",),
+            always=freshness(rulesets, news, settings.poll_every),
+        )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,15 @@
+"""The settings of flags, read once from `FLAGS_*`, else from `SWITCHYARD_*`."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from chassis.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """What may differ between two deployments of flags."""
+
+    model_config = SettingsConfigDict(env_prefix="FLAGS_", frozen=True, extra="ignore")
+
+    # How often a replica asks the database whether it missed an announcement (seconds).
+    poll_every: float = Field(default=5.0, gt=0, le=10)

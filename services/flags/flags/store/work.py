@@ -1,0 +1,39 @@
+"""One transaction over the flags schema."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chassis.db import Sessions, transaction
+from chassis.facts import Fact
+from chassis.outbox import record
+from flags.ports import News, OpenWork, Work
+from flags.store.flags import SqlFlagBook
+from flags.store.projects import SqlProjectBook
+from flags.store.tables import Outbox
+
+
+class SqlWork:
+    """The work of one use-case."""
+
+    def __init__(self, session: AsyncSession, wake: Callable[[], None], news: News) -> None:
+        self._session = session
+        self._wake = wake
+        self.projects = SqlProjectBook(session, news)
+        self.flags = SqlFlagBook(session)
+
+    def record(self, fact: Fact) -> None:
+        """Leave a fact for the audit log, kept together with the change."""
+        record(self._session, Outbox, fact, self._wake)
+
+
+def sql_work(sessions: Sessions, wake: Callable[[], None], news: News) -> OpenWork:
+    """Return the opener of transactions. A commit wakes the relay and announces changed places."""
+
+    @asynccontextmanager
+    async def work() -> AsyncGenerator[Work]:
+        async with transaction(sessions) as session:
+            yield SqlWork(session, wake, news)
+
+    return work

@@ -1,0 +1,174 @@
+"""Managing flags."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from chassis.caller import Caller
+from chassis.facts import Actor, Document, Fact, Target
+from chassis.pages import PageAsk, Slice
+from flags.domain.errors import FlagNotFound, StaleFlag
+from flags.domain.flag import Change, Draft, Flag, document, made
+from flags.domain.listing import Wanted
+from flags.domain.place import Place, Project
+from flags.ports import OpenWork, Work
+from flags.usecases.projects import Projects
+
+Move = Callable[[Flag, datetime], Flag]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """Which flag is meant (id or key), where, in which version (None: any), and why it is to change."""
+
+    flag: str
+    place: Place
+    version: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """Everything one can do to flags."""
+
+    work: OpenWork
+    now: Callable[[], datetime]
+    new_id: Callable[[], UUID]
+    projects: Projects
+
+    async def create(self, caller: Caller, place: Place, draft: Draft) -> Flag:
+        """Make a flag, owned by the caller and disabled everywhere."""
+        caller.must("flag:create")
+        async with self.work() as work:
+            project = await self._project(work, place)
+            flag = made(draft, self.new_id(), project, caller.subject, self.now())
+            await work.flags.add(project, flag)
+            await work.projects.bump(project, flag.switches)
+            work.record(_fact(caller, "flag.created", flag, after=document(flag)))
+        return flag
+
+    async def get(self, caller: Caller, place: Place, flag: str) -> Flag:
+        """Return one flag, by id or key."""
+        caller.must("flag:read")
+        async with self.work() as work:
+            project = await self._project(work, place)
+            return _found(await work.flags.get(project, flag), flag)
+
+    async def page(self, caller: Caller, place: Place, wanted: Wanted, ask: PageAsk) -> Slice[Flag]:
+        """List flags of a project."""
+        caller.must("flag:read")
+        async with self.work() as work:
+            return await work.flags.page(await self._project(work, place), wanted, ask)
+
+    async def update(self, caller: Caller, aim: Aim, change: Change) -> Flag:
+        """Change a flag's fields, and what its switch in one environment serves."""
+        caller.must("flag:update")
+        async with self.work() as work:
+            project, before = await self._locked(work, aim)
+            after = before.changed(aim.place.environment, self.now(), change)
+            if after is not before:
+                fact = _fact(
+                    caller, "flag.updated", after, before=document(before), after=document(after)
+                )
+                await _keep(work, project, after, after.switches, fact)
+        return after
+
+    async def delete(self, caller: Caller, aim: Aim) -> None:
+        """Forget a flag; clients fall back to what their code says."""
+        caller.must("flag:delete")
+        async with self.work() as work:
+            project, flag = await self._locked(work, aim)
+            await work.flags.remove(flag)
+            await work.projects.bump(project, flag.switches)
+            work.record(
+                _fact(caller, "flag.deleted", flag, before=document(flag), reason=aim.reason)
+            )
+
+    async def toggle(self, caller: Caller, aim: Aim) -> Flag:
+        """Switch a flag over in one environment."""
+        caller.must("flag:toggle")
+        return await self._switch(
+            caller, aim, lambda flag, now: flag.toggled(aim.place.environment, now)
+        )
+
+    async def enable(self, caller: Caller, aim: Aim) -> Flag:
+        """Have a flag enabled in one environment; if it is so already, nothing has happened."""
+        caller.must("flag:toggle")
+        return await self._switch(
+            caller, aim, lambda flag, now: flag.set_to(aim.place.environment, now, enabled=True)
+        )
+
+    async def disable(self, caller: Caller, aim: Aim) -> Flag:
+        """Have a flag disabled in one environment; if it is so already, nothing has happened."""
+        caller.must("flag:toggle")
+        return await self._switch(
+            caller, aim, lambda flag, now: flag.set_to(aim.place.environment, now, enabled=False)
+        )
+
+    async def _switch(self, caller: Caller, aim: Aim, move: Move) -> Flag:
+        async with self.work() as work:
+            project, before = await self._locked(work, aim)
+            after = move(before, self.now())
+            if after is not before:
+                fact = _switched(caller, aim, before, after)
+                await _keep(work, project, after, (aim.place.environment,), fact)
+        return after
+
+    async def _locked(self, work: Work, aim: Aim) -> tuple[Project, Flag]:
+        project = await self._project(work, aim.place)
+        flag = _found(await work.flags.get(project, aim.flag, lock=True), aim.flag)
+        if aim.version not in (None, flag.version):
+            raise StaleFlag(
+                f"flag {flag.key!r} is at version {flag.version} by now, not {aim.version}: read it again"
+            )
+        return project, flag
+
+    async def _project(self, work: Work, place: Place) -> Project:
+        """Return the project of a place, in which the environment must be, too."""
+        project = await self.projects.home(work, place.tenant, place.project)
+        project.environment(place.environment)
+        return project
+
+
+async def _keep(
+    work: Work, project: Project, flag: Flag, touched: Collection[str], fact: Fact
+) -> None:
+    await work.flags.put(project, flag)
+    await work.projects.bump(project, touched)
+    work.record(fact)
+
+
+def _found(flag: Flag | None, name: str) -> Flag:
+    if flag is None:
+        raise FlagNotFound(f"there is no flag {name!r} in this project")
+    return flag
+
+
+def _switched(caller: Caller, aim: Aim, before: Flag, after: Flag) -> Fact:
+    where = aim.place.environment
+    verb = "enabled" if after.switch(where).enabled else "disabled"
+    old, new = (
+        {"status": flag.switch(where).status, "environment": where} for flag in (before, after)
+    )
+    return _fact(caller, f"flag.toggle_{verb}", after, before=old, after=new, reason=aim.reason)
+
+
+def _fact(
+    caller: Caller,
+    action: str,
+    flag: Flag,
+    *,
+    before: Document | None = None,
+    after: Document | None = None,
+    reason: str = "",
+) -> Fact:
+    return Fact(
+        tenant=caller.tenant,
+        actor=Actor.of(caller),
+        action=action,
+        target=Target("feature_flag", str(flag.id), flag.key),
+        before=before,
+        after=after,
+        reason=reason,
+    )

@@ -1,0 +1,101 @@
+"""Holding what each environment serves, in memory, fresh: the reason why an evaluation waits for nobody.
+
+A place is read when it is first asked for, by one reader however many wait. From then on it is read again when a change
+is announced, and when polling shows that an announcement was missed. What cannot be read again stays as it was.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import Gauge
+
+from chassis.errors import Fault
+from flags.domain.place import Place
+from flags.domain.ruleset import Ruleset, compile_all
+from flags.ports import Shelf
+
+log = logging.getLogger(__name__)
+
+REFUSED = Gauge("flags_refused", "Flags whose stored form cannot be served", ["environment"])
+
+
+@dataclass(slots=True)
+class Held:
+    """What is in force at one place; `ruleset` is replaced as a whole, never changed."""
+
+    place: Place
+    ruleset: Ruleset | None = None
+    reading: asyncio.Task[None] | None = None
+
+
+@dataclass(slots=True)
+class Rulesets:
+    """The rulesets that this replica holds."""
+
+    shelf: Shelf
+    _held: dict[Place, Held] = field(default_factory=dict[Place, Held])
+
+    async def at(self, place: Place) -> Held:
+        """Return what is held of a place, with its ruleset; reads it if nobody has asked before.
+
+        Unavailable if it cannot be read.
+        """
+        held = self._held.setdefault(place, Held(place))
+        if held.ruleset is None:
+            await self._read(held)
+        return held
+
+    async def heard(self, place: Place, revision: int) -> None:
+        """Take notice that a place has a newer revision; places that nobody asks for do not matter."""
+        held = self._held.get(place)
+        if held is not None:
+            await self._catch_up(held, revision)
+
+    async def poll(self) -> None:
+        """Find out which announcements were missed, and read those places again."""
+        known = {p: held.ruleset.revision for p, held in self._held.items() if held.ruleset}
+        if not known:
+            return
+        found = await self.shelf.revisions(known)
+        for place, revision in known.items():
+            if found.get(place, 0) != revision:
+                await self._read_again(self._held[place])
+
+    async def _catch_up(self, held: Held, revision: int) -> None:
+        # A reading that was under way may have begun before the change: then one more is needed, but never a third.
+        for _ in range(2):
+            if held.ruleset is not None and held.ruleset.revision < revision:
+                await self._read_again(held)
+
+    async def _read_again(self, held: Held) -> None:
+        try:
+            await self._read(held)
+        except Fault as fault:
+            log.warning("%s stays as it was: %s", held.place, fault.detail)
+
+    async def _read(self, held: Held) -> None:
+        """Read a place; whoever comes while it is being read waits for the same reading."""
+        if held.reading is None:
+            held.reading = asyncio.create_task(self._take(held))
+            held.reading.add_done_callback(lambda task: _read_is_over(held, task))
+        await asyncio.shield(held.reading)
+
+    async def _take(self, held: Held) -> None:
+        reading = await self.shelf.read(held.place)
+        ruleset, refused = compile_all(held.place, reading.revision, reading.rows, held.ruleset)
+        held.ruleset = ruleset
+        _alarm(held.place, refused)
+
+
+def _read_is_over(held: Held, task: asyncio.Task[None]) -> None:
+    held.reading = None
+    if not task.cancelled():
+        task.exception()  # whoever waits is told; if nobody is left, that is all right
+
+
+def _alarm(place: Place, refused: Mapping[str, str]) -> None:
+    REFUSED.labels(f"{place.tenant}/{place.project}/{place.environment}").set(len(refused))
+    for key, trouble in refused.items():
+        log.error("flag %r in %s cannot be served: %s", key, place, trouble)
