@@ -53,12 +53,17 @@ class Frame:
     rpc: aio.Server
     iam: "iam_pb2_grpc.IamAsyncStub"
 
+    @property
+    def cursors(self) -> Cursors:
+        """What seals the positions in lists; the same in all replicas."""
+        return Cursors(sha256(f"cursors {self.settings.mesh_secret}".encode()).digest())
+
     def rest(self, title: str, routers: Sequence[APIRouter], *uses: object) -> ASGIApp:
         """Return the REST app with these doors onto these use-cases."""
         wiring = Wiring(
             identity=self.identity,
             idempotency=self.idempotency,
-            cursors=Cursors(sha256(f"cursors {self.settings.mesh_secret}".encode()).digest()),
+            cursors=self.cursors,
             limiter=Limiter(self.settings.requests_per_second),
             uses={type(use): use for use in uses},
         )
