@@ -1,0 +1,142 @@
+"""The REST doors of experiments."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, cast
+
+from fastapi import Query, Request, Response
+
+from chassis.http import Asking, Paging, doors, given, needs, tagged
+from experiments.api.views import (
+    Aimed,
+    CreateBody,
+    ExperimentView,
+    Named,
+    PageView,
+    PatchBody,
+    ReasonBody,
+    experiment_view,
+)
+from experiments.domain.experiment import EVEN, Changes, Experiment, Status
+from experiments.domain.moves import MOVES
+from experiments.ports import Wanted
+from experiments.usecases.experiments import Draft, Experiments
+
+PREFIX = "/api/v1/experiments"
+router = doors(PREFIX, "experiments")
+Uses = Annotated[Experiments, given(Experiments)]
+# PostgreSQL holds no NUL, so nothing with one in it can be found.
+Search = Annotated[str, Query(max_length=200, pattern=r"^[^\x00]*$")]
+Sort = Literal[
+    "created_at", "-created_at", "updated_at", "-updated_at", "key", "-key", "name", "-name"
+]
+
+
+@router.post("", status_code=201, response_model=ExperimentView, **needs("experiment:create"))
+async def create(
+    body: CreateBody, caller: Asking, uses: Uses, request: Request, response: Response
+) -> ExperimentView:
+    """Make an experiment in DRAFT."""
+    made = await uses.create(caller, _draft(body))
+    response.headers["location"] = f"{PREFIX}/{made.id}"
+    return shown(made, request, response)
+
+
+@router.get(
+    "", response_model=PageView, response_model_exclude_unset=True, **needs("experiment:read")
+)
+async def list_(
+    caller: Asking,
+    uses: Uses,
+    pager: Paging,
+    search: Search = "",
+    status: Status | None = None,
+    sort: Sort = "-created_at",
+) -> Any:  # noqa: ANN401
+    """List the tenant's experiments, the newest first unless said."""
+    wanted = Wanted(ask=pager.ask, now=datetime.now(UTC), search=search, status=status, sort=sort)
+    return pager.render(await uses.list(caller, wanted), experiment_view)
+
+
+@router.get("/{experiment}", response_model=ExperimentView, **needs("experiment:read"))
+async def read(
+    experiment: Named, caller: Asking, uses: Uses, request: Request, response: Response
+) -> Any:  # noqa: ANN401
+    """Return one experiment, as the clock has it now."""
+    found = await uses.read(caller, experiment)
+    if tagged(response, request, found.version):
+        return Response(status_code=304, headers=dict(response.headers))
+    return experiment_view(found)
+
+
+@router.patch("/{experiment}", response_model=ExperimentView, **needs("experiment:update"))
+async def update(
+    aimed: Aimed,
+    body: PatchBody,
+    caller: Asking,
+    uses: Uses,
+    request: Request,
+    response: Response,
+) -> ExperimentView:
+    """Change what the body says; unit, flag and variants only in DRAFT."""
+    intent = replace(aimed, reason=body.reason)
+    return shown(await uses.update(caller, intent, _changes(body)), request, response)
+
+
+@router.delete("/{experiment}", status_code=204, **needs("experiment:delete"))
+async def delete(aimed: Aimed, caller: Asking, uses: Uses) -> None:
+    """Forget an experiment that is in DRAFT or ARCHIVED."""
+    await uses.delete(caller, aimed)
+
+
+def _move_door(name: str) -> Callable[..., Coroutine[Any, Any, ExperimentView]]:
+    async def move(
+        aimed: Aimed,
+        caller: Asking,
+        uses: Uses,
+        request: Request,
+        response: Response,
+        body: ReasonBody | None = None,
+    ) -> ExperimentView:
+        intent = replace(aimed, reason=body.reason if body else "")
+        return shown(await uses.move(caller, intent, name), request, response)
+
+    return move
+
+
+for _name, _move in MOVES.items():
+    router.add_api_route(
+        f"/{{experiment}}/{_name}",
+        _move_door(_name),
+        methods=["POST"],
+        name=_name,
+        description=f"Make an experiment {_move.to} that is {' or '.join(sorted(_move.come_from))}.",
+        response_model=ExperimentView,
+        **needs("experiment:update"),
+    )
+
+
+def shown(experiment: Experiment, request: Request, response: Response) -> ExperimentView:
+    """Return the view of an experiment and put its ETag on the response."""
+    tagged(response, request, experiment.version)
+    return experiment_view(experiment)
+
+
+def _draft(body: CreateBody) -> Draft:
+    return Draft(
+        key=body.key,
+        name=body.name,
+        description=body.description,
+        hypothesis=body.hypothesis,
+        unit=body.unit,
+        flag_key=body.flag_key or "",
+        variants=tuple(v.variant() for v in body.variants) if body.variants else EVEN,
+    )
+
+
+def _changes(body: PatchBody) -> Changes:
+    said = {name: getattr(body, name) for name in body.model_fields_set - {"reason"}}
+    if "variants" in said:
+        said["variants"] = tuple(v.variant() for v in body.variants)
+    return cast("Changes", said)

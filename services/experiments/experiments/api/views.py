@@ -1,0 +1,197 @@
+"""What clients of experiments send and get."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import Depends, Path
+from pydantic import AfterValidator, Field, StringConstraints
+
+from chassis.http import Body, Expected, View
+from experiments.domain.experiment import WHOLE, Experiment, Status, Variant
+from experiments.domain.schedule import Moment
+from experiments.usecases.experiments import Intent
+
+KEY = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+# A date with or without an offset; years far from ours would overflow when moved between zones.
+DATE = r"^2\d{3}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?([Zz]|[+-]\d{2}:\d{2})?$"
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+Key = Annotated[str, StringConstraints(pattern=KEY, max_length=100)]
+Name = Annotated[str, StringConstraints(max_length=200), AfterValidator(_not_blank)]
+Prose = Annotated[str, StringConstraints(max_length=4000)]
+Reason = Annotated[str, StringConstraints(max_length=1000)]
+Unit = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", max_length=100)]
+DateText = Annotated[str, StringConstraints(pattern=DATE, max_length=40)]
+ZoneName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_+/-]+$", max_length=64)]
+Named = Annotated[str, Path(pattern=KEY, max_length=100, description="id or key")]
+
+
+def _aim(experiment: Named, expected: Expected) -> Intent:
+    return Intent(experiment=experiment, version=expected)
+
+
+Aimed = Annotated[Intent, Depends(_aim)]
+
+
+class VariantBody(Body):
+    """One thing compared; the first of a list is the control. Weights are thousandths of a percent."""
+
+    key: Key
+    weight: Annotated[int, Field(ge=0, le=WHOLE)]
+
+    def variant(self) -> Variant:
+        """Return the variant that is meant."""
+        return Variant(self.key, self.weight)
+
+
+Variants = Annotated[list[VariantBody], Field(min_length=2, max_length=20)]
+
+
+class CreateBody(Body):
+    """A new experiment: on the boolean flag of its own key, control against treatment, half and half, unless said."""
+
+    key: Key
+    name: Name
+    description: Prose = ""
+    hypothesis: Prose = ""
+    unit: Unit = "targetingKey"
+    flag_key: Key | None = None
+    variants: Variants | None = None
+
+
+class PatchBody(Body):
+    """What is to change; what is not said stays."""
+
+    name: Name = ""
+    description: Prose = ""
+    hypothesis: Prose = ""
+    unit: Unit = ""
+    flag_key: Key = ""
+    variants: Variants = Field(default_factory=list[VariantBody])
+    reason: Reason = ""
+
+
+class ReasonBody(Body):
+    """Why, for the audit log."""
+
+    reason: Reason = ""
+
+
+class ScheduleBody(Body):
+    """When to begin and to end. A date without an offset is what a clock in `time_zone` shows then.
+
+    `fold` says which of two is meant where the clocks show a time twice.
+    """
+
+    start_date: DateText | None = None
+    end_date: DateText | None = None
+    time_zone: ZoneName = "UTC"
+    fold: Literal["first", "second"] | None = None
+    reason: Reason = ""
+
+
+class VariantView(View):
+    """One thing compared, and its share in thousandths of a percent."""
+
+    key: str
+    weight: int
+    is_control: bool
+
+
+class ExperimentView(View):
+    """An experiment as it is now. Dates are instants; `…_local` is what the clocks of `time_zone` show then."""
+
+    id: UUID
+    key: str
+    name: str
+    description: str
+    hypothesis: str
+    status: Status
+    owner_id: str
+    unit: str
+    flag_key: str
+    variants: list[VariantView]
+    start_date: datetime | None
+    end_date: datetime | None
+    time_zone: str | None
+    start_local: str | None
+    end_local: str | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class PageView(View):
+    """A part of a list of experiments: numbered (`total`, `page`, `limit`) or by cursor (`has_more`)."""
+
+    items: list[ExperimentView]
+    total: int | None = None
+    page: int | None = None
+    limit: int | None = None
+    has_more: bool | None = None
+    next_cursor: str | None = None
+
+
+class MoveView(View):
+    """A move that a schedule made: which experiment, what happened, and when it took effect."""
+
+    experiment_id: UUID
+    key: str
+    move: str
+    status: Status
+    at: datetime
+
+
+class ProcessedView(View):
+    """What a run of the scheduler wrote down."""
+
+    processed: int
+    moves: list[MoveView]
+
+
+def experiment_view(experiment: Experiment) -> ExperimentView:
+    """Return what clients get of a settled experiment."""
+    schedule = experiment.schedule
+    start, end = (schedule.start, schedule.end) if schedule else (None, None)
+    return ExperimentView(
+        id=experiment.id,
+        key=experiment.key,
+        name=experiment.name,
+        description=experiment.description,
+        hypothesis=experiment.hypothesis,
+        status=experiment.status,
+        owner_id=experiment.owner_id,
+        unit=experiment.unit,
+        flag_key=experiment.flag_key,
+        variants=_variants(experiment),
+        start_date=start.at if start else None,
+        end_date=end.at if end else None,
+        time_zone=schedule.zone if schedule else None,
+        start_local=_local(start),
+        end_local=_local(end),
+        started_at=experiment.started_at,
+        completed_at=experiment.completed_at,
+        version=experiment.version,
+        created_at=experiment.created_at.astimezone(UTC),
+        updated_at=experiment.updated_at.astimezone(UTC),
+    )
+
+
+def _variants(experiment: Experiment) -> list[VariantView]:
+    return [
+        VariantView(key=variant.key, weight=variant.weight, is_control=place == 0)
+        for place, variant in enumerate(experiment.variants)
+    ]
+
+
+def _local(moment: Moment | None) -> str | None:
+    return moment.wall.isoformat() if moment else None

@@ -1,0 +1,87 @@
+"""What can go wrong with an experiment."""
+
+from chassis.errors import Conflict, Invalid, NotFound, Stale
+
+
+class ExperimentNotFound(NotFound):
+    """There is no such experiment in the caller's tenant."""
+
+    code = "experiments.not_found"
+
+
+class KeyTaken(Conflict):
+    """Another experiment of the tenant has this key; choose another one, or delete that one."""
+
+    code = "experiments.key_taken"
+
+
+class BadKey(Invalid):
+    """The key reads like an id, so that a path with it would mean two things."""
+
+    code = "experiments.bad_key"
+
+
+class BadVariants(Invalid):
+    """The variants are not two to twenty with different keys, or their weights do not add up to 100000."""
+
+    code = "experiments.bad_variants"
+
+
+class WrongState(Conflict):
+    """The experiment's state does not allow this; the message says what it allows."""
+
+    code = "experiments.wrong_state"
+
+
+class PlanFrozen(Conflict):
+    """Unit, flag and variants are settled once an experiment has started; make a new one to change them."""
+
+    code = "experiments.plan_frozen"
+
+
+class ScheduleOver(Conflict):
+    """The end date has passed, so the experiment cannot run; change or remove the schedule first."""
+
+    code = "experiments.schedule_over"
+
+
+class BadSchedule(Invalid):
+    """The dates contradict each other or the clock: the end is in the past, or not an hour after the start."""
+
+    code = "experiments.bad_schedule"
+
+
+class UnknownTimeZone(Invalid):
+    """The time zone is not a name of the IANA database, such as `Europe/Berlin`."""
+
+    code = "experiments.unknown_time_zone"
+
+
+class BadDate(Invalid):
+    """The date is none that exists on the calendar."""
+
+    code = "experiments.bad_date"
+
+
+class SkippedTime(Invalid):
+    """The clocks of the time zone jump over this wall-clock time; choose one before or after the jump."""
+
+    code = "experiments.skipped_time"
+
+
+class RepeatedTime(Invalid):
+    """The clocks of the time zone show this time twice; say with `fold` which, `first` or `second`."""
+
+    code = "experiments.repeated_time"
+
+
+class VersionStale(Stale):
+    """The experiment was changed since the version that `If-Match` names; read it again."""
+
+    code = "experiments.stale"
+
+
+class ChangedMeanwhile(Conflict):
+    """Somebody else changed the experiment at the same moment; try again."""
+
+    code = "experiments.changed_meanwhile"

@@ -1,0 +1,80 @@
+"""What runs by itself: the scheduler, which writes down what the clock has done.
+
+Nobody waits for it: every view computes the state from the clock. It makes the change last, and leaves the fact. Of
+several replicas the one with the lease does the work, so that the others need not look; what makes each move happen
+exactly once is the lock on the row, and its version, not the lease.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+
+from prometheus_client import Counter
+
+from chassis.errors import Fault
+from experiments.ports import OpenWork
+from experiments.usecases.schedules import overdue
+
+log = logging.getLogger(__name__)
+
+LEASE = 5.0
+SOON = 0.5
+MOVED = Counter(
+    "experiments_moved_by_schedule", "Moves of experiments that a schedule made", ["move"]
+)
+
+
+class Scheduler:
+    """Sleeps until a date is due, at most `interval` seconds, and writes down what is due then."""
+
+    def __init__(
+        self, work: OpenWork, now: Callable[[], datetime], interval: float = 15 * 60.0
+    ) -> None:
+        self._work = work
+        self._now = now
+        self._interval = interval
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Say that a date may have changed, so that the next one is looked up again."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Keep schedules until cancelled; while the database is away, try again and again."""
+        while True:
+            self._woken.clear()
+            try:
+                pause = await self.round()
+            except Fault as fault:
+                log.warning("schedules wait: %s", fault.detail)
+                pause = LEASE
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), pause)
+
+    async def round(self) -> float:
+        """Write down what is due, if this process has the lease; return how many seconds to sleep."""
+        due = await self._next_due()
+        if due is not None and due <= self._now():
+            if not await self._leads():
+                return LEASE
+            await self._process()
+            due = await self._next_due()
+        if due is None:
+            return self._interval
+        return min(max((due - self._now()).total_seconds(), SOON), self._interval)
+
+    async def _process(self) -> None:
+        for step in await overdue(self._work, self._now()):
+            MOVED.labels(step.move.name).inc()
+            data = {"experiment": str(step.after.id), "move": step.move.name}
+            log.info("a schedule moved an experiment", extra={"data": data})
+
+    async def _next_due(self) -> datetime | None:
+        async with self._work() as work:
+            return await work.experiments.next_due()
+
+    async def _leads(self) -> bool:
+        async with self._work() as work:
+            return await work.lead(LEASE)

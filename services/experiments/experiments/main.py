@@ -1,0 +1,45 @@
+"""The composition root: the only place where experiments is put together."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from uuid_utils.compat import uuid7
+
+from chassis.frame import Tables, framed
+from chassis.serve import Service
+from experiments.api.grpc import ExperimentsServicer
+from experiments.api.rest import routers
+from experiments.jobs import Scheduler
+from experiments.settings import Settings
+from experiments.store.tables import Idempotency, Lease, Outbox
+from experiments.store.work import sql_work
+from experiments.usecases.experiments import Experiments
+from experiments.usecases.schedules import Schedules
+from switchyard.experiments.v1 import experiments_pb2_grpc
+
+TABLES = Tables(Outbox, Lease, Idempotency)
+RPC = "switchyard.experiments.v1.Experiments"
+
+
+def now() -> datetime:
+    """Read the clock."""
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def build(settings: Settings) -> AsyncGenerator[Service]:
+    """Wire the service from the inside out; close whatever it opened."""
+    async with framed("experiments", settings, TABLES) as frame:
+
+        def wake() -> None:
+            frame.relay.wake()
+            scheduler.wake()
+
+        work = sql_work(frame.sessions, wake)
+        scheduler = Scheduler(work, now, settings.schedule_interval)
+        experiments, schedules = Experiments(work, now, uuid7), Schedules(work, now)
+        servicer = ExperimentsServicer(experiments, frame.identity, frame.cursors)
+        experiments_pb2_grpc.add_ExperimentsServicer_to_server(servicer, frame.rpc)
+        rest = frame.rest("experiments", routers, experiments, schedules)
+        yield frame.service(rest, (RPC,), jobs=(scheduler.run,))

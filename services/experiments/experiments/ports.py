@@ -1,0 +1,83 @@
+"""What the experiments service asks of the world."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from chassis.facts import Fact
+from chassis.pages import PageAsk, Slice
+from experiments.domain.experiment import Experiment, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which experiments of a tenant are wanted. `sort` is created_at, updated_at, key or
+    name, with `-` before it for descending.
+
+    `status` is meant as of `now`: a date of a schedule that has passed counts.
+    """
+
+    ask: PageAsk
+    now: datetime
+    search: str = ""
+    status: Status | None = None
+    sort: str = "-created_at"
+
+
+class ExperimentBook(Protocol):
+    """The experiments of every tenant, as they were last written down."""
+
+    async def find(self, tenant: UUID, name: str) -> Experiment | None:
+        """Return the experiment with this id or key; None if there is none."""
+        ...
+
+    async def take(self, tenant: UUID, name: str) -> Experiment | None:
+        """Return the experiment with this id or key, locked until the work ends; None if there is none."""
+        ...
+
+    async def list(self, tenant: UUID, wanted: Wanted) -> Slice[Experiment]:
+        """Return a part of a tenant's experiments."""
+        ...
+
+    async def add(self, experiment: Experiment) -> None:
+        """Keep a new experiment; KeyTaken if the tenant has one with its key."""
+        ...
+
+    async def put(self, before: Experiment, after: Experiment) -> None:
+        """Keep an experiment as it is now; ChangedMeanwhile if it is no longer as it was before."""
+        ...
+
+    async def remove(self, experiment: Experiment) -> None:
+        """Forget an experiment."""
+        ...
+
+    async def take_due(self, now: datetime, tenant: UUID | None) -> Experiment | None:
+        """Return an experiment that the clock has moved, locked, passing over what others have locked."""
+        ...
+
+    async def next_due(self) -> datetime | None:
+        """Return when the clock will next move an experiment, of whichever tenant."""
+        ...
+
+
+class Work(Protocol):
+    """One transaction: everything in it is kept, or nothing is."""
+
+    @property
+    def experiments(self) -> ExperimentBook:
+        """The experiments, inside this transaction."""
+        ...
+
+    async def lead(self, seconds: float) -> bool:
+        """Take the scheduler's lease, or renew it; tell whether it is ours."""
+        ...
+
+    def record(self, fact: Fact) -> None:
+        """Leave a fact for the audit log, kept together with the change."""
+        ...
+
+
+OpenWork = Callable[[], AbstractAsyncContextManager[Work]]
