@@ -33,6 +33,7 @@ def test_it_makes_an_environment_once_and_takes_nothing_without_its_hash(checkou
 
     assert run(checkout).stdout == ""
 
+    (checkout / "pyproject.toml").touch()
     (checkout / "requirements/run.txt").write_text(f"{checkout}\n")
     refused = run(checkout)
     assert refused.returncode != 0
