@@ -9,8 +9,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 YARD := $(PY) -m yard
 BOOTSTRAP = $(PYTHON) -I deploy/local/yard/bootstrap.py
-SERVICES := iam flags experiments audit compute
-SOURCES := libs services gateway deploy/local
+COVER := $(foreach d,libs services gateway deploy/local,--cov=$(d)) --cov-report=term:skip-covered
 s ?=
 T ?=
 # What `make test` runs: one path, one service, or everything.
@@ -61,7 +60,7 @@ test: setup ## run tests on a throw-away platform (s=flags, T=path)
 	@$(YARD) with -- $(PY) -m pytest $(if $(T),,-n 2) $(TESTS)
 
 check: setup lint types contracts ## what CI runs: everything that can be checked
-	@$(YARD) with -- $(PY) -m pytest -n 2 --cov --cov-report=term:skip-covered
+	@$(YARD) with -- $(PY) -m pytest -n 2 $(COVER)
 
 protos: setup ## generate the code of protos/**/*.proto
 	@$(PY) protos/generate.py

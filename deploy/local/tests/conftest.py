@@ -34,6 +34,9 @@ def fakes(tmp_path_factory):
         (folder / name / "__init__.py").touch()
         source = "gate.py" if name == "gate" else "service.py"
         shutil.copy(HERE / "fakes" / source, folder / name / "__main__.py")
+    (folder / "chassis").mkdir()
+    (folder / "chassis" / "__init__.py").touch()
+    shutil.copy(HERE / "fakes" / "migrate.py", folder / "chassis" / "migrate.py")
     return folder
 
 
@@ -68,7 +71,7 @@ def yard(environment):
 def eventually():
     """Wait for a condition; what never comes true fails."""
 
-    def wait(condition, within=10.0):
+    def wait(condition, within=30.0):
         end = time.monotonic() + within
         while not condition():
             assert time.monotonic() < end, f"not true within {within} s"
@@ -81,7 +84,7 @@ def eventually():
 def soon():
     """The same for a test that runs in a loop."""
 
-    async def wait(condition, within=10.0):
+    async def wait(condition, within=30.0):
         end = time.monotonic() + within
         while not condition():
             assert time.monotonic() < end, f"not true within {within} s"

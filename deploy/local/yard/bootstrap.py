@@ -54,13 +54,13 @@ def _usable() -> bool:
 
 def _create() -> None:
     if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
-        _get_venv()
+        get_venv()
     print("making .venv …", flush=True)
     if subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=False).returncode:
         sys.exit("python3 could not make a virtual environment in .venv: see above.")
 
 
-def _get_venv() -> None:
+def get_venv() -> None:
     """Install what Debian leaves out of python3; say the line to type where we may not."""
     package = "python3-venv"
     if Path(sys.executable).resolve() != Path("/usr/bin/python3").resolve():

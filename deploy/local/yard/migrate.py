@@ -10,7 +10,7 @@ from yard.terms import Terms, asks
 
 
 def migrate(site: Site, name: str) -> int:
-    """Migrate all services or one, in turn; return the first failure's exit status."""
+    """Migrate all services or one; return the exit status."""
     if not is_locked(site):
         raise YardError("the platform is not up: `make up` (which migrates too)")
     services = asks()
@@ -18,10 +18,5 @@ def migrate(site: Site, name: str) -> int:
         raise YardError(f"there is no service {name!r}; there is: {', '.join(services)}")
     ports, secrets = record.read(site.state).ports, vault.load(site.secrets, services)
     terms = Terms(site=site, outer=os.environ, ports=ports, secrets=secrets, profile="development")
-    for service in [name] if name else services:
-        unit = roster.migration(terms, service, ())
-        done = subprocess.run(unit.command, env=dict(unit.env), cwd=unit.cwd, check=False)
-        if done.returncode:
-            return done.returncode
-        print(f"{service}: up to date")
-    return 0
+    unit = roster.migration(terms, (name,) if name else tuple(services), ())
+    return subprocess.run(unit.command, env=dict(unit.env), cwd=unit.cwd, check=False).returncode

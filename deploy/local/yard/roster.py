@@ -1,20 +1,18 @@
 """Which processes there are, and what each waits for before it starts.
 
-Stores, then each service's migration, then the services in the order in which they ask each other
+Stores, then the migrations, then the services in the order in which they ask each other
 (`deploy/service-graph.yaml`), then the agent that replicates API keys from iam, then Envoy.
 """
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from yard import YardError, probes, stores
 from yard.probes import Probe
 from yard.site import CHECKOUT
-from yard.terms import GRAPH, Asks, Terms, base_env, database_url, gate_env, service_env
+from yard.terms import GRAPH, Asks, Terms, base_env, gate_env, migration_env, service_env
 from yard.unit import Unit
-
-MIGRATE = "migrate-"
 
 
 def units(terms: Terms, services: Asks) -> list[Unit]:
@@ -24,9 +22,9 @@ def units(terms: Terms, services: Asks) -> list[Unit]:
         return found
     _all_there(services)
     present = {unit.name for unit in found}
+    found.append(migration(terms, tuple(services), tuple(present & {"postgres"})))
     for name, asked in services.items():
-        found.append(migration(terms, name, tuple(present & {"postgres"})))
-        found.append(_service(terms, name, (f"{MIGRATE}{name}", *(present & {"valkey"}), *asked)))
+        found.append(_service(terms, name, ("migrate", *(present & {"valkey"}), *asked)))
     return [*found, *_gateway(terms, tuple(services))]
 
 
@@ -52,12 +50,12 @@ def _all_there(services: Asks) -> None:
             )
 
 
-def migration(terms: Terms, name: str, needs: tuple[str, ...]) -> Unit:
-    """Return the task that brings a service's role and schema up to date."""
+def migration(terms: Terms, services: Iterable[str], needs: tuple[str, ...]) -> Unit:
+    """Return the task that brings roles and schemas up to date: one process for all services."""
     return Unit(
-        name=f"{MIGRATE}{name}",
-        command=(sys.executable, "-m", name, "migrate"),
-        env=service_env(terms, name) | {f"{name.upper()}_ADMIN_DATABASE_URL": database_url(terms)},
+        name="migrate",
+        command=(sys.executable, "-m", "chassis.migrate", *services),
+        env=migration_env(terms, services),
         needs=needs,
         once=True,
         cwd=CHECKOUT,

@@ -6,7 +6,7 @@ endpoint, stores or a service of their own) wins over what is chosen here.
 """
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -116,10 +116,23 @@ def shared_env(terms: Terms) -> dict[str, str]:
 def service_env(terms: Terms, name: str) -> dict[str, str]:
     """Return everything that a service is told."""
     prefix, own = name.upper(), terms.ports[name]
-    role = role_url(database_url(terms), name, terms.secrets[f"role_{name}"])
     first = _first_credentials(terms) if name == "iam" else {}
     ports = {f"{prefix}_HTTP_PORT": str(own["http"]), f"{prefix}_GRPC_PORT": str(own["grpc"])}
-    return {f"{prefix}_DATABASE_URL": role} | first | shared_env(terms) | ports
+    return _own_role(terms, name) | first | shared_env(terms) | ports
+
+
+def migration_env(terms: Terms, services: Iterable[str]) -> dict[str, str]:
+    """Return what the migrations are told: every service's role, and the administrator's address."""
+    env = base_env(terms.outer)
+    for name in services:
+        env = _own_role(terms, name) | env
+        env[f"{name.upper()}_ADMIN_DATABASE_URL"] = database_url(terms)
+    return env
+
+
+def _own_role(terms: Terms, name: str) -> dict[str, str]:
+    url = role_url(database_url(terms), name, terms.secrets[f"role_{name}"])
+    return {f"{name.upper()}_DATABASE_URL": url}
 
 
 def gate_env(terms: Terms) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A tiny service for the yard's own tests: `python -m <name> migrate | serve`, over real HTTP.
+"""A tiny service for the yard's own tests: `python -m <name> serve`, over real HTTP.
 
 It can be made to fail (`FAKE_BROKEN=<name>`), and knows just enough of login, flags and evaluation
 for the seed to go through.
@@ -71,9 +71,7 @@ def keep(flags):
 
 def main():
     prefix = NAME.upper()
-    if sys.argv[1] == "migrate":
-        assert os.environ[f"{prefix}_ADMIN_DATABASE_URL"].startswith("postgresql://postgres:")
-        return
+    assert sys.argv[1] == "serve"
     assert f"{prefix}_ADMIN_DATABASE_URL" not in os.environ
     assert f"//{NAME}:" in os.environ[f"{prefix}_DATABASE_URL"]
     if os.environ.get("FAKE_BROKEN") == NAME:
