@@ -53,7 +53,10 @@ class Admin:
     def ask(self, method: str, path: str) -> str:
         """Return the body, or nothing when Envoy does not answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
-        with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        with (
+            contextlib.closing(connection),
+            contextlib.suppress(OSError, http.client.HTTPException),
+        ):
             connection.request(method, path)
             return connection.getresponse().read().decode()
         return ""

@@ -29,7 +29,9 @@ def example() -> dict:
         "/key": {"get": {"security": key, **answers}},
         "/token": {"get": {"security": [{"bearer": []}], **answers}},
         "/ws": {"get": {"security": either, "x-door": "websocket", **answers}},
-        "/ofrep/v1/evaluate/flags/{key}": {"post": {"security": key, "x-path-greedy": True, **answers}},
+        "/ofrep/v1/evaluate/flags/{key}": {
+            "post": {"security": key, "x-path-greedy": True, **answers}
+        },
     }
     return merge({"flags": {"paths": paths}})
 
@@ -178,7 +180,9 @@ def test_envoy_accepts_what_is_rendered(tmp_path, profile, capfd):
     config = yaml.safe_load((out / "envoy.yaml").read_text())
     clusters = {c["name"]: c for c in config["static_resources"]["clusters"]}
     assert clusters["flags"]["type"] == "STRICT_DNS"
-    assert manager(config)["route_config"]["virtual_hosts"][0]["routes"][0]["name"].startswith("/ofrep/")
+    assert manager(config)["route_config"]["virtual_hosts"][0]["routes"][0]["name"].startswith(
+        "/ofrep/"
+    )
 
 
 def test_lint_fails_on_findings(tmp_path, config, capsys):
@@ -213,5 +217,8 @@ def test_every_rpc_that_calls_itself_internal_is_refused(config):
         for comment, name in re.findall(r"((?:^ *//.*\n)+) *rpc (\w+)", text, re.M):
             if "Internal" in comment:
                 assert f"{package}.{service}/{name}" in listed
-    for name in (f"{iam_pb2.DESCRIPTOR.package}.Iam/Snapshot", f"{audit_pb2.DESCRIPTOR.package}.Audit/Append"):
+    for name in (
+        f"{iam_pb2.DESCRIPTOR.package}.Iam/Snapshot",
+        f"{audit_pb2.DESCRIPTOR.package}.Audit/Append",
+    ):
         assert route(config, name)["direct_response"]["status"] == 403

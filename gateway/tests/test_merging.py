@@ -54,8 +54,12 @@ def test_what_refers_to_something_that_differs_differs_too():
     outer = {"type": "array", "items": {"$ref": FLAG}}
     whole = merge(
         {
-            "flags": document("/flags", {"Flag": STRING, "Page": outer}, "#/components/schemas/Page"),
-            "audit": document("/audit", {"Flag": NUMBER, "Page": outer}, "#/components/schemas/Page"),
+            "flags": document(
+                "/flags", {"Flag": STRING, "Page": outer}, "#/components/schemas/Page"
+            ),
+            "audit": document(
+                "/audit", {"Flag": NUMBER, "Page": outer}, "#/components/schemas/Page"
+            ),
         }
     )
     assert set(schemas_of(whole)) == {"FlagsFlag", "FlagsPage", "AuditFlag", "AuditPage"}
@@ -166,13 +170,17 @@ def test_the_most_specific_door_comes_first():
     assert found.index("/a/{x}") < found.index("/{z}/b")
 
 
-SEGMENT = st.text(st.characters(codec="ascii", categories=("L", "N"), include_characters=".-_~+"), min_size=1)
+SEGMENT = st.text(
+    st.characters(codec="ascii", categories=("L", "N"), include_characters=".-_~+"), min_size=1
+)
 
 
 @given(st.lists(SEGMENT, min_size=1, max_size=5), st.data())
 def test_a_template_matches_its_paths_and_no_others(segments, data):
     holes = data.draw(st.sets(st.integers(0, len(segments) - 1)))
-    template = "".join(f"/{'{p' + str(i) + '}' if i in holes else s}" for i, s in enumerate(segments))
+    template = "".join(
+        f"/{'{p' + str(i) + '}' if i in holes else s}" for i, s in enumerate(segments)
+    )
     pattern = of(("post", template, {}))[0].regex()
     path = "/" + "/".join(segments)
     assert re.fullmatch(pattern, path)
