@@ -73,8 +73,12 @@ def run(config: Path, concurrency: int, times: Patience, helper: Sequence[str] |
     document = cast("Doc", yaml.safe_load(config.read_text()))
     admin = Admin(document["admin"]["address"]["socket_address"]["port_value"])
     ended, asked = threading.Event(), threading.Event()
+
+    def ask(_number: int, _frame: object) -> None:
+        asked.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked.set())
+        signal.signal(number, ask)
     process = subprocess.Popen(_command(config, concurrency, times), start_new_session=True)
     threading.Thread(target=_watch, args=(process, ended, asked), daemon=True).start()
     companion = _Companion(helper, ended) if helper else None

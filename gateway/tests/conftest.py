@@ -17,14 +17,15 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
 from gate import render
 from gate.graph import Topology, topology
 from gate.keylog import Key, KeyLog
 from gate.limits import PROFILES
 from gate.openapi import merge
 from gate.settings import Settings
-from joserfc import jwt
-from joserfc.jwk import ECKey
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from gate.limits import PROFILES
 
 UNKNOWN = {"x-api-key": "sy_srv_aaaaaaaaaa_bbbbbbbbbbbbbbbbbbbbbbbb"}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from gate import render
 from gate.cli import main
 from gate.graph import load

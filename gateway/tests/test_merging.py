@@ -4,11 +4,12 @@ import re
 from copy import deepcopy
 
 import pytest
-from gate.doors import Auth, DoorError, Kind, doors
-from gate.openapi import EITHER, MergeError, merge
 from hypothesis import given
 from hypothesis import strategies as st
 from openapi_spec_validator import validate
+
+from gate.doors import Auth, DoorError, Kind, doors
+from gate.openapi import EITHER, MergeError, merge
 
 
 def answer(ref: str | None = None) -> dict:
@@ -185,6 +186,5 @@ def test_a_template_matches_its_paths_and_no_others(segments, data):
     path = "/" + "/".join(segments)
     assert re.fullmatch(pattern, path)
     assert re.fullmatch(pattern, path + "/")
-    for other in (path + "/x", "/x" + path, path + "//", path[:-1] + "/"):
-        if other.count("/") != path.count("/") or not holes:
-            assert other == path + "/" or not re.fullmatch(pattern, other)
+    for other in (path + "/x", "/x" + path, path + "//", path.rpartition("/")[0] + "/"):
+        assert not re.fullmatch(pattern, other)
