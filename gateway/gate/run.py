@@ -81,7 +81,7 @@ def run(config: Path, concurrency: int, times: Patience, helper: Sequence[str] |
         signal.signal(number, ask)
     process = subprocess.Popen(_command(config, concurrency, times), start_new_session=True)
     threading.Thread(target=_watch, args=(process, ended, asked), daemon=True).start()
-    companion = _Companion(helper, ended) if helper else None
+    companion = Companion(helper, ended) if helper else None
     asked.wait()
     try:
         return _drain(process, admin, times, ended)
@@ -133,7 +133,7 @@ def _wait_for_silence(admin: Admin, at_most: float, ended: threading.Event) -> N
         quiet = 0 if admin.active() else quiet + 1
 
 
-class _Companion:
+class Companion:
     """A process beside Envoy that is started again whenever it ends."""
 
     def __init__(self, command: Sequence[str], ended: threading.Event) -> None:
@@ -149,5 +149,6 @@ class _Companion:
                 self._process = subprocess.Popen(self._command)
 
     def stop(self) -> None:
+        """End it for good; `ended` must be set before."""
         self._process.terminate()
         self._process.wait()

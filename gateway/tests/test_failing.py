@@ -158,3 +158,20 @@ def test_a_traced_request_has_its_trace_id_as_request_id(another):
     child = httpx.get(f"{world.url}/api/v1/public", headers={"traceparent": given})
     assert child.headers["x-request-id"] == given.split("-")[1]
     assert "x-switchyard-sent-id" not in child.text
+
+
+def test_the_agent_beside_envoy_is_started_again(tmp_path):
+    file, ended = tmp_path / "starts", threading.Event()
+    companion = run.Companion(["sh", "-c", f"echo started >> {file}"], ended)
+    latest = time.monotonic() + 10
+    while not file.exists() or len(file.read_text().splitlines()) < 2:
+        assert time.monotonic() < latest
+        time.sleep(0.05)
+    ended.set()
+    companion.stop()
+
+
+def test_the_times_of_a_drain_fall_back_to_all_processes_own():
+    assert run.patience({}) == run.Patience(2, 20)
+    given = {"SWITCHYARD_SHUTDOWN_DELAY": "0", "GATE_DRAIN_TIME": "3"}
+    assert run.patience(given) == run.Patience(0, 3)
