@@ -89,7 +89,7 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def eventually(condition, within: float = 10):
+def eventually(condition, within: float = 20):
     """Wait for a condition to hold, and return what it returned."""
     latest = time.monotonic() + within
     while not (held := condition()):
@@ -172,7 +172,7 @@ def start(arguments: list[str], folder: Path, **environment: str) -> subprocess.
         return subprocess.Popen([sys.executable, *arguments], env=known, stdout=log, stderr=log)
 
 
-def build(folder: Path, limits=LIMITS, edit=None, *, ready=True, **settings) -> World:
+def build(folder: Path, limits=LIMITS, edit=None, *, ready=True, delay=0.0, **settings) -> World:
     """Render a gate with ports of its own and start it with its upstream."""
     rest, grpc, dead, dead_grpc, public, admin, metrics = free_ports(7)
     alive, gone = {"http": rest, "grpc": grpc}, {"http": dead, "grpc": dead_grpc}
@@ -193,7 +193,7 @@ def build(folder: Path, limits=LIMITS, edit=None, *, ready=True, **settings) -> 
     upstream = [str(HERE / "upstream.py"), str(rest), str(grpc), str(folder / "jwks.json")]
     world.processes.append(start(upstream, folder))
     eventually(lambda: answers(f"http://127.0.0.1:{rest}/readyz"))
-    quick = {"GATE_SHUTDOWN_DELAY": "0.5", "GATE_DRAIN_TIME": "5"}
+    quick = {"GATE_SHUTDOWN_DELAY": str(delay), "GATE_DRAIN_TIME": "10"}
     running = ["-m", "gate", "run", "--config", str(config), "--concurrency", "2"]
     world.processes.append(start(running, folder, **quick))
     eventually(lambda: answers(f"{world.url}/api/v1/echo", 401))
