@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-from switchyard.iam.v1 import iam_pb2 as pb
-from switchyard.iam.v1 import iam_pb2_grpc as rpc
 
 from gate.keylog import Key, KeyLog
+from switchyard.iam.v1 import iam_pb2 as pb
+from switchyard.iam.v1 import iam_pb2_grpc as rpc
 
 # iam beats every second; a stream that has been silent for this long is taken for dead.
 SILENCE = 5.0

@@ -98,7 +98,7 @@ def _checked(how: Doc, limits: Limits) -> Doc:
 
 def _http1() -> Doc:
     # Shorter than uvicorn's 75 s of keep-alive, or requests meet connections that were just closed.
-    options = {
+    options: Doc = {
         "common_http_protocol_options": {"idle_timeout": "60s"},
         "explicit_http_config": {"http_protocol_options": {}},
     }

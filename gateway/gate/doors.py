@@ -94,10 +94,14 @@ def _of_path(path: str, item: Doc) -> list[Door]:
     *named, strictest = sorted(split, key=_strictness)
     rest_is_read = strictest.repeatable and not strictest.hot
     # What is safe to repeat for GET is not for other methods: they get a door of their own.
-    return [*named, strictest, replace(strictest, methods=())] if rest_is_read else [
-        *named,
-        replace(strictest, methods=()),
-    ]
+    return (
+        [*named, strictest, replace(strictest, methods=())]
+        if rest_is_read
+        else [
+            *named,
+            replace(strictest, methods=()),
+        ]
+    )
 
 
 def _door(path: str, operation: Doc) -> Door:
@@ -143,7 +147,11 @@ def _strict(path: str, marker: str | None) -> bool:
 
 def _strictness(door: Door) -> tuple[bool, bool, bool]:
     """Sort key: the last takes the methods that nobody named."""
-    return (door.auth is not Auth.PUBLIC, door.strict, not door.methods or "GET" not in door.methods)
+    return (
+        door.auth is not Auth.PUBLIC,
+        door.strict,
+        not door.methods or "GET" not in door.methods,
+    )
 
 
 def _order(door: Door) -> tuple[bool, bool, list[int], str, bool]:

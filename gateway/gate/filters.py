@@ -129,7 +129,9 @@ def _jwt(topology: Topology, settings: Settings) -> Doc:
         "jwt_cache_config": {"jwt_cache_size": 1000},
         "remote_jwks": _jwks(f"http://{iam.host}:{iam.port}/.well-known/jwks.json"),
     }
-    either: Doc = {"requires_any": {"requirements": [{"provider_name": "iam"}, {"allow_missing": {}}]}}
+    either: Doc = {
+        "requires_any": {"requirements": [{"provider_name": "iam"}, {"allow_missing": {}}]}
+    }
     return extension(
         JWT,
         FILTERS + "jwt_authn.v3.JwtAuthentication",
@@ -161,7 +163,10 @@ def _bucket(tokens: int, interval: float = 1) -> Doc:
 
 def _rate(prefix: str, quota: int, window: int, **fields: object) -> Doc:
     always = {"default_value": {"numerator": 100}}
-    told = {"ratelimit-policy": f'"{prefix}";q={quota};w={window}', "ratelimit": f'"{prefix}";r=0;t=1'}
+    told = {
+        "ratelimit-policy": f'"{prefix}";q={quota};w={window}',
+        "ratelimit": f'"{prefix}";r=0;t=1',
+    }
     return {
         "stat_prefix": f"{prefix}_rate",
         "filter_enabled": always,

@@ -32,7 +32,9 @@ class Key:
         words = (self.id, self.tenant, *self.scopes)
         if not _HASH.fullmatch(self.hash) or not all(map(_WORD.fullmatch, words)):
             raise ValueError(f"key {self.id!r} does not fit into a log line")
-        return f"+{self.hash} {self.id} {self.tenant} {self.expires} {','.join(self.scopes) or '-'}\n"
+        return (
+            f"+{self.hash} {self.id} {self.tenant} {self.expires} {','.join(self.scopes) or '-'}\n"
+        )
 
 
 class KeyLog:
@@ -93,7 +95,9 @@ class KeyLog:
         """Write a log of the current state under a new name, and switch to it."""
         self._folder.mkdir(parents=True, exist_ok=True)
         name = f"log.{time.time_ns()}"
-        file = os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
+        file = os.open(
+            self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640
+        )
         try:
             _write_all(file, "".join([*self._lines.values(), self._now()]))
             self._switch(name)

@@ -125,7 +125,9 @@ def _differing(components: Mapping[str, Mapping[str, Doc]]) -> set[str]:
             texts.setdefault(ref, set()).add(json.dumps(value, sort_keys=True))
     shared = {ref for ref in texts if sum(ref in own for own in components.values()) > 1}
     differing = {ref for ref in shared if len(texts[ref]) > 1}
-    while more := {r for r in shared - differing if any(f'"{d}"' in t for t in texts[r] for d in differing)}:
+    while more := {
+        r for r in shared - differing if any(f'"{d}"' in t for t in texts[r] for d in differing)
+    }:
         differing |= more
     return differing
 

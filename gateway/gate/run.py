@@ -53,7 +53,10 @@ class Admin:
     def ask(self, method: str, path: str) -> str:
         """Return the body, or nothing when Envoy does not answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
-        with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        with (
+            contextlib.closing(connection),
+            contextlib.suppress(OSError, http.client.HTTPException),
+        ):
             connection.request(method, path)
             return connection.getresponse().read().decode()
         return ""
@@ -70,11 +73,15 @@ def run(config: Path, concurrency: int, times: Patience, helper: Sequence[str] |
     document = cast("Doc", yaml.safe_load(config.read_text()))
     admin = Admin(document["admin"]["address"]["socket_address"]["port_value"])
     ended, asked = threading.Event(), threading.Event()
+
+    def ask(_number: int, _frame: object) -> None:
+        asked.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked.set())
+        signal.signal(number, ask)
     process = subprocess.Popen(_command(config, concurrency, times), start_new_session=True)
     threading.Thread(target=_watch, args=(process, ended, asked), daemon=True).start()
-    companion = _Companion(helper, ended) if helper else None
+    companion = Companion(helper, ended) if helper else None
     asked.wait()
     try:
         return _drain(process, admin, times, ended)
@@ -126,7 +133,7 @@ def _wait_for_silence(admin: Admin, at_most: float, ended: threading.Event) -> N
         quiet = 0 if admin.active() else quiet + 1
 
 
-class _Companion:
+class Companion:
     """A process beside Envoy that is started again whenever it ends."""
 
     def __init__(self, command: Sequence[str], ended: threading.Event) -> None:
@@ -142,5 +149,6 @@ class _Companion:
                 self._process = subprocess.Popen(self._command)
 
     def stop(self) -> None:
+        """End it for good; `ended` must be set before."""
         self._process.terminate()
         self._process.wait()

@@ -42,9 +42,7 @@ def tracing(settings: Settings) -> Doc:
     if not settings.otlp:
         return {}
     share = {"numerator": int(settings.limits.trace_percent * 10_000), "denominator": "MILLION"}
-    ratio = typed(
-        TRACERS + "samplers.v3.TraceIdRatioBasedSamplerConfig", sampling_percentage=share
-    )
+    ratio = typed(TRACERS + "samplers.v3.TraceIdRatioBasedSamplerConfig", sampling_percentage=share)
     sampler = extension(
         "envoy.tracers.opentelemetry.samplers.parent_based",
         TRACERS + "samplers.v3.ParentBasedSamplerConfig",

@@ -8,12 +8,13 @@ import time
 import grpc
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
 from switchyard.audit.v1 import audit_pb2, audit_pb2_grpc
 from switchyard.flags.v1 import flags_pb2 as pb
 from switchyard.flags.v1 import flags_pb2_grpc as rpc
 from switchyard.iam.v1 import iam_pb2, iam_pb2_grpc
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
 
 ORIGIN = "https://app.example"
 

@@ -6,10 +6,11 @@ import os
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from gate import agent
 from gate import keylog as module
 from gate.keylog import Key, KeyLog
-from google.protobuf.timestamp_pb2 import Timestamp
 from switchyard.iam.v1 import iam_pb2 as pb
 from switchyard.iam.v1 import iam_pb2_grpc as rpc
 

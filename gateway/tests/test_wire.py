@@ -201,7 +201,9 @@ def test_a_well_formed_request_id_is_kept(client, sent):
     assert ["x-request-id", sent] in response.json()["headers"]
 
 
-@pytest.mark.parametrize("sent", ["short", "a" * 129, "has space in it", "semi;colon;x", "né-unicode"])
+@pytest.mark.parametrize(
+    "sent", ["short", "a" * 129, "has space in it", "semi;colon;x", "né-unicode"]
+)
 def test_any_other_request_id_is_replaced(client, sent):
     response = client.get("/api/v1/public", headers={"x-request-id": sent.encode()})
     made = response.headers["x-request-id"]

@@ -13,6 +13,7 @@ from pathlib import Path
 import grpc
 import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
 from switchyard.flags.v1 import flags_pb2 as pb
 from switchyard.flags.v1 import flags_pb2_grpc as rpc
 
@@ -141,7 +142,7 @@ async def serve_grpc(port):
 
 
 async def main(http_port, grpc_port, jwks):
-    DOORS["/.well-known/jwks.json"] = fixed(200, Path(jwks).read_text())
+    DOORS["/.well-known/jwks.json"] = fixed(200, jwks)
     server = await serve_grpc(grpc_port)
     config = uvicorn.Config(
         app,
@@ -156,4 +157,5 @@ async def main(http_port, grpc_port, jwks):
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    http, inner, keys = sys.argv[1:]
+    asyncio.run(main(http, inner, Path(keys).read_text()))
