@@ -28,7 +28,7 @@ class Recorder:
     def __init__(self, work: OpenWork, now: Callable[[], datetime]) -> None:
         self._work = work
         self._now = now
-        self._gathering = _Gathering(self._store)
+        self._together = _Together(self._store)
 
     async def append(self, caller: Caller, drafts: Sequence[Draft]) -> Sequence[Receipt]:
         """Store each event once, in the order given: all or none; BadEvent names the first that cannot be stored."""
@@ -36,7 +36,7 @@ class Recorder:
         if len(drafts) > MOST_EVENTS:
             raise TooManyEvents(f"at most {MOST_EVENTS} events at once; send them in parts")
         events = [accepted(index, draft) for index, draft in enumerate(drafts)]
-        return await self._gathering.put(events) if events else []
+        return await self._together(events) if events else []
 
     async def _store(self, events: Sequence[Event]) -> Sequence[Receipt]:
         async with self._work() as work:
@@ -61,7 +61,7 @@ class _Waiting:
             self.answer.set_exception(error)
 
 
-class _Gathering:
+class _Together:
     """Passes events on to `store`, one call at a time."""
 
     def __init__(self, store: Callable[[Sequence[Event]], Awaitable[Sequence[Receipt]]]) -> None:
@@ -69,7 +69,7 @@ class _Gathering:
         self._queue: deque[_Waiting] = deque()
         self._passing: asyncio.Task[None] | None = None
 
-    async def put(self, events: Sequence[Event]) -> Sequence[Receipt]:
+    async def __call__(self, events: Sequence[Event]) -> Sequence[Receipt]:
         """Return the receipts of these events once they are stored; all of them are, or none."""
         waiting = _Waiting(events, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)

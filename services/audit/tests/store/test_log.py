@@ -1,0 +1,348 @@
+"""One contract for the log, kept by the log in memory and by the one in PostgreSQL."""
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError
+from uuid_utils.compat import uuid7
+
+from audit.domain.entry import PLATFORM, read, words
+from audit.domain.sequence import placed
+from audit.domain.wanted import Wanted
+from audit.ports import Span
+from audit.store.log import _matching
+from audit.store.tables import Base, EntryRow
+from audit.store.work import sql_work
+from audit.usecases.reader import Reader
+from audit.usecases.recorder import Recorder
+from chassis.caller import Caller
+from chassis.db import database, transaction
+from chassis.facts import Actor, Target
+from chassis.pages import PageAsk
+
+KINDS = [pytest.param("memory"), pytest.param("postgres", marks=pytest.mark.store)]
+
+
+@pytest.fixture(scope="session")
+def audit_url(service_url):
+    return service_url("audit")
+
+
+@pytest.fixture
+async def sessions(audit_url):
+    async with database(audit_url, "audit", pool=10) as opened:
+        yield opened
+
+
+@pytest.fixture(params=KINDS)
+def open_work(request, work):
+    if request.param == "memory":
+        return work
+    return sql_work(request.getfixturevalue("sessions"))
+
+
+async def put(open_work, events, clock):
+    async with open_work() as work:
+        heads = await work.log.lock({e.tenant for e in events})
+        batch = placed(events, heads, await work.log.seen(events), clock())
+        await work.log.append(batch.entries, batch.heads)
+    return batch
+
+
+class TestContract:
+    async def test_a_new_log_begins_at_nothing(self, open_work, tenant):
+        async with open_work() as work:
+            head = (await work.log.lock({tenant}))[tenant]
+            span = await work.log.span(tenant, None, None)
+        assert (head.tenant, head.seq, len(span)) == (tenant, 0, 0)
+
+    async def test_what_is_appended_is_found_byte_for_byte(self, open_work, event, clock, tenant):
+        sent = event(before={"n": 10**30, "f": 1.0, "é": None}, reason="naïve 🙂")
+        (entry,) = (await put(open_work, [sent], clock)).entries
+        async with open_work() as work:
+            found = await work.log.get(tenant, sent.id)
+            assert await work.log.get(tenant, uuid7()) is None
+            assert await work.log.get(uuid7(), sent.id) is None
+        assert found == entry
+        assert found.written() == entry.written()
+
+    async def test_the_head_moves_and_the_seen_are_known(self, open_work, event, clock, tenant):
+        first, second, third = event(), event(), event()
+        await put(open_work, [first, second], clock)
+        async with open_work() as work:
+            head = (await work.log.lock({tenant}))[tenant]
+            seen = await work.log.seen([second, third])
+        assert (head.seq, head.ts) == (2, clock.at)
+        assert seen == {(tenant, second.id): 2}
+
+    async def test_the_same_event_id_in_two_tenants_is_two_events(self, open_work, event, clock):
+        one = event()
+        other = event(id=one.id, tenant=uuid7())
+        assert len((await put(open_work, [one, other], clock)).entries) == 2
+
+    async def test_a_range_of_time_becomes_a_range_of_numbers(
+        self, open_work, event, clock, tenant
+    ):
+        for count in (1, 3, 2):
+            await put(open_work, [event() for _ in range(count)], clock)
+            clock.tick(10)
+        at = [clock.at - timedelta(seconds=s) for s in (30, 20, 10)]
+        little = timedelta(microseconds=1)
+        async with open_work() as work:
+            span = work.log.span
+            assert await span(tenant, None, None) == await span(tenant, at[0], at[2])
+            assert (await span(tenant, at[1], at[1])).low == 2
+            assert (await span(tenant, at[1], at[1])).high == 4
+            assert len(await span(tenant, at[1] + little, None)) == 2
+            assert len(await span(tenant, None, at[1] - little)) == 1
+            assert len(await span(tenant, at[2] + little, None)) == 0
+            assert len(await span(tenant, None, at[0] - little)) == 0
+            assert len(await span(tenant, at[0] + little, at[1] - little)) == 0
+
+
+WORDS = ["alpha", "Beta", "50%", "under_score", "a/b"]
+EVENTS = st.lists(
+    st.builds(
+        dict,
+        actor=st.builds(
+            Actor, st.just("user"), st.sampled_from(["u1", "u2"]), st.sampled_from(WORDS)
+        ),
+        action=st.sampled_from(["flag.created", "flag.updated", "vm.created"]),
+        target=st.builds(
+            Target,
+            st.sampled_from(["flag", "vm"]),
+            st.sampled_from(["e1", "e2", "e3"]),
+            st.sampled_from(WORDS),
+        ),
+        reason=st.sampled_from(["", *WORDS]),
+    ),
+    max_size=25,
+)
+OFFSETS = st.none() | st.integers(-1, 27)
+ASKED = st.builds(
+    dict,
+    user_id=st.sampled_from(["", "u1", "u3"]),
+    entity_id=st.sampled_from(["", "", "e1", "e2"]),
+    entity_type=st.sampled_from(["", "", "flag"]),
+    action_type=st.sampled_from(["", "", "created", "vm.created", "flag.created"]),
+    q=st.sampled_from(["", "", "ALPHA", "%", "_", "a/b", "beta alpha", "\\", "created"]),
+    since=OFFSETS,
+    until=OFFSETS,
+    limit=st.integers(1, 10),
+)
+
+
+@given(EVENTS, st.lists(ASKED, min_size=1, max_size=4))
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+async def test_a_list_with_any_filter_is_a_plain_filter_over_all_events(
+    open_work, event, clock, said, asked
+):
+    """Pages, cursors and totals of the log against Python over everything that was put in."""
+    tenant = uuid7()
+    start, entries = clock.at, []
+    for one in said:
+        entries += (await put(open_work, [event(tenant=tenant, **one)], clock)).entries
+        clock.tick()
+    reader = Reader(open_work)
+    caller = Caller(subject="ana", tenant=tenant, permissions=frozenset({"audit:read"}))
+    for ask in asked:
+        ask, since, until, limit = dict(ask), ask["since"], ask["until"], ask["limit"]
+        for name in ("since", "until", "limit"):
+            del ask[name]
+        if since is not None and until is not None and since > until:
+            since, until = until, since
+        wanted = Wanted(
+            **ask,
+            from_date=None if since is None else start + timedelta(seconds=since),
+            to_date=None if until is None else start + timedelta(seconds=until),
+        )
+        expected = [e for e in reversed(entries) if wanted.matches(e)]
+        first = await reader.search(caller, wanted, PageAsk(limit=limit))
+        second = await reader.search(caller, wanted, PageAsk(limit=limit, page=2))
+        assert first.total == second.total == len(expected)
+        assert list(first.items) == expected[:limit]
+        assert list(second.items) == expected[limit : 2 * limit]
+        found, after = list(first.items), first.next
+        while after:
+            part = await reader.search(caller, wanted, PageAsk(limit=limit, after=after))
+            found, after = [*found, *part.items], part.next
+        assert found == expected
+
+
+@pytest.mark.store
+class TestWriters:
+    async def test_eight_writers_at_once_leave_no_gap_and_nothing_twice(
+        self, sessions, draft, clock, flags_service
+    ):
+        """Eight recorders are eight replicas: they share nothing but the database. Their batches overlap."""
+        tenants = [uuid7() for _ in range(3)]
+        drafts = [draft(tenant=tenants[n % 3]) for n in range(240)]
+        drafts += [draft(tenant_id="") for _ in range(10)]
+
+        async def write(number):
+            recorder = Recorder(sql_work(sessions), clock)
+            mine = drafts[number * 20 :] + drafts[: number * 20]
+            parts = [mine[at : at + 25] for at in range(0, 250, 25)]
+            return [r for part in parts for r in await recorder.append(flags_service, part)]
+
+        told = await asyncio.gather(*(write(number) for number in range(8)))
+        fresh = [r.event_id for one in told for r in one if not r.seen_before]
+        assert sorted(map(str, fresh)) == sorted(d.event_id for d in drafts)
+        numbers = {}
+        for receipt in (r for one in told for r in one):
+            assert numbers.setdefault(receipt.event_id, receipt.seq) == receipt.seq
+        async with sql_work(sessions)() as work:
+            for tenant in tenants:
+                span = await work.log.span(tenant, None, None)
+                log = await work.log.newest(tenant, span, Wanted(), skip=0, limit=1000)
+                assert [e.seq for e in log] == list(range(80, 0, -1))
+                assert len({e.event.id for e in log}) == 80
+                assert [e.ts for e in log] == sorted((e.ts for e in log), reverse=True)
+            assert len(await work.log.seen([])) == 0
+
+    async def test_writers_that_begin_many_new_logs_at_once_do_not_deadlock(
+        self, sessions, draft, clock, flags_service
+    ):
+        tenants = [uuid7() for _ in range(30)]
+
+        async def write(order):
+            recorder = Recorder(sql_work(sessions), clock)
+            return await recorder.append(flags_service, [draft(tenant=t) for t in order])
+
+        orders = [tenants[n:] + tenants[:n] for n in range(8)]
+        told = await asyncio.gather(*(write(order) for order in orders))
+        assert sum(r.seq for one in told for r in one) == 30 * sum(range(1, 9))
+
+    async def test_a_failed_batch_leaves_neither_entries_nor_a_moved_head(
+        self, sessions, event, clock, tenant
+    ):
+        open_work = sql_work(sessions)
+        with pytest.raises(RuntimeError, match="crash"):
+            async with open_work() as work:
+                batch = placed([event()], await work.log.lock({tenant}), {}, clock())
+                await work.log.append(batch.entries, batch.heads)
+                raise RuntimeError("crash")
+        async with open_work() as work:
+            assert (await work.log.lock({tenant}))[tenant].seq == 0
+            assert len(await work.log.span(tenant, None, None)) == 0
+
+    async def test_the_platform_has_a_log_of_its_own(self, sessions, draft, clock, flags_service):
+        sent = draft(tenant_id="")
+        await Recorder(sql_work(sessions), clock).append(flags_service, [sent])
+        async with sql_work(sessions)() as work:
+            assert (await work.log.get(PLATFORM, UUID(sent.event_id))).event.tenant == PLATFORM
+
+
+@pytest.mark.store
+class TestThePast:
+    @pytest.fixture
+    async def logged(self, sessions, event, clock):
+        sent = event()
+        await put(sql_work(sessions), [sent, event()], clock)
+        return sent
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "UPDATE audit.entry SET verb = 'x' WHERE tenant = :tenant",
+            "UPDATE audit.entry SET body = '' WHERE tenant = :tenant AND seq = 1",
+            "DELETE FROM audit.entry WHERE tenant = :tenant",
+            "TRUNCATE audit.entry",
+            "DELETE FROM audit.head WHERE tenant = :tenant",
+            "TRUNCATE audit.head",
+            "UPDATE audit.head SET seq = seq - 1 WHERE tenant = :tenant",
+            "UPDATE audit.head SET ts = ts - interval '1 day' WHERE tenant = :tenant",
+            "UPDATE audit.head SET tenant = gen_random_uuid() WHERE tenant = :tenant",
+            "INSERT INTO audit.entry SELECT * FROM audit.entry WHERE tenant = :tenant",
+        ],
+    )
+    async def test_the_service_itself_cannot_change_the_past(
+        self, sessions, logged, tenant, change
+    ):
+        values = {"tenant": tenant} if ":tenant" in change else {}
+        with pytest.raises(DBAPIError, match=r"append-only|only goes onward|duplicate key"):
+            async with transaction(sessions) as session:
+                await session.execute(text(change), values)
+        async with sql_work(sessions)() as work:
+            assert (await work.log.get(tenant, logged.id)).event == logged
+            assert (await work.log.lock({tenant}))[tenant].seq == 2
+
+    async def test_not_even_a_session_that_plays_replica(self, admin_url, sessions, logged, tenant):
+        """A superuser who switches ordinary triggers off for a session meets these all the same."""
+
+        async with database(admin_url, "audit") as superuser:
+            with pytest.raises(DBAPIError, match="append-only"):
+                async with transaction(superuser) as session:
+                    await session.execute(text("SET LOCAL session_replication_role = replica"))
+                    await session.execute(text("DELETE FROM audit.entry"))
+
+    async def test_the_columns_are_what_the_bytes_say(self, sessions, logged, tenant):
+
+        async with transaction(sessions) as session:
+            row = await session.get(EntryRow, (tenant, 1))
+            assert (await session.scalars(select(EntryRow).filter_by(tenant=tenant))).all()
+        entry = read(row.body)
+        assert (entry.seq, entry.ts, entry.event.tenant) == (row.seq, row.ts, row.tenant)
+        assert (entry.event.id, entry.event.actor.id) == (row.id, row.actor_id)
+        assert (entry.event.target.type, entry.event.target.id) == (row.entity_type, row.entity_id)
+        assert (entry.event.noun, entry.event.verb) == (row.noun, row.verb)
+        assert words(entry.event) == row.words
+
+
+@pytest.mark.store
+async def test_the_migrated_schema_is_the_one_in_the_tables(audit_url):
+    def compare(connection):
+        options = {
+            "include_schemas": True,
+            "include_name": lambda name, kind, _: kind != "schema" or name == "audit",
+            "include_object": lambda _, name, kind, *__: (
+                (kind, name) != ("table", "alembic_version")
+            ),
+            "compare_type": True,
+        }
+        context = MigrationContext.configure(connection, opts=options)
+        return compare_metadata(context, Base.metadata)
+
+    async with database(audit_url, "public") as sessions, transaction(sessions) as session:
+        assert await (await session.connection()).run_sync(compare) == []
+
+
+@pytest.mark.store
+async def test_every_filter_has_an_index_that_finds_a_needle(sessions, event, clock, tenant):
+    """One entry in a hundred has each thing that is asked for, and the planner knows it."""
+    hay = [
+        event(
+            actor=Actor("user", f"u{n % 100}"),
+            target=Target(f"kind{n % 100}", f"e{n % 100}"),
+            action=f"flag.done{n % 100}",
+        )
+        for n in range(2000)
+    ]
+    await put(sql_work(sessions), hay, clock)
+    asked = {
+        "entry_pkey": {},
+        "entry_actor": {"user_id": "u7"},
+        "entry_entity": {"entity_id": "e7"},
+        "entry_entity_type": {"entity_type": "kind7"},
+        "entry_verb": {"action_type": "flag.done7"},
+    }
+    async with transaction(sessions) as session:
+        await session.execute(text("ANALYZE audit.entry"))
+        for index, filters in asked.items():
+            where = _matching(tenant, Span(1, 2000), Wanted(**filters))
+            query = select(EntryRow.body).where(where).order_by(EntryRow.seq.desc()).limit(50)
+            sql = query.compile(
+                dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}
+            )
+            plan = "\n".join(await session.scalars(text(f"EXPLAIN {sql}")))
+            assert f" {index} " in plan, plan
