@@ -1,10 +1,10 @@
-"""What follows from `service-graph.yaml`: the services' Dockerfiles, the Kubernetes base, the network policies, the diagram.
+"""What follows from `service-graph.yaml`: Dockerfiles, the Kubernetes base, network policies, the diagram.
 
     python deploy/graph.py            write them
     python deploy/graph.py --check    write nothing; name what differs and fail
 
-The output is committed, so that it can be read, reviewed and applied without running anything. Kubernetes' Jobs are named by
-the newest revision of each service's migrations, so a new migration is a reason to run this too.
+The output is committed, so that it can be read, reviewed and applied without running anything. Kubernetes' Jobs
+are named by the newest revision of each service's migrations: a new migration is a reason to run this too.
 """
 
 import argparse
@@ -209,7 +209,7 @@ def page(graph: Graph) -> str:
 def diagram(graph: Graph) -> str:
     """Return the graph in mermaid's words."""
     services, gateway = graph["services"], graph["gateway"]
-    lines = [f"  world((world)) --> gateway{{gateway}}", *(f"  {n}[{n}]" for n in services)]
+    lines = ["  world((world)) --> gateway{gateway}", *(f"  {n}[{n}]" for n in services)]
     lines += [f"  {store}[({store})]" for store in graph["stores"]]
     lines += [f"  gateway --> {name}" for name in gateway["asks"]]
     lines.append(f"  gateway -. replicates key hashes .-> {gateway['replicates_from']}")
