@@ -1,11 +1,13 @@
 """Migrations: bring a service's schema to its newest revision, once, whoever asks.
 
-`python -m chassis.migrate flags audit` does it for several services in one process. Each service's own role owns its
+`python -m chassis.migrate flags audit` does it for several services in one process; with `--wait` it changes nothing
+and returns once somebody else has done it, which is how a pod waits for its schema. Each service's own role owns its
 schema. With `<SERVICE>_ADMIN_DATABASE_URL` the role and the schema are made first; without, they must be there.
 Migrations run under an advisory lock and give up on a lock after four seconds rather than stall the service that is
 running; they are valid beside yesterday's code (expand, migrate, contract).
 """
 
+import argparse
 import asyncio
 import importlib.util
 import os
@@ -16,7 +18,9 @@ from urllib.parse import unquote, urlsplit
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
+from asyncpg.exceptions import PostgresError
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from chassis.db import driver_url
@@ -68,10 +72,44 @@ async def _make_room(service: str, database_url: str, admin_url: str) -> None:
         await engine.dispose()
 
 
-def _upgrade(connection: Connection, service: str) -> str:
+async def wait(service: str, database_url: str, pause: float = 1.0) -> str:
+    """Return the schema's revision once this code can work with it; ask again every `pause` seconds."""
+    scripts = _scripts(service)
+    while not fits(revision := await _revision(service, database_url), scripts):
+        sys.stdout.write(f"{service} waits for its schema: {revision or 'none to be seen yet'}\n")
+        sys.stdout.flush()
+        await asyncio.sleep(pause)
+    return revision
+
+
+def fits(revision: str, scripts: ScriptDirectory) -> bool:
+    """Say whether a schema's revision is the newest that this code knows, or one from after its time."""
+    known = {script.revision for script in scripts.walk_revisions()}
+    return revision == scripts.get_current_head() or bool(revision and revision not in known)
+
+
+async def _revision(service: str, database_url: str) -> str:
+    """Return the schema's revision; nothing while there is no schema, or no database to ask."""
+    engine = create_async_engine(driver_url(database_url), connect_args={"timeout": 5})
+    ask = text(f"SELECT version_num FROM {_name(service)}.alembic_version")  # noqa: S608 - a name of ours
+    try:
+        async with engine.connect() as connection:
+            return await connection.scalar(ask) or ""
+    except (OSError, SQLAlchemyError, PostgresError):
+        return ""
+    finally:
+        await engine.dispose()
+
+
+def _scripts(service: str) -> ScriptDirectory:
     config = Config()
     config.set_main_option("script_location", str(migrations_of(service)))
-    scripts = ScriptDirectory.from_config(config)
+    return ScriptDirectory.from_config(config)
+
+
+def _upgrade(connection: Connection, service: str) -> str:
+    config = Config()
+    scripts = _scripts(service)
     lock = text("SELECT pg_advisory_lock(:lock, hashtext(:service))")
     connection.execute(lock, {"lock": _LOCK, "service": service})
     connection.execute(text("SET lock_timeout = '4s'"))
@@ -108,11 +146,21 @@ def from_environment(service: str) -> tuple[str, str]:
     return url, os.environ.get(f"{own}_ADMIN_DATABASE_URL", "")
 
 
-async def _all(services: list[str]) -> None:
+async def _all(services: list[str], *, waiting: bool) -> None:
     for service in services:
-        revision = await migrate(service, *from_environment(service))
+        url, admin_url = from_environment(service)
+        revision = await (wait(service, url) if waiting else migrate(service, url, admin_url))
         sys.stdout.write(f"{service} is at revision {revision}\n")
 
 
+def main() -> None:
+    """Be the command line."""
+    parser = argparse.ArgumentParser(prog="migrate", description="Migrate schemas, or wait for it.")
+    parser.add_argument("--wait", action="store_true", help="change nothing, wait until it is done")
+    parser.add_argument("services", nargs="+")
+    asked = parser.parse_args()
+    asyncio.run(_all(asked.services, waiting=asked.wait))
+
+
 if __name__ == "__main__":
-    asyncio.run(_all(sys.argv[1:]))
+    main()
