@@ -16,6 +16,8 @@ GRAPH = yaml.safe_load((ROOT / "deploy/service-graph.yaml").read_text())["servic
 
 # Verbs that nobody asks for in person, or that are there to find out who asks. Each says why.
 WITHOUT_CALLER = {
+    "flags.Rulesets.heard": "an announcement of another replica",
+    "flags.Rulesets.poll": "a job: what was missed",
     "iam": "signing in, registering, and what other services ask about credentials",
     "audit.Recorder.append": "services hand in their facts; the door admits only services",
 }

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any, cast
 from uuid import UUID
 
 import orjson
@@ -25,7 +26,7 @@ class RedisNews:
     """Announcements by publish and subscribe. Nothing depends on them but how soon a change is served."""
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+        self._redis: Any = redis  # redis-py's own types are unfinished
         self._waiting: dict[Place, int] = {}
         self._woken = asyncio.Event()
 
@@ -89,7 +90,9 @@ async def _pass_on(said: bytes, heard: Heard) -> None:
 @asynccontextmanager
 async def redis_at(url: str) -> AsyncGenerator[Redis]:
     """Open a client for Redis that gives up soon, and close it."""
-    redis = Redis.from_url(url, socket_connect_timeout=1, health_check_interval=15)
+    redis: Redis = cast("Any", Redis).from_url(
+        url, socket_connect_timeout=1, health_check_interval=15
+    )
     try:
         yield redis
     finally:

@@ -31,7 +31,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         news = RedisNews(redis)
         work = sql_work(frame.sessions, frame.relay.wake, news)
         projects = Projects(work, _now, uuid7)
-        flags = Flags(work, _now, uuid7, projects)
+        flags = Flags(work, _now, uuid7)
         rulesets = Rulesets(SqlShelf(frame.sessions))
 
         rest = frame.rest("flags", routers, flags, projects)

@@ -192,9 +192,9 @@ def must_fit(kind: FlagType, variants: Variants) -> None:
 
 
 def _must_have(variants: Variants, switch: Switch) -> None:
-    for field in ("default_variant", "off_variant"):
-        if (name := getattr(switch, field)) not in variants:
-            error = FieldError(f"/{field}", f"there is no variant {name!r}")
+    for role in ("default_variant", "off_variant"):
+        if (name := getattr(switch, role)) not in variants:
+            error = FieldError(f"/{role}", f"there is no variant {name!r}")
             raise UnknownVariant(f"the flag has no variant {name!r} to serve", errors=(error,))
 
 

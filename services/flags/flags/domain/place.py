@@ -1,5 +1,6 @@
 """Places: a tenant's projects, and the environments that every flag of a project has a switch in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -50,6 +51,23 @@ class Project:
             if found.key == key:
                 return found
         raise EnvironmentNotFound(f"there is no environment {key!r} in project {self.key!r}")
+
+
+def founded(tenant: UUID, key: str, name: str, ids: Sequence[UUID], now: datetime) -> Project:
+    """Return a new project with the environments that every project is born with; `ids` are for it and for them."""
+    project_id, *others = ids
+    environments = tuple(
+        Environment(id=new_id, key=key, name=name, created_at=now)
+        for new_id, (key, name) in zip(others, BORN_WITH.items(), strict=True)
+    )
+    return Project(
+        id=project_id,
+        tenant=tenant,
+        key=key,
+        name=name,
+        environments=environments,
+        created_at=now,
+    )
 
 
 def place_of(caller: Caller, project: str | None, environment: str | None) -> Place:

@@ -121,7 +121,7 @@ def _filtered(query: Select[Any], project: Project, wanted: Wanted) -> Select[An
         if value is not None:
             query = query.where(column == str(value))
     if wanted.tag is not None:
-        query = query.where(FlagRow.tags.any(wanted.tag))
+        query = query.where(FlagRow.tags.contains([wanted.tag]))
     if wanted.search:
         query = query.where(_containing(wanted.search))
     if wanted.enabled is not None:

@@ -50,7 +50,7 @@ class SqlProjectBook:
         mine = ProjectRow.tenant == tenant
         query = select(ProjectRow).where(mine).order_by(_KEY).offset(ask.offset)
         if ask.after:
-            query = query.where(ask.after[0] < _KEY)
+            query = query.where(_KEY > ask.after[0])  # noqa: SIM300 - SQL, not Yoda
         rows = (await self._session.scalars(query.limit(ask.limit + 1))).all()
         total = await self._session.scalar(select(func.count()).where(mine))
         items, after = cut(rows, ask.limit, lambda row: (row.key,))

@@ -13,7 +13,7 @@ from flags.domain.flag import Change, Draft, Flag, document, made
 from flags.domain.listing import Wanted
 from flags.domain.place import Place, Project
 from flags.ports import OpenWork, Work
-from flags.usecases.projects import Projects
+from flags.usecases.homes import home
 
 Move = Callable[[Flag, datetime], Flag]
 
@@ -35,7 +35,6 @@ class Flags:
     work: OpenWork
     now: Callable[[], datetime]
     new_id: Callable[[], UUID]
-    projects: Projects
 
     async def create(self, caller: Caller, place: Place, draft: Draft) -> Flag:
         """Make a flag, owned by the caller and disabled everywhere."""
@@ -71,7 +70,7 @@ class Flags:
                 fact = _fact(
                     caller, "flag.updated", after, before=document(before), after=document(after)
                 )
-                await _keep(work, project, after, after.switches, fact)
+                await self._keep(work, project, after, after.switches, fact)
         return after
 
     async def delete(self, caller: Caller, aim: Aim) -> None:
@@ -112,7 +111,7 @@ class Flags:
             after = move(before, self.now())
             if after is not before:
                 fact = _switched(caller, aim, before, after)
-                await _keep(work, project, after, (aim.place.environment,), fact)
+                await self._keep(work, project, after, (aim.place.environment,), fact)
         return after
 
     async def _locked(self, work: Work, aim: Aim) -> tuple[Project, Flag]:
@@ -124,19 +123,18 @@ class Flags:
             )
         return project, flag
 
+    async def _keep(
+        self, work: Work, project: Project, flag: Flag, touched: Collection[str], fact: Fact
+    ) -> None:
+        await work.flags.put(project, flag)
+        await work.projects.bump(project, touched)
+        work.record(fact)
+
     async def _project(self, work: Work, place: Place) -> Project:
         """Return the project of a place, in which the environment must be, too."""
-        project = await self.projects.home(work, place.tenant, place.project)
+        project = await home(work, place.tenant, place.project, self.now(), self.new_id)
         project.environment(place.environment)
         return project
-
-
-async def _keep(
-    work: Work, project: Project, flag: Flag, touched: Collection[str], fact: Fact
-) -> None:
-    await work.flags.put(project, flag)
-    await work.projects.bump(project, touched)
-    work.record(fact)
 
 
 def _found(flag: Flag | None, name: str) -> Flag:

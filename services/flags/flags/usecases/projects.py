@@ -1,4 +1,4 @@
-"""Projects and their environments. A tenant is born with one project, made by whoever comes first."""
+"""Managing projects, and listing their environments."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,10 @@ from uuid import UUID
 from chassis.caller import Caller
 from chassis.facts import Actor, Fact, Target
 from chassis.pages import PageAsk, Slice
-from flags.domain.errors import ProjectKeyTaken, ProjectNotFound
-from flags.domain.place import BORN_WITH, DEFAULT_PROJECT, Environment, Project, place_of
+from flags.domain.errors import ProjectKeyTaken
+from flags.domain.place import DEFAULT_PROJECT, Environment, Project, founded, place_of
 from flags.ports import OpenWork, Work
+from flags.usecases.homes import home, some_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Projects:
     async def create(self, caller: Caller, key: str, name: str) -> Project:
         """Make a project with its two first environments."""
         caller.must("flag:create")
-        project = self._made(caller.tenant, key, name)
+        project = founded(caller.tenant, key, name, some_ids(self.new_id), self.now())
         async with self.work() as work:
             if key == DEFAULT_PROJECT or not await work.projects.add(project):
                 raise ProjectKeyTaken(f"there is a project {key!r} already")
@@ -35,7 +36,7 @@ class Projects:
         """List the caller's projects."""
         caller.must("flag:read")
         async with self.work() as work:
-            await self.home(work, caller.tenant, DEFAULT_PROJECT)
+            await self._home(work, caller.tenant, DEFAULT_PROJECT)
             return await work.projects.page(caller.tenant, ask)
 
     async def environments(self, caller: Caller, project: str | None) -> Sequence[Environment]:
@@ -43,34 +44,10 @@ class Projects:
         caller.must("flag:read")
         place = place_of(caller, project, None)
         async with self.work() as work:
-            return (await self.home(work, caller.tenant, place.project)).environments
+            return (await self._home(work, caller.tenant, place.project)).environments
 
-    async def home(self, work: Work, tenant: UUID, key: str) -> Project:
-        """Return a project; the default one comes into being when it is first asked for."""
-        if found := await work.projects.get(tenant, key):
-            return found
-        if key == DEFAULT_PROJECT:
-            born = self._made(tenant, key, "Default")
-            if await work.projects.add(born):
-                return born
-            if found := await work.projects.get(tenant, key):  # somebody was a moment faster
-                return found
-        raise ProjectNotFound(f"there is no project {key!r}")
-
-    def _made(self, tenant: UUID, key: str, name: str) -> Project:
-        now = self.now()
-        environments = tuple(
-            Environment(id=self.new_id(), key=key, name=name, created_at=now)
-            for key, name in BORN_WITH.items()
-        )
-        return Project(
-            id=self.new_id(),
-            tenant=tenant,
-            key=key,
-            name=name,
-            environments=environments,
-            created_at=now,
-        )
+    async def _home(self, work: Work, tenant: UUID, key: str) -> Project:
+        return await home(work, tenant, key, self.now(), self.new_id)
 
 
 def _created(caller: Caller, project: Project) -> Fact:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from prometheus_client import Gauge
 
+from chassis.caller import Caller
 from chassis.errors import Fault
-from flags.domain.place import Place
+from flags.domain.place import Place, place_of
 from flags.domain.ruleset import Ruleset, compile_all
 from flags.ports import Shelf
 
@@ -37,11 +38,13 @@ class Rulesets:
     shelf: Shelf
     _held: dict[Place, Held] = field(default_factory=dict[Place, Held])
 
-    async def at(self, place: Place) -> Held:
-        """Return what is held of a place, with its ruleset; reads it if nobody has asked before.
+    async def open(self, caller: Caller) -> Held:
+        """Return what is held of the caller's place, with its ruleset; reads it if nobody has asked before.
 
         Unavailable if it cannot be read.
         """
+        caller.must("flag:evaluate")
+        place = place_of(caller, None, None)
         held = self._held.setdefault(place, Held(place))
         if held.ruleset is None:
             await self._read(held)
