@@ -15,7 +15,7 @@ from prometheus_client import Counter
 
 from chassis.errors import Fault
 from experiments.ports import OpenWork
-from experiments.usecases.schedules import overdue
+from experiments.usecases.experiments import overdue
 
 log = logging.getLogger(__name__)
 

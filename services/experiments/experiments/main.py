@@ -14,8 +14,7 @@ from experiments.jobs import Scheduler
 from experiments.settings import Settings
 from experiments.store.tables import Idempotency, Lease, Outbox
 from experiments.store.work import sql_work
-from experiments.usecases.experiments import Experiments
-from experiments.usecases.schedules import Schedules
+from experiments.usecases.experiments import Experiments, Schedules
 from switchyard.experiments.v1 import experiments_pb2_grpc
 
 TABLES = Tables(Outbox, Lease, Idempotency)

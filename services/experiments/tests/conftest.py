@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+
 from chassis.caller import Caller
 from chassis.http import Wiring, rest_app
 from chassis.identity import NoCredential
@@ -15,8 +16,7 @@ from experiments.api.rest import routers
 from experiments.domain.errors import ChangedMeanwhile, KeyTaken
 from experiments.domain.experiment import Experiment
 from experiments.domain.moves import due_at, settled
-from experiments.usecases.experiments import Draft, Experiments
-from experiments.usecases.schedules import Schedules
+from experiments.usecases.experiments import Draft, Experiments, Schedules
 
 VERBS = ("read", "create", "update", "delete", "schedule", "process")
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -139,6 +139,12 @@ class Names:
         if said not in self._known:
             raise NoCredential("an access token or an API key is needed")
         return self._known[said]
+
+
+@pytest.fixture(scope="session")
+def database_url(service_url):
+    """The URL of a migrated schema of experiments."""
+    return service_url("experiments")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from experiments.api.experiments import PREFIX, shown
 from experiments.api.views import Aimed, ExperimentView, MoveView, ProcessedView, ScheduleBody
 from experiments.domain.moves import Step
 from experiments.domain.schedule import Plan
-from experiments.usecases.schedules import Schedules
+from experiments.usecases.experiments import Schedules
 
 router = doors(PREFIX, "experiments")
 Uses = Annotated[Schedules, given(Schedules)]

@@ -1,6 +1,6 @@
-"""Managing experiments."""
+"""Managing experiments, setting their dates, and writing down what the clock has done to them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -9,9 +9,12 @@ from chassis.caller import Caller
 from chassis.pages import Slice
 from experiments.domain.errors import ExperimentNotFound
 from experiments.domain.experiment import EVEN, Changes, Experiment, Variant, check_key
-from experiments.domain.moves import MOVES, moved, settle, settled
+from experiments.domain.moves import MOVES, Step, moved, scheduled, settle, settled
+from experiments.domain.schedule import Plan
 from experiments.ports import OpenWork, Wanted, Work
 from experiments.usecases.facts import ticked, told
+
+MOST_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +76,7 @@ class Experiments:
         caller.must("experiment:update")
         now = self.now()
         async with self.work() as work:
-            before = await taken(work, caller, intent, now)
+            before = await _taken(work, caller, intent, now)
             after = before.changed(changes, now)
             if after is not before:
                 await work.experiments.put(before, after)
@@ -85,7 +88,7 @@ class Experiments:
         caller.must("experiment:update")
         now, move = self.now(), MOVES[name]
         async with self.work() as work:
-            before = await taken(work, caller, intent, now)
+            before = await _taken(work, caller, intent, now)
             after = moved(before, move, now)
             await work.experiments.put(before, after)
             work.record(told(caller, move.past, before, after, intent.reason))
@@ -95,7 +98,7 @@ class Experiments:
         """Forget an experiment that is in DRAFT or ARCHIVED. Its key is free again."""
         caller.must("experiment:delete")
         async with self.work() as work:
-            before = await taken(work, caller, intent, self.now())
+            before = await _taken(work, caller, intent, self.now())
             before.check_removable()
             await work.experiments.remove(before)
             work.record(told(caller, "deleted", before, None, intent.reason))
@@ -118,15 +121,71 @@ class Experiments:
         )
 
 
-async def taken(work: Work, caller: Caller, intent: Intent, now: datetime) -> Experiment:
+@dataclass(frozen=True, slots=True)
+class Schedules:
+    """Everything one can do to a schedule."""
+
+    work: OpenWork
+    now: Callable[[], datetime]
+
+    async def set(self, caller: Caller, intent: Intent, plan: Plan) -> Experiment:
+        """Set or replace the dates of an experiment that is in DRAFT or PAUSED."""
+        caller.must("experiment:schedule")
+        now = self.now()
+        schedule = plan.scheduled(now)
+        async with self.work() as work:
+            before = await _taken(work, caller, intent, now)
+            after = scheduled(before, schedule, now)
+            await work.experiments.put(before, after)
+            work.record(told(caller, "scheduled", before, after, intent.reason))
+        return after
+
+    async def remove(self, caller: Caller, intent: Intent) -> Experiment:
+        """Take the dates off an experiment that is in DRAFT or PAUSED; nothing happens where there are none."""
+        caller.must("experiment:schedule")
+        now = self.now()
+        async with self.work() as work:
+            before = await _taken(work, caller, intent, now)
+            if before.schedule is None:
+                return before
+            after = scheduled(before, None, now)
+            await work.experiments.put(before, after)
+            work.record(told(caller, "unscheduled", before, after, intent.reason))
+        return after
+
+    async def process(self, caller: Caller) -> Sequence[Step]:
+        """Write down what the clock has done in the caller's tenant; for the platform's own people, in all."""
+        caller.must("experiment:process")
+        return await overdue(self.work, self.now(), None if caller.platform else caller.tenant)
+
+
+async def overdue(open_work: OpenWork, now: datetime, tenant: UUID | None = None) -> list[Step]:
+    """Write down every move that was due by `now`, one experiment a transaction; return them.
+
+    Safe to run anywhere at any time: the experiment is locked, others pass it over, and a move that is written down is
+    no longer due.
+    """
+    done: list[Step] = []
+    for _ in range(MOST_AT_ONCE):
+        async with open_work() as work:
+            experiment = await work.experiments.take_due(now, tenant)
+            if experiment is None:
+                break
+            steps = settle(experiment, now)
+            await _written(work, experiment, now)
+        done += steps
+    return done
+
+
+async def _taken(work: Work, caller: Caller, intent: Intent, now: datetime) -> Experiment:
     """Return the experiment that a change is meant for, locked, and with what the clock did written down."""
     found = await work.experiments.take(caller.tenant, intent.experiment)
-    experiment = await written(work, _there(found, intent.experiment), now)
+    experiment = await _written(work, _there(found, intent.experiment), now)
     experiment.expect(intent.version)
     return experiment
 
 
-async def written(work: Work, experiment: Experiment, now: datetime) -> Experiment:
+async def _written(work: Work, experiment: Experiment, now: datetime) -> Experiment:
     """Write down what the clock has done to a locked experiment; one fact for each move."""
     for step in settle(experiment, now):
         await work.experiments.put(step.before, step.after)

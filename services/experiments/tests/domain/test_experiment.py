@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
-from experiments.domain.errors import BadKey, BadVariants, PlanFrozen, VersionStale, WrongState
-from experiments.domain.experiment import WHOLE, Experiment, Status, Variant, check_key
 from hypothesis import given
 from hypothesis import strategies as st
+
+from experiments.domain.errors import BadKey, BadVariants, PlanFrozen, VersionStale, WrongState
+from experiments.domain.experiment import WHOLE, Experiment, Status, Variant, check_key
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -49,7 +51,7 @@ def test_variants_that_cannot_be_compared_are_refused(variants, trouble):
 @given(cuts=st.lists(st.integers(0, WHOLE), min_size=1, max_size=19))
 def test_any_split_of_the_whole_is_accepted(cuts):
     marks = [0, *sorted(cuts), WHOLE]
-    weights = [after - before for before, after in zip(marks, marks[1:], strict=False)]
+    weights = [after - before for before, after in pairwise(marks)]
     variants = tuple(Variant(f"v{place}", weight) for place, weight in enumerate(weights))
     assert replace(DRAFT, variants=variants).variants == variants
 
@@ -71,7 +73,9 @@ def test_the_plan_is_settled_once_it_has_started(changes):
 
 
 def test_words_may_be_improved_while_it_runs_but_not_in_the_archive():
-    assert replace(DRAFT, status=Status.ACTIVE).changed({"hypothesis": "h"}, LATER).hypothesis == "h"
+    assert (
+        replace(DRAFT, status=Status.ACTIVE).changed({"hypothesis": "h"}, LATER).hypothesis == "h"
+    )
     with pytest.raises(WrongState, match="ARCHIVED"):
         replace(DRAFT, status=Status.ARCHIVED).changed({"hypothesis": "h"}, LATER)
 

@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from experiments.domain.errors import ScheduleOver, WrongState
 from experiments.domain.experiment import Experiment, Status
 from experiments.domain.moves import MOVES, due_at, moved, scheduled, settle, settled
 from experiments.domain.schedule import Moment, Schedule
-from hypothesis import given
-from hypothesis import strategies as st
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 NEVER = NOW.replace(year=2100)
@@ -51,7 +52,7 @@ def test_a_move_is_possible_from_its_states_and_from_no_other(name, status):
 
 
 def test_a_refusal_says_what_is_possible_instead():
-    with pytest.raises(WrongState, match="from there it can complete or resume|resume or complete"):
+    with pytest.raises(WrongState, match="from there it can resume or complete"):
         moved(replace(DRAFT, status=Status.PAUSED), MOVES["start"], NOW)
     with pytest.raises(WrongState, match="there it ends"):
         moved(replace(DRAFT, status=Status.ARCHIVED), MOVES["start"], NOW)
