@@ -32,6 +32,11 @@ def id_of(key: str) -> str:
     return key.split("_")[2]
 
 
+def prefix_of(key: str) -> str:
+    """Return the part of a well-formed key that may be shown: everything before the secret."""
+    return key.rpartition("_")[0]
+
+
 def digest(key: str) -> str:
     """Return what is kept of a key: its SHA-256 in lower-case hex."""
     return sha256(key.encode()).hexdigest()

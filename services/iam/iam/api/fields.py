@@ -1,0 +1,18 @@
+"""The kinds of text that bodies hold, each with its bounds."""
+
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+PersonName = Annotated[str, StringConstraints(max_length=100)]
+Email = Annotated[str, StringConstraints(min_length=3, max_length=254)]
+# Printable without spaces; not an address, so that a name and an address are never taken for one another.
+Username = Annotated[str, StringConstraints(pattern=r"^[^\s@\x00-\x1f\x7f]{1,64}$")]
+Password = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+LoginName = Annotated[str, StringConstraints(min_length=1, max_length=254)]
+Subdomain = Annotated[str, StringConstraints(min_length=1, max_length=63)]
+Secret = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+RoleName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,64}$")]
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+Scope = Annotated[str, StringConstraints(min_length=1, max_length=64)]

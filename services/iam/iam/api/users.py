@@ -1,0 +1,205 @@
+"""Users over REST."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import Path, Query, Request, Response
+from pydantic import Field, model_validator
+
+from chassis.http import (
+    Asking,
+    Body,
+    Expected,
+    Paging,
+    View,
+    anybody,
+    doors,
+    etag,
+    given,
+    needs,
+    tagged,
+)
+from iam.api.fields import Email, Password, PersonName, RoleName, Username
+from iam.domain.roles import DEFAULT
+from iam.domain.tenant import Tenant
+from iam.domain.user import User
+from iam.ports import UserQuery
+from iam.usecases.logins import Logins
+from iam.usecases.users import NewUser, UserChange, Users
+
+router = doors("/api/v1/users", "users")
+Uses = Annotated[Users, given(Users)]
+Entering = Annotated[Logins, given(Logins)]
+UserId = Annotated[UUID, Path(description="The user's UUID")]
+Sort = Literal["created_at", "-created_at", "updated_at", "-updated_at", "email", "-email"]
+Roles = Annotated[list[RoleName], Field(min_length=1, max_length=20)]
+
+
+class UserBody(Body):
+    """A new user. Without `roles` they have the role `user`."""
+
+    email: Email
+    password: Password
+    first_name: PersonName = ""
+    last_name: PersonName = ""
+    username: Username | None = None
+    is_active: bool = True
+    roles: Roles = Field(default_factory=lambda: [DEFAULT])
+
+
+class UserPatch(Body):
+    """What shall be different about a user; what is not sent stays."""
+
+    email: Email | None = None
+    username: Username | None = None
+    first_name: PersonName | None = None
+    last_name: PersonName | None = None
+    is_active: bool | None = None
+    roles: Roles | None = None
+
+    @model_validator(mode="after")
+    def _no_null(self) -> "UserPatch":
+        for name in self.model_fields_set - {"username"}:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} cannot be null; leave it out to keep it")
+        return self
+
+    def change(self, expected: int | None) -> UserChange:
+        """Return the change that is asked for."""
+        fields: dict[str, Any] = self.model_dump(include=self.model_fields_set - {"roles"})
+        if "is_active" in fields:
+            fields["active"] = fields.pop("is_active")
+        return UserChange(fields=fields, roles=self.roles, expected=expected)
+
+
+class UserView(View):
+    """A user. `role` is the mightiest of `roles`."""
+
+    id: UUID
+    email: str
+    username: str | None
+    first_name: str
+    last_name: str
+    is_active: bool
+    is_superuser: bool
+    role: str
+    roles: list[str]
+    tenant_id: UUID
+    created_at: datetime
+    updated_at: datetime
+    last_login_at: datetime | None
+    version: int
+
+
+class MeView(UserView):
+    """The one who is logged in, where, and with which permissions."""
+
+    permissions: list[str]
+    organization_id: UUID
+    organization_name: str
+    organization_subdomain: str
+
+
+def view(user: User) -> UserView:
+    """Return a user as clients see them."""
+    return UserView(**_fields(user))
+
+
+def me_view(user: User, tenant: Tenant) -> MeView:
+    """Return a user as they see themselves."""
+    return MeView(
+        **_fields(user),
+        permissions=sorted(user.permissions),
+        organization_id=tenant.id,
+        organization_name=tenant.name,
+        organization_subdomain=tenant.subdomain,
+    )
+
+
+def _fields(user: User) -> dict[str, Any]:
+    return {
+        "id": user.id,
+        "email": user.email,
+        "username": user.username,
+        "first_name": user.first_name,
+        "last_name": user.last_name,
+        "is_active": user.active,
+        "is_superuser": user.platform and "super_admin" in user.roles,
+        "role": next(iter(user.roles), ""),
+        "roles": list(user.roles),
+        "tenant_id": user.tenant,
+        "created_at": user.created_at,
+        "updated_at": user.updated_at,
+        "last_login_at": user.last_login_at,
+        "version": user.version,
+    }
+
+
+@router.get("/me", **anybody())
+async def me(caller: Asking, logins: Entering) -> MeView:
+    """Return who is logged in, with what they may do."""
+    return me_view(*await logins.me(caller))
+
+
+@router.get("", **needs("user:read"))
+async def list_users(
+    caller: Asking,
+    users: Uses,
+    pager: Paging,
+    search: Annotated[str, Query(max_length=200)] = "",
+    sort: Sort = "created_at",
+) -> dict[str, Any]:
+    """List the users of your tenant; `search` looks into their names and addresses."""
+    query = UserQuery(tenant=caller.tenant, search=search, sort=sort)
+    return pager.render(await users.list(caller, query, pager.ask), view)
+
+
+@router.post("", status_code=201, **needs("user:create"))
+async def create(body: UserBody, caller: Asking, users: Uses, response: Response) -> UserView:
+    """Make a user in your tenant. You can give only roles whose permissions you hold."""
+    new = NewUser(
+        email=body.email,
+        password=body.password,
+        first_name=body.first_name,
+        last_name=body.last_name,
+        username=body.username,
+        active=body.is_active,
+        roles=body.roles,
+    )
+    user = await users.create(caller, new)
+    response.headers["location"] = f"/api/v1/users/{user.id}"
+    response.headers["etag"] = etag(user.version)
+    return view(user)
+
+
+@router.get("/{user_id}", response_model=UserView, **needs("user:read"))
+async def get(
+    user_id: UserId, caller: Asking, users: Uses, request: Request, response: Response
+) -> UserView | Response:
+    """Return one user."""
+    user = await users.get(caller, user_id)
+    if tagged(response, request, user.version):
+        return Response(status_code=304, headers={"etag": etag(user.version)})
+    return view(user)
+
+
+@router.patch("/{user_id}", **needs("user:update"))
+async def update(
+    user_id: UserId,
+    body: UserPatch,
+    caller: Asking,
+    users: Uses,
+    expected: Expected,
+    response: Response,
+) -> UserView:
+    """Change a user, their roles, or whether they may log in."""
+    user = await users.update(caller, user_id, body.change(expected))
+    response.headers["etag"] = etag(user.version)
+    return view(user)
+
+
+@router.delete("/{user_id}", status_code=204, **needs("user:delete"))
+async def delete(user_id: UserId, caller: Asking, users: Uses, expected: Expected) -> None:
+    """Delete a user: their sessions end at once, and what they made stays."""
+    await users.delete(caller, user_id, expected)

@@ -1,0 +1,90 @@
+"""What replicas are told: the whole authority first, then each change, in the order of its commits."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from iam.domain.api_key import ApiKey, Version
+from iam.domain.tenant import Tenant
+from iam.domain.user import User
+
+
+class Kind(StrEnum):
+    """What a change is about."""
+
+    SIGNING_KEY = "signing_key"
+    TENANT = "tenant"
+    SUBJECT = "subject"
+    API_KEY = "api_key"
+    SESSION = "session"
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """The public half of a signing key, as a JWK in JSON."""
+
+    kid: str
+    jwk: str
+
+
+@dataclass(frozen=True, slots=True)
+class LiveKey:
+    """One version of an API key that can be shown."""
+
+    key: ApiKey
+    version: Version
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it stops to hold: its own end or its key's, whichever comes first."""
+        ends = [at for at in (self.key.expires_at, self.version.expires_at) if at]
+        return min(ends, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class EndedSession:
+    """A session whose tokens are refused until they have expired by themselves."""
+
+    id: UUID
+    until: datetime
+
+
+Thing = PublicKey | User | LiveKey | EndedSession | Tenant
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Change:
+    """That something is not as it was. `id` is a kid, an id or the hash of a key."""
+
+    epoch: int
+    kind: Kind
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """How a thing stands since `epoch`; None: it is no more."""
+
+    epoch: int
+    kind: Kind
+    id: str
+    thing: Thing | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The state is whole up to `epoch`."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Nothing new up to `at`."""
+
+    epoch: int
+    at: datetime
+
+
+Event = News | Ready | Beat

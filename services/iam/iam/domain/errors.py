@@ -1,0 +1,175 @@
+"""Every way in which iam refuses. Codes are permanent."""
+
+from chassis.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Stale,
+    TooMany,
+    Unauthenticated,
+    Unavailable,
+)
+
+
+class BadLogin(Unauthenticated):
+    """The name or the password is wrong, or the account or its organization is disabled. We do not say which."""
+
+    code = "iam.bad_login"
+
+
+class TooManyLogins(TooMany):
+    """Too many failed logins for this account from this address; other addresses are not held up."""
+
+    code = "iam.too_many_logins"
+
+
+class BadRefreshToken(Unauthenticated):
+    """The refresh token is unknown, used up or expired, or its session was ended. Log in again."""
+
+    code = "iam.bad_refresh_token"
+
+
+class UnsupportedGrant(BadRequest):
+    """The token endpoint does not know this grant type."""
+
+    code = "iam.unsupported_grant_type"
+
+
+class NoSigningKey(Unavailable):
+    """No key is ready to sign tokens yet."""
+
+    code = "iam.no_signing_key"
+
+
+class Behind(Unavailable):
+    """The replica has fallen behind what is remembered of changes and must begin again."""
+
+    code = "iam.snapshot_behind"
+
+
+class UserNotFound(NotFound):
+    """No such user in the caller's tenant."""
+
+    code = "iam.user_not_found"
+
+
+class UserStale(Stale):
+    """The user was changed since it was read."""
+
+    code = "iam.user_stale"
+
+
+class EmailTaken(Conflict):
+    """Another user of the tenant has this e-mail address."""
+
+    code = "iam.email_taken"
+
+
+class UsernameTaken(Conflict):
+    """Another user of the tenant has this user name."""
+
+    code = "iam.username_taken"
+
+
+class LastAdmin(Conflict):
+    """The tenant would be left without an active administrator."""
+
+    code = "iam.last_admin"
+
+
+class SelfDemotion(BadRequest):
+    """Nobody takes a role from themselves; another administrator has to do it."""
+
+    code = "iam.self_demotion"
+
+
+class SelfDeactivation(BadRequest):
+    """Nobody disables or deletes their own account; another administrator has to do it."""
+
+    code = "iam.self_deactivation"
+
+
+class MoreThanYouHold(Forbidden):
+    """Nobody gives, or decides over, permissions that they do not hold themselves."""
+
+    code = "iam.more_than_you_hold"
+
+
+class UnknownRole(Invalid):
+    """There is no such role."""
+
+    code = "iam.unknown_role"
+
+
+class BadEmail(Invalid):
+    """This is not an e-mail address."""
+
+    code = "iam.bad_email"
+
+
+class WeakPassword(Invalid):
+    """The password is too short, or among the first that an attacker tries."""
+
+    code = "iam.weak_password"
+
+
+class TenantNotFound(NotFound):
+    """No such tenant, or the caller cannot reach it."""
+
+    code = "iam.tenant_not_found"
+
+
+class TenantTaken(Conflict):
+    """An organization with this subdomain exists."""
+
+    code = "iam.tenant_taken"
+
+
+class TooManyRows(BadRequest):
+    """The list is too long to be given whole."""
+
+    code = "pagination_required"
+
+
+class KeyNotFound(NotFound):
+    """No such API key in the caller's tenant."""
+
+    code = "iam.api_key_not_found"
+
+
+class KeyStale(Stale):
+    """The API key was changed since it was read."""
+
+    code = "iam.api_key_stale"
+
+
+class KeyNotLive(Conflict):
+    """The API key has expired, so it cannot be rotated; make a new one."""
+
+    code = "iam.api_key_not_live"
+
+
+class BadScope(Invalid):
+    """The scope is no permission, or not one that this kind of key can have."""
+
+    code = "iam.bad_scope"
+
+
+class BadExpiry(Invalid):
+    """An expiry lies in the past."""
+
+    code = "iam.bad_expiry"
+
+
+class NotAPerson(Forbidden):
+    """Only an account can do this; an API key that acts for none cannot."""
+
+    code = "iam.not_a_person"
+
+
+class SessionNotFound(NotFound):
+    """The caller has no such session."""
+
+    code = "iam.session_not_found"

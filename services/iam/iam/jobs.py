@@ -1,0 +1,60 @@
+"""What runs by itself."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+
+from iam.ports import Means, OpenWork
+from iam.usecases.bootstrap import Bootstrap
+from iam.usecases.keys import SigningKeys
+
+TURN = 30.0  # seconds between two looks at the signing keys; far less than a key is published ahead
+SWEEP = 600.0
+CHANGES_KEPT = timedelta(hours=1)
+SESSIONS_KEPT = timedelta(days=7)
+
+
+@dataclass(slots=True)
+class Start:
+    """Has the first key and the first administrator made, and says when that is done."""
+
+    keys: SigningKeys
+    bootstrap: Bootstrap
+    admin_password: str | None
+    api_key: str | None
+    done: bool = False
+
+    async def run(self) -> None:
+        """Make what must be there, then keep the keys turning until cancelled."""
+        await self.keys.turn()
+        if not self.done:
+            await self.bootstrap.begin(self.admin_password, self.api_key)
+            self.done = True
+        while True:
+            await asyncio.sleep(TURN)
+            await self.keys.turn()
+
+    def waits(self) -> str:
+        """Say what keeps iam from serving, or nothing."""
+        return "" if self.done else "waiting for the database to make the first key"
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeper:
+    """Forgets what nobody can need any more."""
+
+    work: OpenWork
+    means: Means
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            await asyncio.sleep(SWEEP)
+            await self.sweep()
+
+    async def sweep(self) -> None:
+        """Forget old changes and sessions that were over long ago."""
+        now = self.means.now()
+        async with self.work() as work:
+            await work.authority.trim(now - CHANGES_KEPT)
+            await work.sessions.sweep(now - SESSIONS_KEPT)

@@ -1,0 +1,124 @@
+"""The composition root: the only place where iam is put together."""
+
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+from pydantic import SecretStr
+from redis.asyncio import Redis
+from uuid_utils.compat import uuid7
+
+from chassis.frame import Frame, Tables, framed
+from chassis.serve import Service
+from iam.api.grpc import INTERNAL, NAME, IamServicer
+from iam.api.rest import routers
+from iam.api.tokens import Cookies
+from iam.clients.bell import Bell
+from iam.clients.keyring import Keyring
+from iam.clients.passwords import PooledPasswords, hasher_for
+from iam.clients.seal import AesSealer
+from iam.clients.throttle import RedisThrottle
+from iam.domain.password import POLICIES
+from iam.domain.session import LEEWAY, Issuer, Lifetimes
+from iam.domain.signing import Rotation
+from iam.jobs import Start, Sweeper
+from iam.ports import Means, OpenWork
+from iam.settings import Settings
+from iam.store.tables import Idempotency, Lease, Outbox
+from iam.store.work import sql_work
+from iam.usecases.authority import Replicas
+from iam.usecases.bootstrap import Bootstrap
+from iam.usecases.feed import Feed
+from iam.usecases.keys import SigningKeys
+from iam.usecases.logins import Logins
+from iam.usecases.opening import Opening
+from iam.usecases.users import Users
+from switchyard.iam.v1 import iam_pb2_grpc
+
+TABLES = Tables(Outbox, Lease, Idempotency)
+AHEAD = timedelta(hours=1)
+
+
+@asynccontextmanager
+async def build(settings: Settings) -> AsyncGenerator[Service]:
+    """Wire the service from the inside out; close whatever it opened."""
+    own = settings.model_copy(update={"iam_address": _own_address(settings)})
+    passwords = PooledPasswords(hasher_for(settings.passwords))
+    redis = Redis.from_url(settings.redis_url, socket_timeout=0.5, socket_connect_timeout=0.5)
+    try:
+        async with framed("iam", own, TABLES, INTERNAL) as frame:
+            yield _wired(settings, frame, passwords, redis)
+    finally:
+        await redis.aclose()
+        passwords.close()
+
+
+def _own_address(settings: Settings) -> str:
+    """Return where this very process answers: no replica of iam waits for another one to become ready."""
+    everywhere = settings.grpc_host in ("0.0.0.0", "::", "[::]")  # noqa: S104 - compared, not bound
+    host = "127.0.0.1" if everywhere else settings.grpc_host
+    return f"{host}:{settings.grpc_port}"
+
+
+def _wired(settings: Settings, frame: Frame, passwords: PooledPasswords, redis: Redis) -> Service:
+    means = Means(_now, uuid7, lambda: secrets.token_urlsafe(32))
+    issuer = _issuer(settings)
+    work, bell, feed = _heard(frame, issuer, redis)
+    ring = Keyring(AesSealer(settings.sealing_secret, "signing keys"), _now)
+    policy = POLICIES[settings.passwords]
+    opening = Opening(issuer, ring, means)
+    replicas = Replicas(work, feed, means)
+    start = Start(
+        SigningKeys(work, ring, _rotation(settings), _now),
+        Bootstrap(work, passwords, policy, means),
+        _secret(settings.bootstrap_admin_password),
+        _secret(settings.bootstrap_api_key),
+    )
+    iam_pb2_grpc.add_IamServicer_to_server(IamServicer(replicas, frame.identity), frame.rpc)
+    rest = frame.rest(
+        "iam",
+        routers,
+        issuer,
+        ring,
+        Cookies(secure=settings.issuer.startswith("https://")),
+        Logins(work, passwords, RedisThrottle(redis), opening),
+        Users(work, passwords, policy, means),
+    )
+    return frame.service(
+        rest,
+        (NAME,),
+        jobs=(Sweeper(work, means).run,),
+        checks=(start.waits,),
+        always=(start.run, feed.run, bell.tell, bell.listen),
+    )
+
+
+def _heard(frame: Frame, issuer: Issuer, redis: Redis) -> tuple[OpenWork, Bell, Feed]:
+    """Return work whose changes ring the bell that wakes the feed that reads the changes."""
+    quiet = sql_work(frame.sessions, issuer, frame.relay.wake, lambda: None)
+    feed = Feed(quiet, _now)
+    bell = Bell(redis, feed.wake)
+    return sql_work(frame.sessions, issuer, frame.relay.wake, bell.ring), bell, feed
+
+
+def _issuer(settings: Settings) -> Issuer:
+    access = timedelta(seconds=settings.access_seconds)
+    lifetimes = Lifetimes(access=access, refresh=timedelta(days=settings.refresh_days))
+    return Issuer(name=settings.issuer, audience=settings.audience, lifetimes=lifetimes)
+
+
+def _rotation(settings: Settings) -> Rotation:
+    return Rotation(
+        signs_for=timedelta(days=settings.rotate_days),
+        published_ahead=AHEAD,
+        kept_after=timedelta(seconds=settings.access_seconds) + LEEWAY + AHEAD,
+    )
+
+
+def _secret(setting: SecretStr | None) -> str | None:
+    return setting.get_secret_value() if setting else None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

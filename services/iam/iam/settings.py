@@ -1,0 +1,62 @@
+"""What iam needs to be told, beside what all services are told."""
+
+from typing import Literal
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from chassis.settings import ServiceSettings
+from iam.domain import password
+
+
+class Settings(ServiceSettings):
+    """Settings of the iam service."""
+
+    model_config = SettingsConfigDict(env_prefix="IAM_", frozen=True, extra="ignore")
+
+    # Without it nobody is made administrator: an empty platform stays empty.
+    bootstrap_admin_password: SecretStr | None = None
+    # A server-side key for development that is known before the platform starts.
+    bootstrap_api_key: SecretStr | None = None
+    password_profile: Literal["", "compat", "standard", "test"] = ""
+    # Encrypts the private signing keys in the database; the mesh secret does where this is not set.
+    key_secret: SecretStr | None = Field(default=None, min_length=32)
+    access_seconds: int = Field(default=600, ge=30, le=3600)
+    refresh_days: float = Field(default=30.0, gt=0, le=366)
+    rotate_days: float = Field(default=30.0, gt=0.1, le=366)
+
+    @property
+    def passwords(self) -> password.Profile:
+        """The rules for passwords: as set, or what fits the deployment."""
+        if self.password_profile:
+            return self.password_profile
+        return "standard" if self.profile == "production" else "compat"
+
+    @property
+    def sealing_secret(self) -> str:
+        """What private keys are encrypted with."""
+        return self.key_secret.get_secret_value() if self.key_secret else self.mesh_secret
+
+    @model_validator(mode="after")
+    def _safe(self) -> "Settings":
+        if self.passwords != "standard" and self.issuer.startswith("https://"):
+            raise ValueError(
+                f"the password profile {self.passwords!r} is for closed networks; a public https "
+                "issuer needs IAM_PASSWORD_PROFILE=standard"
+            )
+        if self.profile == "production":
+            self._safe_in_production()
+        return self
+
+    def _safe_in_production(self) -> None:
+        if self.passwords == "test":
+            raise ValueError(
+                "IAM_PASSWORD_PROFILE=test hashes cheaply and is refused in production"
+            )
+        if self.bootstrap_api_key:
+            raise ValueError("IAM_BOOTSTRAP_API_KEY is for development and refused in production")
+        given = self.bootstrap_admin_password
+        if given and password.known(given.get_secret_value()):
+            raise ValueError(
+                "IAM_BOOTSTRAP_ADMIN_PASSWORD is among the first passwords that an attacker tries"
+            )

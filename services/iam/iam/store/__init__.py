@@ -1,0 +1,1 @@
+"""Where identity and authority are kept. The only home of SQL."""

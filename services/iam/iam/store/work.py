@@ -1,0 +1,70 @@
+"""One transaction over the iam schema."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chassis import outbox
+from chassis.db import Sessions, after_commit, transaction
+from chassis.facts import Fact
+from iam.domain.authority import Kind
+from iam.domain.session import Issuer
+from iam.ports import OpenWork, Work
+from iam.store.api_keys import SqlApiKeys
+from iam.store.authority import SqlAuthority
+from iam.store.sessions import SqlSessions
+from iam.store.signing_keys import SqlSigningKeys
+from iam.store.tables import Outbox
+from iam.store.tenants import SqlTenants
+from iam.store.users import SqlUsers
+
+Wake = Callable[[], None]
+
+
+class SqlWork:
+    """The work of one use-case."""
+
+    def __init__(self, session: AsyncSession, issuer: Issuer, facts: Wake) -> None:
+        self._session = session
+        self._facts = facts
+        self._changes: dict[tuple[Kind, str], None] = {}
+        self.tenants = SqlTenants(session)
+        self.users = SqlUsers(session)
+        self.api_keys = SqlApiKeys(session)
+        self.sessions = SqlSessions(session)
+        self.signing_keys = SqlSigningKeys(session)
+        self.authority = SqlAuthority(session, issuer)
+
+    async def alone(self, name: str) -> None:
+        """Wait until nobody else does what is called `name`, and keep others from it until the work ends."""
+        lock = func.pg_advisory_xact_lock(func.hashtextextended(f"iam {name}", 0))
+        await self._session.execute(select(lock))
+
+    def changed(self, kind: Kind, id_: str) -> None:
+        """Note that replicas must hear of a thing: kept with the change, told after it."""
+        self._changes[kind, id_] = None
+
+    def record(self, fact: Fact) -> None:
+        """Leave a fact for the audit log, kept together with the change."""
+        outbox.record(self._session, Outbox, fact, self._facts)
+
+    async def close(self, news: Wake) -> None:
+        """Log the changes last of all, so that the row which orders them is held for the shortest time."""
+        if self._changes:
+            await self.authority.append(self._changes)
+            after_commit(self._session, news)
+
+
+def sql_work(sessions: Sessions, issuer: Issuer, facts: Wake, news: Wake) -> OpenWork:
+    """Return the opener of transactions; a commit wakes the relay of facts and the feed of changes."""
+
+    @asynccontextmanager
+    async def work() -> AsyncGenerator[Work]:
+        async with transaction(sessions) as session:
+            made = SqlWork(session, issuer, facts)
+            yield made
+            await made.close(news)
+
+    return work

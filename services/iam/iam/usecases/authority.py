@@ -1,0 +1,78 @@
+"""What replicas are told, and what they ask when they have not been told yet. For services only, except `check`."""
+
+import time
+from collections.abc import AsyncGenerator, Callable, Collection
+from dataclasses import dataclass
+
+from chassis.caller import Caller
+from chassis.errors import Unavailable
+from iam.domain import permissions
+from iam.domain.authority import Beat, Event, Kind, LiveKey, News, Ready
+from iam.domain.errors import KeyNotFound
+from iam.ports import Means, OpenWork
+from iam.usecases.feed import Feed
+
+PAGE = 1000
+BEAT = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """The side of iam that other services see."""
+
+    work: OpenWork
+    feed: Feed
+    means: Means
+    clock: Callable[[], float] = time.monotonic
+
+    async def stream(self, kinds: Collection[Kind]) -> AsyncGenerator[Event]:
+        """Tell the whole state of these kinds, then each change, and once a second that there is none.
+
+        What changes while the state is read is told again as a change: it was logged after the position that was
+        read first. No transaction is open while a reader takes its time.
+        """
+        async with self.work() as work:
+            epoch = await work.authority.epoch()
+        for kind in kinds:
+            async for news in self._state(kind, epoch):
+                yield news
+        yield Ready(epoch)
+        async for event in self._changes(kinds, epoch):
+            yield event
+
+    async def resolve(self, hash_: str) -> LiveKey:
+        """Return the key with this SHA-256; KeyNotFound if there is none, or none that holds."""
+        async with self.work() as work:
+            found = await work.api_keys.known(hash_)
+        now = self.means.now()
+        if found is None or (found.expires_at and found.expires_at <= now):
+            raise KeyNotFound("there is no such API key")
+        return found
+
+    def check(self, caller: Caller, permission: str) -> bool:
+        """Tell a caller whether they hold a permission; a name that means none is held by nobody."""
+        named = permissions.named(permission)
+        return named is not None and caller.may(named)
+
+    async def _state(self, kind: Kind, epoch: int) -> AsyncGenerator[News]:
+        after, full = "", True
+        while full:
+            async with self.work() as work:
+                page = await work.authority.page(kind, after, PAGE, self.means.now())
+            for id_, thing in page:
+                yield News(epoch, kind, id_, thing)
+            full = len(page) == PAGE
+            after = page[-1][0] if page else after
+
+    async def _changes(self, kinds: Collection[Kind], epoch: int) -> AsyncGenerator[Event]:
+        due = self.clock()
+        while not self.feed.closed:
+            epoch, news = await self.feed.after(epoch, max(0.0, due - self.clock()))
+            for one in news:
+                if one.kind in kinds:
+                    yield one
+            if self.clock() >= due:
+                due = self.clock() + BEAT
+                if self.feed.fresh:
+                    yield Beat(epoch, self.means.now())
+        raise Unavailable("this replica of iam is stopping")

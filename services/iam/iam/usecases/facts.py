@@ -1,0 +1,113 @@
+"""How iam's changes look in the audit log: never with a password, a token, a key or a hash."""
+
+from chassis.facts import Actor, Document, Fact, Outcome, Target
+from iam.domain.api_key import ApiKey
+from iam.domain.session import Session
+from iam.domain.tenant import Tenant
+from iam.domain.user import User
+
+SYSTEM = Actor("service", "iam", "iam")
+
+
+def acting(user: User, session: Session | None = None) -> Actor:
+    """Return the actor that a user is who is just logging in."""
+    return Actor("user", str(user.id), user.name, str(session.id) if session else "")
+
+
+def user_fact(
+    actor: Actor, verb: str, before: User | None, after: User | None, reason: str = ""
+) -> Fact:
+    """Return the fact that something happened to a user."""
+    user = after or before
+    assert user is not None
+    return Fact(
+        tenant=user.tenant,
+        actor=actor,
+        action=f"user.{verb}",
+        target=Target("user", str(user.id), user.name),
+        before=_user(before),
+        after=_user(after),
+        reason=reason,
+    )
+
+
+def tenant_fact(actor: Actor, verb: str, tenant: Tenant) -> Fact:
+    """Return the fact that something happened to a tenant."""
+    return Fact(
+        tenant=tenant.id,
+        actor=actor,
+        action=f"tenant.{verb}",
+        target=Target("tenant", str(tenant.id), tenant.subdomain),
+        after={"subdomain": tenant.subdomain, "name": tenant.name, "active": tenant.active},
+    )
+
+
+def session_fact(actor: Actor, verb: str, session: Session, reason: str = "") -> Fact:
+    """Return the fact that something happened to a session."""
+    return Fact(
+        tenant=session.tenant,
+        actor=actor,
+        action=f"session.{verb}",
+        target=Target("session", str(session.id)),
+        after={"user": str(session.user), "amr": list(session.amr)},
+        reason=reason,
+    )
+
+
+def failed_login(user: User | None) -> Fact:
+    """Return the fact that a login failed. What was typed for an unknown account may be a password: it is not kept."""
+    target = Target("user", str(user.id), user.name) if user else Target("user", "", "unknown")
+    return Fact(
+        tenant=user.tenant if user else None,
+        actor=Actor("anonymous", ""),
+        action="session.login_failed",
+        target=target,
+        outcome=Outcome.FAILED,
+    )
+
+
+def key_fact(actor: Actor, verb: str, before: ApiKey | None, after: ApiKey | None) -> Fact:
+    """Return the fact that something happened to an API key."""
+    key = after or before
+    assert key is not None
+    return Fact(
+        tenant=key.tenant,
+        actor=actor,
+        action=f"api_key.{verb}",
+        target=Target("api_key", str(key.id), key.name),
+        before=_key(before),
+        after=_key(after),
+    )
+
+
+def signing_key_fact(verb: str, kid: str) -> Fact:
+    """Return the fact that a signing key came or went."""
+    return Fact(
+        tenant=None,
+        actor=SYSTEM,
+        action=f"signing_key.{verb}",
+        target=Target("signing_key", kid),
+    )
+
+
+def _user(user: User | None) -> Document | None:
+    return user and {
+        "email": user.email,
+        "username": user.username,
+        "first_name": user.first_name,
+        "last_name": user.last_name,
+        "is_active": user.active,
+        "roles": list(user.roles),
+    }
+
+
+def _key(key: ApiKey | None) -> Document | None:
+    return key and {
+        "name": key.name,
+        "kind": key.kind,
+        "environment": key.environment,
+        "project": key.project,
+        "scopes": sorted(key.scopes),
+        "expires_at": key.expires_at and key.expires_at.isoformat(),
+        "versions": [version.prefix for version in key.versions],
+    }

@@ -1,0 +1,151 @@
+"""The people of a tenant."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from chassis.caller import Caller
+from chassis.facts import Actor
+from chassis.pages import PageAsk, Slice
+from iam.domain import names
+from iam.domain.authority import Kind
+from iam.domain.errors import UserNotFound, UserStale
+from iam.domain.password import Policy
+from iam.domain.roles import DEFAULT, permissions_of
+from iam.domain.user import Grant, User, check_change, known_roles, must_hold
+from iam.ports import Means, OpenWork, Passwords, UserQuery, Work
+from iam.usecases.facts import user_fact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewUser:
+    """Who shall be made."""
+
+    email: str
+    password: str
+    first_name: str = ""
+    last_name: str = ""
+    username: str | None = None
+    active: bool = True
+    roles: Sequence[str] = (DEFAULT,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserChange:
+    """What shall be different. `fields` by their names in User; `roles` all of them, or None as they are."""
+
+    fields: dict[str, Any]
+    roles: Sequence[str] | None = None
+    expected: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """Everything one can do to users."""
+
+    work: OpenWork
+    passwords: Passwords
+    policy: Policy
+    means: Means
+
+    async def list(self, caller: Caller, query: UserQuery, ask: PageAsk) -> Slice[User]:
+        """Return a part of the users of the caller's tenant."""
+        caller.must("user:read")
+        async with self.work() as work:
+            return await work.users.list(query, ask)
+
+    async def get(self, caller: Caller, user: UUID) -> User:
+        """Return a user of the caller's tenant; of any tenant to whoever reaches the whole platform."""
+        caller.must("user:read")
+        async with self.work() as work:
+            return await _found(work, caller, user)
+
+    async def create(self, caller: Caller, new: NewUser) -> User:
+        """Make a user in the caller's tenant, with no role that the caller could not fill."""
+        caller.must("user:create")
+        roles = known_roles(list(new.roles))
+        must_hold(caller, permissions_of(roles) if set(roles) != {DEFAULT} else frozenset())
+        email = names.email(new.email)
+        password = self.policy.check(new.password, email, new.username or "")
+        hashed = await self.passwords.hash(password)
+        user = self._made(caller.tenant, new, hashed)
+        async with self.work() as work:
+            await work.users.put(user)
+            work.changed(Kind.SUBJECT, str(user.id))
+            work.record(user_fact(Actor.of(caller), "created", None, user))
+        return user
+
+    async def update(self, caller: Caller, user: UUID, change: UserChange) -> User:
+        """Change a user. Who loses something is logged out where it matters."""
+        caller.must("user:update")
+        if change.roles is not None:
+            caller.must("role:assign_users")
+        async with self.work() as work:
+            before = await self._locked(work, caller, user, change.expected)
+            after = replace(before, **_cleaned(change.fields)).changed(self.means.now())
+            if change.roles is not None:
+                after = after.granted(known_roles(list(change.roles)))
+            await self._check(work, caller, before, after)
+            await work.users.put(after)
+            await self._tell(work, caller, before, after)
+        return after
+
+    async def delete(self, caller: Caller, user: UUID, expected: int | None) -> None:
+        """Delete a user: they are found no more, their sessions end, their name becomes free."""
+        caller.must("user:delete")
+        async with self.work() as work:
+            before = await self._locked(work, caller, user, expected)
+            now = self.means.now()
+            after = replace(before, active=False, deleted_at=now).changed(now)
+            await self._check(work, caller, before, after)
+            await work.users.put(after)
+            await self._tell(work, caller, before, after)
+
+    def _made(self, tenant: UUID, new: NewUser, hashed: str) -> User:
+        now = self.means.now()
+        return User(
+            id=self.means.new_id(),
+            tenant=tenant,
+            email=names.email(new.email),
+            username=new.username,
+            first_name=new.first_name,
+            last_name=new.last_name,
+            password=hashed,
+            active=new.active,
+            grants=tuple(sorted({Grant(role) for role in new.roles})),
+            created_at=now,
+            updated_at=now,
+        )
+
+    async def _locked(self, work: Work, caller: Caller, user: UUID, expected: int | None) -> User:
+        """Return a user who cannot change meanwhile, in a tenant whose administrators cannot either."""
+        found = await _found(work, caller, user)
+        await work.tenants.get(found.tenant, lock=True)
+        found = await _found(work, caller, user, lock=True)
+        if expected is not None and expected != found.version:
+            raise UserStale(f"the user is at version {found.version}; read it again")
+        return found
+
+    async def _check(self, work: Work, caller: Caller, before: User, after: User) -> None:
+        others = await work.users.administrators(before.tenant, without=before.id)
+        check_change(caller, before, after, others)
+
+    async def _tell(self, work: Work, caller: Caller, before: User, after: User) -> None:
+        verb = "deleted" if after.deleted_at else "updated"
+        work.changed(Kind.SUBJECT, str(after.id))
+        work.record(user_fact(Actor.of(caller), verb, before, None if after.deleted_at else after))
+        if not after.active:
+            for session in await work.sessions.end_all(after.id, self.means.now()):
+                work.changed(Kind.SESSION, str(session))
+
+
+async def _found(work: Work, caller: Caller, user: UUID, *, lock: bool = False) -> User:
+    reach = None if caller.platform else caller.tenant
+    if found := await work.users.get(reach, user, lock=lock):
+        return found
+    raise UserNotFound("there is no such user")
+
+
+def _cleaned(fields: dict[str, Any]) -> dict[str, Any]:
+    return fields | ({"email": names.email(fields["email"])} if "email" in fields else {})
