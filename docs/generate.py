@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from chassis.errors import Fault
-from chassis.problems import TITLES, status_of
+from chassis.problems import STATUS, TITLES
 
 HERE = Path(__file__).parent
 PACKAGES = ("chassis", "iam", "flags", "experiments", "audit", "compute")
@@ -68,7 +68,7 @@ def faults() -> list[type[Fault]]:
 def errors_page() -> str:
     """Return the page of all error codes."""
     rows = [
-        (kind.code, status_of(kind("")), kind.__module__.partition(".")[0], _first_line(kind))
+        (kind.code, _status(kind), kind.__module__.partition(".")[0], _first_line(kind))
         for kind in faults()
     ]
     known = {row[0] for row in rows}
@@ -88,6 +88,10 @@ def errors_page() -> str:
         for code, status, source, meaning in sorted(rows)
     ]
     return "\n".join(lines) + "\n"
+
+
+def _status(kind: type[Fault]) -> int:
+    return next(status for family, status in STATUS.items() if issubclass(kind, family))
 
 
 def _first_line(kind: type[Fault]) -> str:
