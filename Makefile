@@ -19,7 +19,7 @@ here = @test -x $(PY) || { echo "make $@: there is no .venv, so nothing was ever
 # A target whose part is missing says so and fails.
 need = @test -e $(1) || { echo "make $@: $(1) is not in this checkout, so there is nothing to run" >&2; exit 1; }
 
-.PHONY: help setup ready up down logs status reset migrate seed test check protos pins fmt lint types contracts load faults
+.PHONY: help setup ready up down logs status reset migrate seed test check protos openapi docs pins fmt lint types contracts load faults
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,14 @@ check: setup lint types contracts ## what CI runs: everything that can be checke
 
 protos: setup ## generate the code of protos/**/*.proto
 	@$(PY) protos/generate.py
+
+openapi: setup ## merge the services' OpenAPI documents into gateway/openapi.json
+	$(call need,gateway/gate)
+	@$(PY) -m gate openapi
+
+docs: setup ## make the pages of docs/ that are read off the code
+	$(call need,docs/generate.py)
+	@$(PY) docs/generate.py
 
 pins: setup ## resolve requirements/*.in into *.txt, with hashes and without addresses
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-SOURCES = HERE.parent
+SOURCES = (HERE.parent, HERE.parents[2] / "libs" / "chassis")
 SERVICES = ("iam", "flags", "experiments", "audit", "compute")
-sys.path.insert(0, str(SOURCES))
+sys.path[:0] = map(str, SOURCES)
 
 
 @pytest.fixture
@@ -35,7 +35,9 @@ def fakes(tmp_path_factory):
         source = "gate.py" if name == "gate" else "service.py"
         shutil.copy(HERE / "fakes" / source, folder / name / "__main__.py")
     (folder / "chassis").mkdir()
-    (folder / "chassis" / "__init__.py").touch()
+    # Only `chassis.migrate` is a fake: the rest of the package is found further down the path.
+    beside = "__path__ = __import__('pkgutil').extend_path(__path__, __name__)\n"
+    (folder / "chassis" / "__init__.py").write_text(beside)
     shutil.copy(HERE / "fakes" / "migrate.py", folder / "chassis" / "migrate.py")
     return folder
 
@@ -47,7 +49,7 @@ def environment(site, fakes):
 
     kept = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
     kept = {key: value for key, value in kept.items() if key not in ("DATABASE_URL", "REDIS_URL")}
-    path = os.pathsep.join((str(fakes), str(SOURCES)))
+    path = os.pathsep.join((str(fakes), *map(str, SOURCES)))
     return {**kept, "PYTHONPATH": path, "SWITCHYARD_DATA": str(site.root)}
 
 

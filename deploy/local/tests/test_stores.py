@@ -34,10 +34,9 @@ def trial():
         "-c",
         PROBE,
     ]
-    source = str(Path(stores.__file__).parents[1])
     with subprocess.Popen(
         command,
-        env={**os.environ, "PYTHONPATH": source},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -27,6 +27,7 @@ from yard.terms import ADMIN_PASSWORD
 
 DOWN_PATIENCE = 120.0
 DEFAULT_PORT = 8080
+WIDEST = 500
 
 
 def up(site: Site) -> None:
@@ -210,7 +211,7 @@ def explained(trouble: YardError) -> str:
     """Return what happened, the culprit's last lines and what to do."""
     if not isinstance(trouble, StartFailed):
         return str(trouble)
-    lines = "\n".join(f"  {line}" for line in trouble.lines) or "  (it logged nothing)"
+    lines = "\n".join(f"  {line[:WIDEST]}" for line in trouble.lines) or "  (it logged nothing)"
     hint = f"\n{trouble.unit.hint}" if trouble.unit.hint else ""
     return f"{trouble}. Its log ends so:\n{lines}{hint}\nEverything was stopped again."
 
