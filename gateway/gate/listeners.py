@@ -23,22 +23,22 @@ EXPOSED_HEADERS = (
 )
 
 
-def listeners(topology: Topology, settings: Settings, routes: list[Doc]) -> list[Doc]:
-    """Return the public listener with the given routes, and the metrics' own."""
+def listeners(topology: Topology, settings: Settings, routes: list[Doc], tls: Doc) -> list[Doc]:
+    """Return the public listener with the given routes and TLS, and the metrics' own."""
     public = Endpoint(topology.bind, topology.public)
     metrics = Endpoint(topology.bind, topology.metrics)
     return [
-        _listener("public", public, _public(topology, settings, routes)),
-        _listener("metrics", metrics, _metrics()),
+        _listener("public", public, _public(topology, settings, routes), tls),
+        _listener("metrics", metrics, _metrics(), {}),
     ]
 
 
-def _listener(name: str, at: Endpoint, manager: Doc) -> Doc:
+def _listener(name: str, at: Endpoint, manager: Doc, tls: Doc) -> Doc:
     return {
         "name": name,
         "address": {"socket_address": {"address": at.host, "port_value": at.port}},
         "per_connection_buffer_limit_bytes": 1 << 20,
-        "filter_chains": [{"filters": [extension("http", HCM, **manager)]}],
+        "filter_chains": [{"filters": [extension("http", HCM, **manager)], **tls}],
     }
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from gate import static
+from gate import certificate, static
 from gate.clusters import clusters, connection_limit
 from gate.doors import doors
 from gate.graph import LOOPBACK, Topology
@@ -43,7 +43,9 @@ def render(document: Doc, topology: Topology, settings: Settings, out: Path) -> 
         },
         "overload_manager": connection_limit(settings.limits),
         "static_resources": {
-            "listeners": listeners(topology, settings, routes),
+            "listeners": listeners(
+                topology, settings, routes, certificate.socket(settings.tls, out)
+            ),
             "clusters": clusters(topology, settings),
         },
     }
@@ -54,6 +56,7 @@ def write(document: Doc, topology: Topology, settings: Settings, out: Path) -> P
     out = out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     static.write(document, out)
+    certificate.write(settings.tls, out)
     config = out / "envoy.yaml"
     text = yaml.dump(
         render(document, topology, settings, out), Dumper=_Plain, sort_keys=False, width=120

@@ -25,6 +25,8 @@ class Settings:
     otlp: str
     build_id: str
     started_at: str
+    # Folder with tls.crt and tls.key; empty: the public port speaks plain text.
+    tls: str = ""
 
 
 def read(environment: Mapping[str, str], profile: str | None, urls: Mapping[str, str]) -> Settings:
@@ -41,6 +43,7 @@ def read(environment: Mapping[str, str], profile: str | None, urls: Mapping[str,
         origins=tuple(o.strip() for o in setting("CORS_ORIGINS", "").split(",") if o.strip()),
         otlp=setting("OTLP_ENDPOINT", "").removeprefix("http://").rstrip("/"),
         build_id=setting("BUILD_ID", "dev"),
+        tls=setting("TLS_DIR", ""),
         started_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     )
 

@@ -196,9 +196,10 @@ def build(folder: Path, limits=LIMITS, edit=None, *, ready=True, delay=0.0, **se
     quick = {"GATE_SHUTDOWN_DELAY": str(delay), "GATE_DRAIN_TIME": "10"}
     running = ["-m", "gate", "run", "--config", str(config), "--concurrency", "2"]
     world.processes.append(start(running, folder, **quick))
-    eventually(lambda: answers(f"{world.url}/api/v1/echo", 401))
-    eventually(lambda: answers(f"{world.url}/api/v1/public"))
+    admin = f"http://127.0.0.1:{admin}/ready"
+    eventually(lambda: answers(admin))
     if ready:
+        eventually(lambda: answers(f"{world.url}/api/v1/public"))
         url, known = f"{world.url}/api/v1/token", world.bearer()
         eventually(lambda: answers(url, 200, known))
     return world

@@ -3,13 +3,21 @@
 import contextlib
 import os
 import signal
+import socket
+import ssl
 import threading
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from gate import run
 from gate.limits import PROFILES
@@ -176,3 +184,48 @@ def test_the_times_of_a_drain_fall_back_to_all_processes_own():
     assert run.patience({}) == run.Patience(2, 20)
     given = {"SWITCHYARD_SHUTDOWN_DELAY": "0", "GATE_DRAIN_TIME": "3"}
     assert run.patience(given) == run.Patience(0, 3)
+
+
+def certify(folder: Path, name: str) -> None:
+    """Put a self-signed certificate into a folder, as whoever renews one would: by renaming."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .sign(key, SHA256())
+    )
+    form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    for file, text in (("key", key.private_bytes(*form)), ("crt", made.public_bytes(form[0]))):
+        (folder / f"{file}.new").write_bytes(text)
+        (folder / f"{file}.new").rename(folder / f"tls.{file}")
+
+
+def certified(port) -> str:
+    """Return whose certificate is shown, and that HTTP/2 is offered."""
+    context = ssl._create_unverified_context()
+    context.set_alpn_protocols(["h2"])
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        context.wrap_socket(plain) as secure,
+    ):
+        assert secure.selected_alpn_protocol() == "h2"
+        shown = x509.load_der_x509_certificate(secure.getpeercert(binary_form=True))
+    return shown.subject.rfc4514_string()
+
+
+def test_a_renewed_certificate_is_used_without_a_restart(another, tmp_path):
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    certify(folder, "first")
+    world = another(tls=str(folder), ready=False)
+    url = world.url.replace("http:", "https:")
+    assert httpx.get(f"{url}/health", verify=False).status_code == 200
+    assert certified(world.port) == "CN=first"
+    certify(folder, "second")
+    latest = time.monotonic() + 15
+    while certified(world.port) != "CN=second":
+        assert time.monotonic() < latest
+        time.sleep(0.05)
