@@ -1,18 +1,22 @@
 """How facts reach the audit log: the relay's letters, in batches, over gRPC."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from grpc import aio
 
 from chassis.authority import stamp
+from chassis.errors import Invalid
 from chassis.facts import Outcome
 from chassis.outbox import Deliver, Letter
 from chassis.rpc import as_fault
 from switchyard.audit.v1 import audit_pb2 as pb
 from switchyard.audit.v1 import audit_pb2_grpc
 
+MOST_BYTES = (
+    4_000_000  # a message may have 4 MiB (rpc.OPTIONS), and each event costs a few bytes of frame
+)
 _OUTCOMES = {
     Outcome.SUCCESS: pb.OUTCOME_SUCCESS,
     Outcome.DENIED: pb.OUTCOME_DENIED,
@@ -25,13 +29,30 @@ def to_audit(channel: aio.Channel, service: str) -> Deliver:
     stub = audit_pb2_grpc.AuditStub(channel)
 
     async def deliver(letters: Sequence[Letter]) -> None:
-        events = [event_of(letter, service) for letter in letters]
-        try:
-            await stub.Append(pb.AppendRequest(events=events), timeout=5.0)
-        except aio.AioRpcError as error:
-            raise as_fault(error) from error
+        for events in parts([event_of(letter, service) for letter in letters]):
+            try:
+                await stub.Append(pb.AppendRequest(events=events), timeout=5.0)
+            except aio.AioRpcError as error:
+                raise as_fault(error) from error
 
     return deliver
+
+
+def parts(events: Sequence[pb.Event]) -> Iterator[Sequence[pb.Event]]:
+    """Cut a batch so that each part fits into one message; Invalid for an event that never will."""
+    part: list[pb.Event] = []
+    size = 0
+    for event in events:
+        more = event.ByteSize()
+        if more > MOST_BYTES:
+            raise Invalid(f"the fact {event.event_id} has {more} bytes: more than a message holds")
+        if size + more > MOST_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(event)
+        size += more
+    if part:
+        yield part
 
 
 def event_of(letter: Letter, service: str) -> pb.Event:

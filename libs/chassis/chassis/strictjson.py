@@ -22,10 +22,10 @@ class BadJson(Invalid):
     code = "bad_json"
 
 
-def loads(text: bytes) -> Any:  # noqa: ANN401 - JSON is anything
+def loads(text: bytes, deepest: int = DEEPEST) -> Any:  # noqa: ANN401 - JSON is anything
     """Return the value of a JSON text; BadJson if it is not one, or not a strict one."""
-    if _depth(text) > DEEPEST:
-        raise BadJson(f"the body is nested deeper than {DEEPEST} levels")
+    if _depth(text) > deepest:
+        raise BadJson(f"the body is nested deeper than {deepest} levels")
     try:
         said = text.decode("utf-8")
         value = json.loads(

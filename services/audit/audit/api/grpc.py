@@ -30,6 +30,7 @@ _OUTCOMES = {
 }
 _CODES = {Outcome(value): code for code, value in _OUTCOMES.items()}
 _LONGEST = 512
+_DEEPEST = strictjson.DEEPEST + 16  # a fact may wrap what a body could hold
 
 
 class AuditServicer(audit_pb2_grpc.AuditServicer):
@@ -115,7 +116,7 @@ def _document(index: int, where: str, text: str) -> Json:
     if len(text) > MOST_DOCUMENT:
         raise BadEvent(index, where, f"is longer than {MOST_DOCUMENT} characters")
     try:
-        return strictjson.loads(text.encode())
+        return strictjson.loads(text.encode(), _DEEPEST)
     except Invalid as wrong:
         raise BadEvent(index, where, wrong.detail) from None
 

@@ -1,7 +1,7 @@
 """What may enter the log: an event as it was sent, checked down to the last field."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -15,7 +15,22 @@ MOST_DOCUMENT = 1_500_000  # characters; a body of a request is at most a mebiby
 _ACTION = re.compile(r"[a-z][a-z0-9_]{0,62}\.[a-z][a-z0-9_]{0,62}")
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _ACTORS = frozenset({"user", "service_account", "api_key", "service", "anonymous"})
+_OUTCOMES = frozenset(outcome.value for outcome in Outcome)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# The most characters of each free text.
+_MOST = {
+    "actor/id": 255,
+    "actor/name": 500,
+    "actor/credential_id": 255,
+    "target/id": 255,
+    "target/name": 1_000,
+    "context/ip": 64,
+    "context/user_agent": 1_024,
+    "context/request_id": 128,
+    "context/trace_id": 64,
+    "context/service": 64,
+    "reason": 10_000,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +52,7 @@ class Draft:
 
 def accepted(index: int, draft: Draft) -> Event:
     """Return the event that a draft is; BadEvent, naming `index`, if it is none."""
-    for where, (text, most) in _texts(draft).items():
+    for (where, most), text in zip(_MOST.items(), _texts(draft), strict=True):
         if len(text) > most:
             raise BadEvent(index, where, f"is longer than {most} characters")
         if "\x00" in text:
@@ -60,21 +75,15 @@ def accepted(index: int, draft: Draft) -> Event:
     )
 
 
-def _texts(draft: Draft) -> Mapping[str, tuple[str, int]]:
-    """Return every free text of a draft with the most characters that it may have."""
-    return {
-        "actor/id": (draft.actor.id, 255),
-        "actor/name": (draft.actor.name, 500),
-        "actor/credential_id": (draft.actor.credential, 255),
-        "target/id": (draft.target.id, 255),
-        "target/name": (draft.target.name, 1_000),
-        "context/ip": (draft.origin.ip, 64),
-        "context/user_agent": (draft.origin.user_agent, 1_024),
-        "context/request_id": (draft.origin.request_id, 128),
-        "context/trace_id": (draft.origin.trace_id, 64),
-        "context/service": (draft.origin.service, 64),
-        "reason": (draft.reason, 10_000),
-    }
+def _texts(draft: Draft) -> Sequence[str]:
+    """Return every free text of a draft, in the order of `_MOST`."""
+    actor, target, origin = draft.actor, draft.target, draft.origin
+    return (
+        *(actor.id, actor.name, actor.credential),
+        *(target.id, target.name),
+        *(origin.ip, origin.user_agent, origin.request_id, origin.trace_id, origin.service),
+        draft.reason,
+    )
 
 
 def _check_names(index: int, draft: Draft) -> None:
@@ -84,7 +93,7 @@ def _check_names(index: int, draft: Draft) -> None:
         raise BadEvent(index, "actor/type", f"is none of {', '.join(sorted(_ACTORS))}")
     if not _KIND.fullmatch(draft.target.type):
         raise BadEvent(index, "target/type", "is not a lower-case name")
-    if draft.outcome not in {o.value for o in Outcome}:
+    if draft.outcome not in _OUTCOMES:
         raise BadEvent(index, "outcome", "is not given or not known")
 
 

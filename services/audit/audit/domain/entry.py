@@ -6,7 +6,7 @@ code point, no white space, times as RFC 3339 in UTC with six digits of a second
 
 import json
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,7 @@ VERSION = 1
 _encode = json.JSONEncoder(
     sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
 ).encode
+_quote = json.encoder.encode_basestring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,11 @@ class Event:
     after: Json = None
     reason: str = ""
     outcome: Outcome = Outcome.SUCCESS
+    said: tuple[bytes, bytes] | None = field(default=None, compare=False, repr=False)
+
+    def prepared(self) -> "Event":
+        """Return the event with most of its bytes written, so that less is done while its log is locked."""
+        return replace(self, said=_said(self))
 
     @property
     def noun(self) -> str:
@@ -72,40 +78,33 @@ class Entry:
 
     def written(self) -> bytes:
         """Return the exact bytes of the entry."""
-        event, actor, target, origin = (
-            self.event,
-            self.event.actor,
-            self.event.target,
-            self.event.origin,
-        )
-        said = {
-            "v": VERSION,
-            "id": str(event.id),
-            "seq": self.seq,
-            "ts": instant(self.ts),
-            "occurred_at": instant(event.occurred_at),
-            "tenant": str(event.tenant),
-            "actor": {
-                "type": actor.type,
-                "id": actor.id,
-                "name": actor.name,
-                "token_id": actor.credential,
-            },
-            "action": event.action,
-            "targets": [{"type": target.type, "id": target.id, "name": target.name}],
-            "context": {
-                "ip": origin.ip,
-                "user_agent": origin.user_agent,
-                "request_id": origin.request_id,
-                "trace_id": origin.trace_id,
-                "service": origin.service,
-            },
-            "before": event.before,
-            "after": event.after,
-            "reason": event.reason,
-            "outcome": event.outcome.value,
-        }
-        return _encode(said).encode()
+        begin, middle = self.event.said or _said(self.event)
+        place = b'%b,"seq":%d,%b,"ts":"%b","v":%d}'
+        return place % (begin, self.seq, middle, instant(self.ts).encode(), VERSION)
+
+
+def _said(event: Event) -> tuple[bytes, bytes]:
+    """Write what comes before seq, and what stands between seq and ts.
+
+    By hand, with the names in their order, because it is done for every change on the platform: three times as fast.
+    """
+    actor, target, origin = event.actor, event.target, event.origin
+    begin = (
+        f'{{"action":{_quote(event.action)}'
+        f',"actor":{{"id":{_quote(actor.id)},"name":{_quote(actor.name)}'
+        f',"token_id":{_quote(actor.credential)},"type":{_quote(actor.type)}}}'
+        f',"after":{_encode(event.after)},"before":{_encode(event.before)}'
+        f',"context":{{"ip":{_quote(origin.ip)},"request_id":{_quote(origin.request_id)}'
+        f',"service":{_quote(origin.service)},"trace_id":{_quote(origin.trace_id)}'
+        f',"user_agent":{_quote(origin.user_agent)}}}'
+        f',"id":"{event.id}","occurred_at":"{instant(event.occurred_at)}"'
+        f',"outcome":"{event.outcome.value}","reason":{_quote(event.reason)}'
+    )
+    middle = (
+        f'"targets":[{{"id":{_quote(target.id)},"name":{_quote(target.name)}'
+        f',"type":{_quote(target.type)}}}],"tenant":"{event.tenant}"'
+    )
+    return begin.encode(), middle.encode()
 
 
 def read(written: bytes) -> Entry:

@@ -35,7 +35,7 @@ class Recorder:
         caller.must("audit:append")
         if len(drafts) > MOST_EVENTS:
             raise TooManyEvents(f"at most {MOST_EVENTS} events at once; send them in parts")
-        events = [accepted(index, draft) for index, draft in enumerate(drafts)]
+        events = [accepted(index, draft).prepared() for index, draft in enumerate(drafts)]
         return await self._together(events) if events else []
 
     async def _store(self, events: Sequence[Event]) -> Sequence[Receipt]:

@@ -122,6 +122,7 @@ async def test_a_repeated_batch_has_no_effect(stub, event, work, tenant):
         ({"before": "{"}, "before"),
         ({"after": '{"a": 1, "a": 2}'}, "after"),
         ({"after": "NaN"}, "after"),
+        ({"after": "[" * 81 + "]" * 81}, "after"),
         ({"after": '"\\u0000"'}, "after"),
         ({"before": '"' + "x" * 1_500_000 + '"'}, "before"),
         ({"occurred_at": None}, "occurred_at"),
@@ -147,6 +148,10 @@ async def test_the_first_bad_event_is_named_and_nothing_is_stored(
 async def test_what_concerns_no_tenant_goes_to_the_platform(stub, event, work):
     await append(stub, event(tenant_id=""))
     assert len(work.log.entries[PLATFORM]) == 1
+
+
+async def test_a_fact_may_be_nested_deeper_than_the_body_that_it_tells_of(stub, event):
+    assert len(await append(stub, event(after="[" * 80 + "]" * 80))) == 1
 
 
 async def test_an_empty_batch_is_fine(stub):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
@@ -40,6 +41,12 @@ EVENTS = st.builds(
 def test_what_is_written_is_read_again_to_the_last_digit(entry):
     assert read(entry.written()) == entry
     assert read(entry.written()).written() == entry.written()
+    early = replace(entry, event=entry.event.prepared())
+    assert (early, early.written()) == (entry, entry.written())
+    plain = json.dumps(
+        json.loads(entry.written()), sort_keys=True, ensure_ascii=False, separators=(",", ":")
+    )
+    assert entry.written() == plain.encode()
 
 
 def test_the_bytes_of_form_1_never_change():

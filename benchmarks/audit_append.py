@@ -1,0 +1,145 @@
+"""How many events a second the audit log takes: the real use-case on a real PostgreSQL, no gRPC in between.
+
+    TEST_DATABASE_URL=postgresql://postgres@127.0.0.1:5432/postgres python benchmarks/audit_append.py
+
+A run appends `--events` events of `--tenants` tenants in batches of `--batch`, by `--writers` callers at once, after a
+warm-up; printed is the median of `--runs`, and beside it how long a lone append and a page of the list take. Bodies are
+those of a toggled flag, about 800 bytes. The log grows from run to run and stays (it is append-only): use a
+database made for this.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import statistics
+import time
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import uvloop
+from uuid_utils.compat import uuid7
+
+from audit.domain.draft import Draft
+from audit.domain.entry import PLATFORM, Origin
+from audit.domain.wanted import Wanted
+from audit.store.work import sql_work
+from audit.usecases.reader import Reader
+from audit.usecases.recorder import Recorder
+from chassis.caller import Caller
+from chassis.db import database
+from chassis.facts import Actor, Target
+from chassis.migrate import migrate
+from chassis.pages import PageAsk
+
+SERVICE = Caller(subject="bench", tenant=PLATFORM, permissions=frozenset({"audit:append"}))
+
+
+def now():
+    return datetime.now(UTC)
+
+
+def draft(tenant, dice):
+    on = dice.random() < 0.5
+    flag = dice.randrange(1000)
+    document = {"id": str(uuid7()), "key": f"flag-{flag}", "name": f"Flag {flag}", "version": flag}
+    return Draft(
+        event_id=str(uuid7()),
+        tenant_id=str(tenant),
+        occurred_at=now(),
+        actor=Actor("user", f"user-{dice.randrange(200)}", "ana@example.com", "session-1"),
+        action="flag.toggle_enabled" if on else "flag.toggle_disabled",
+        target=Target("flag", f"flag-{flag}", f"Flag {flag}"),
+        origin=Origin(
+            ip="192.0.2.1", request_id=uuid7().hex, trace_id=uuid7().hex, service="flags"
+        ),
+        before={**document, "status": "disabled" if on else "enabled"},
+        after={**document, "status": "enabled" if on else "disabled"},
+        reason="benchmark",
+    )
+
+
+async def appended(recorder, batches, writers):
+    """Append every batch; return events per second."""
+    queue = list(batches)
+
+    async def write():
+        while queue:
+            await recorder.append(SERVICE, queue.pop())
+
+    begun = time.perf_counter()
+    await asyncio.gather(*(write() for _ in range(writers)))
+    return sum(map(len, batches)) / (time.perf_counter() - begun)
+
+
+async def timed(action, times):
+    """Return the median milliseconds of an action."""
+    taken = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        await action()
+        taken.append(1000 * (time.perf_counter() - begun))
+    return statistics.median(taken)
+
+
+async def measure(work, tenants, given):
+    dice = random.Random(7)
+    recorder = Recorder(work, now)
+
+    def batches(events):
+        return [
+            [draft(dice.choice(tenants), dice) for _ in range(given.batch)]
+            for _ in range(events // given.batch)
+        ]
+
+    await appended(recorder, batches(5 * given.batch), 1)
+    rates = [
+        await appended(recorder, batches(given.events), given.writers) for _ in range(given.runs)
+    ]
+    print(
+        f"append, batches of {given.batch}, {given.writers} writers: {statistics.median(rates):,.0f} events/s"
+    )
+    print("  runs:", ", ".join(f"{rate:,.0f}" for rate in rates))
+    lone = await timed(lambda: recorder.append(SERVICE, [draft(tenants[0], dice)]), 100)
+    print(f"append, one event alone: {lone:.2f} ms")
+
+
+async def measure_reading(work, tenant):
+    reader = Reader(work)
+    caller = Caller(subject="bench", tenant=tenant, permissions=frozenset({"audit:read"}))
+    total = (await reader.search(caller, Wanted(), PageAsk())).total
+    asked = {
+        "first page": (Wanted(), PageAsk()),
+        "deepest page": (Wanted(), PageAsk(page=max(1, total // 50))),
+        "one actor": (Wanted(user_id="user-7"), PageAsk()),
+        "one flag": (Wanted(entity_id="flag-7"), PageAsk()),
+        "one action": (Wanted(action_type="toggle_enabled"), PageAsk()),
+        "a word": (Wanted(q="flag-77"), PageAsk()),
+    }
+    for name, (wanted, ask) in asked.items():
+        taken = await timed(lambda w=wanted, a=ask: reader.search(caller, w, a), 20)
+        print(f"list of {total:,}, {name}: {taken:.2f} ms")
+
+
+async def main(given):
+    admin = os.environ["TEST_DATABASE_URL"]
+    url = urlsplit(admin)
+    role = url._replace(netloc=f"bench_audit:bench@{url.netloc.rpartition('@')[2]}").geturl()
+    await migrate("audit", role, admin)
+    tenants = [uuid7() for _ in range(given.tenants)]
+    async with database(role, "audit") as sessions:
+        await measure(sql_work(sessions), tenants, given)
+        await measure_reading(sql_work(sessions), tenants[0])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    for name, default in (
+        ("events", 50_000),
+        ("batch", 500),
+        ("tenants", 4),
+        ("writers", 4),
+        ("runs", 5),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    uvloop.run(main(parser.parse_args()))
