@@ -1,4 +1,4 @@
-"""What is made from the service graph: committed as it would be made now, and open exactly where the graph has an edge."""
+"""What is made from the service graph: committed as it would be made now, and open where the graph has an edge."""
 
 import pytest
 
