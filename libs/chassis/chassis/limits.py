@@ -32,26 +32,43 @@ class Verdict:
 
 
 @dataclass(slots=True)
+class Bucket:
+    """What one name may still ask. For a hot path: no allocation but the number that it returns."""
+
+    rate: int
+    arrival: float = 0.0
+
+    def take(self, now: float) -> int:
+        """Count one request at `now` (seconds, monotonic); return how many more may follow at once, -1 if it may not pass."""
+        arrival = self.arrival if self.arrival > now else now
+        left = int((1.0 - arrival + now) * self.rate + 1e-6) - 1
+        if left >= 0:
+            self.arrival = arrival + 1.0 / self.rate
+        return left
+
+
+@dataclass(slots=True)
 class Limiter:
     """Lets `rate` requests a second through per name, and as many at once."""
 
     rate: int
     most_names: int = 100_000
-    _arrival: dict[str, float] = field(default_factory=dict[str, float])
+    _buckets: dict[str, Bucket] = field(default_factory=dict[str, Bucket])
 
     def ask(self, name: str, now: float) -> Verdict:
         """Count one request of `name` at `now` (seconds, monotonic)."""
-        step, burst = 1 / self.rate, 1.0
-        arrival = max(self._arrival.get(name, now), now)
-        allowed = arrival - now <= burst - step
-        if allowed:
-            arrival += step
-            self._keep(name, arrival, now)
-        ahead = arrival - now
-        remaining = max(0, int((burst - ahead) * self.rate + 1e-9))
-        return Verdict(allowed, remaining, ceil(ahead), f'"default";q={self.rate};w=1')
+        bucket = self.bucket(name, now)
+        left = bucket.take(now)
+        return self.verdict(left, bucket.arrival - now)
 
-    def _keep(self, name: str, arrival: float, now: float) -> None:
-        if len(self._arrival) >= self.most_names and name not in self._arrival:
-            self._arrival = {n: at for n, at in self._arrival.items() if at > now}
-        self._arrival[name] = arrival
+    def bucket(self, name: str, now: float) -> Bucket:
+        """Return the bucket of a name, to keep at hand where each look-up counts."""
+        if (found := self._buckets.get(name)) is None:
+            if len(self._buckets) >= self.most_names:
+                self._buckets = {n: b for n, b in self._buckets.items() if b.arrival > now}
+            found = self._buckets[name] = Bucket(self.rate)
+        return found
+
+    def verdict(self, left: int, ahead: float) -> Verdict:
+        """Return what `Bucket.take` said, in the words of the header fields."""
+        return Verdict(left >= 0, max(0, left), ceil(ahead), f'"default";q={self.rate};w=1')

@@ -84,7 +84,7 @@ class TestLimiter:
         limiter = Limiter(10, most_names=3)
         for second in range(50):
             limiter.ask(f"name-{second}", float(second * 10))
-        assert len(limiter._arrival) <= 3
+        assert len(limiter._buckets) <= 3
 
     @given(st.lists(st.floats(0, 3), max_size=200), st.integers(1, 50))
     def test_no_more_pass_than_the_rate_and_one_burst(self, times, rate):

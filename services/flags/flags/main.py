@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from uuid_utils.compat import uuid7
 
 from chassis.frame import Tables, framed
+from chassis.limits import Limiter
 from chassis.serve import Service
 from flags.api.grpc import FlagsServicer
+from flags.api.ofrep import Ofrep
 from flags.api.rest import routers
 from flags.clients import RedisNews, redis_at
 from flags.jobs import freshness
@@ -34,7 +36,9 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         flags = Flags(work, _now, uuid7)
         rulesets = Rulesets(SqlShelf(frame.sessions))
 
-        rest = frame.rest("flags", routers, flags, projects)
+        ofrep = Ofrep(rulesets, frame.identity, Limiter(settings.evaluations_per_second))
+
+        rest = ofrep.before(frame.rest("flags", routers, flags, projects, ofrep))
         servicer = FlagsServicer(flags, frame.identity, frame.cursors)
         flags_pb2_grpc.add_FlagsServicer_to_server(servicer, frame.rpc)
         yield frame.service(

@@ -13,3 +13,5 @@ class Settings(ServiceSettings):
 
     # How often a replica asks the database whether it missed an announcement (seconds).
     poll_every: float = Field(default=5.0, gt=0, le=10)
+    # What one API key may evaluate each second, at each replica: far more than it may manage.
+    evaluations_per_second: int = Field(default=20_000, gt=0)
