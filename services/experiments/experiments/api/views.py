@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import Depends, Path
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from chassis.http import Body, Expected, View
 from experiments.domain.experiment import WHOLE, Experiment, Status, Variant
@@ -13,18 +13,14 @@ from experiments.domain.schedule import Moment
 from experiments.usecases.experiments import Intent
 
 KEY = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+FLAG_KEY = r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$"
 # A date with or without an offset; years far from ours would overflow when moved between zones.
 DATE = r"^2\d{3}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?([Zz]|[+-]\d{2}:\d{2})?$"
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be blank")
-    return text
-
-
 Key = Annotated[str, StringConstraints(pattern=KEY, max_length=100)]
-Name = Annotated[str, StringConstraints(max_length=200), AfterValidator(_not_blank)]
+FlagKey = Annotated[str, StringConstraints(pattern=FLAG_KEY, max_length=100)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Prose = Annotated[str, StringConstraints(max_length=4000)]
 Reason = Annotated[str, StringConstraints(max_length=1000)]
 Unit = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", max_length=100)]
@@ -62,7 +58,7 @@ class CreateBody(Body):
     description: Prose = ""
     hypothesis: Prose = ""
     unit: Unit = "targetingKey"
-    flag_key: Key | None = None
+    flag_key: FlagKey | None = None
     variants: Variants | None = None
 
 
@@ -73,7 +69,7 @@ class PatchBody(Body):
     description: Prose = ""
     hypothesis: Prose = ""
     unit: Unit = ""
-    flag_key: Key = ""
+    flag_key: FlagKey = ""
     variants: Variants = Field(default_factory=list[VariantBody])
     reason: Reason = ""
 

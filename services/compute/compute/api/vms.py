@@ -1,0 +1,171 @@
+"""The REST doors of machines."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Any, Literal, cast
+from uuid import UUID
+
+from fastapi import Depends, Request, Response
+from pydantic import Field
+
+from chassis.http import Asking, Body, Expected, Id, Paging, View, doors, given, needs, tagged
+from compute.api.words import (
+    Cpu,
+    DiskGb,
+    IsoUrl,
+    Labels,
+    MemoryGb,
+    Name,
+    Reason,
+    Search,
+    SshKeys,
+    UserData,
+)
+from compute.domain.order import Order, SourceType
+from compute.domain.vm import Changes, Status, Vm
+from compute.ports import Wanted
+from compute.usecases.vms import Intent, Vms
+
+PREFIX = "/api/v1/vms"
+router = doors(PREFIX, "compute")
+Uses = Annotated[Vms, given(Vms)]
+Sort = Literal["created_at", "-created_at", "name", "-name", "number", "-number"]
+
+
+def _aim(vm: UUID, expected: Expected) -> Intent:
+    return Intent(vm=vm, version=expected)
+
+
+Aimed = Annotated[Intent, Depends(_aim)]
+
+
+# --- what is sent and shown ---------------------------------------------------------------------------------------
+
+
+class CreateBody(Body):
+    """A machine as it is asked for: from a template (`template_id`) or from an ISO image (`iso_url`)."""
+
+    name: Name
+    source_type: Literal["template", "iso"]
+    template_id: Id | None = None
+    iso_url: IsoUrl | None = None
+    cpu: Cpu
+    memory_gb: MemoryGb
+    disk_gb: DiskGb
+    user_data: UserData | None = None
+    ssh_keys: SshKeys = Field(default_factory=list[str])
+    labels: Labels = Field(default_factory=dict[str, str])
+
+
+class PatchBody(Body):
+    """What is to change; what is not said stays."""
+
+    name: Name = ""
+    labels: Labels = Field(default_factory=dict[str, str])
+    reason: Reason = ""
+
+
+class VmView(View):
+    """A machine. What nobody knows yet is null: an address until it was observed, a detail where there is none."""
+
+    id: UUID
+    number: int
+    name: str
+    status: Status
+    status_detail: str | None
+    cpu: int
+    memory_gb: int
+    disk_gb: int
+    ip_address: str | None
+    source_type: SourceType
+    template_id: UUID | None
+    template_name: str | None
+    iso_url: str | None
+    labels: dict[str, str]
+    owner_id: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class VmPage(View):
+    """A part of a list of machines: numbered (`total`, `page`, `limit`) or by cursor (`has_more`)."""
+
+    items: list[VmView]
+    total: int | None = None
+    page: int | None = None
+    limit: int | None = None
+    has_more: bool | None = None
+    next_cursor: str | None = None
+
+
+# --- doors --------------------------------------------------------------------------------------------------------
+
+
+@router.post("", status_code=201, response_model=VmView, **needs("vm:create"))
+async def create(
+    body: CreateBody, caller: Asking, uses: Uses, request: Request, response: Response
+) -> VmView:
+    """Ask for a machine; 503 where nothing can run it."""
+    made = await uses.create(caller, _order(body))
+    response.headers["location"] = f"{PREFIX}/{made.id}"
+    return _shown(made, request, response)
+
+
+@router.get("", response_model=VmPage, response_model_exclude_unset=True, **needs("vm:read"))
+async def list_(
+    caller: Asking,
+    uses: Uses,
+    pager: Paging,
+    search: Search = "",
+    status: Status | None = None,
+    sort: Sort = "-created_at",
+) -> Any:  # noqa: ANN401
+    """List the tenant's machines, the newest first unless said."""
+    wanted = Wanted(ask=pager.ask, search=search, status=status, sort=sort)
+    return pager.render(await uses.list(caller, wanted), VmView.model_validate)
+
+
+@router.get("/{vm}", response_model=VmView, **needs("vm:read"))
+async def read(vm: UUID, caller: Asking, uses: Uses, request: Request, response: Response) -> Any:  # noqa: ANN401
+    """Return one machine."""
+    found = await uses.read(caller, vm)
+    if tagged(response, request, found.version):
+        return Response(status_code=304, headers=dict(response.headers))
+    return VmView.model_validate(found)
+
+
+@router.patch("/{vm}", response_model=VmView, **needs("vm:update"))
+async def update(
+    aimed: Aimed, body: PatchBody, caller: Asking, uses: Uses, request: Request, response: Response
+) -> VmView:
+    """Change a machine's name or labels."""
+    changes = {name: getattr(body, name) for name in body.model_fields_set - {"reason"}}
+    intent = replace(aimed, reason=body.reason)
+    return _shown(await uses.update(caller, intent, cast("Changes", changes)), request, response)
+
+
+@router.delete("/{vm}", status_code=204, **needs("vm:delete"))
+async def delete(aimed: Aimed, caller: Asking, uses: Uses) -> None:
+    """Delete a machine and give its quota back."""
+    await uses.delete(caller, aimed)
+
+
+def _order(body: CreateBody) -> Order:
+    return Order(
+        name=body.name,
+        source_type=SourceType(body.source_type),
+        cpu=body.cpu,
+        memory_gb=body.memory_gb,
+        disk_gb=body.disk_gb,
+        template_id=body.template_id,
+        iso_url=body.iso_url,
+        user_data=body.user_data,
+        ssh_keys=tuple(body.ssh_keys),
+        labels=body.labels,
+    )
+
+
+def _shown(vm: Vm, request: Request, response: Response) -> VmView:
+    tagged(response, request, vm.version)
+    return VmView.model_validate(vm)

@@ -1,0 +1,31 @@
+"""What the REST doors have in common: how names, numbers and searches are written."""
+
+from typing import Annotated
+
+from fastapi import Query
+from pydantic import Field, StringConstraints
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+Reason = Annotated[str, StringConstraints(max_length=1000)]
+LabelName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=63)
+]
+LabelValue = Annotated[str, StringConstraints(max_length=255)]
+Labels = Annotated[dict[LabelName, LabelValue], Field(max_length=64)]
+Cpu = Annotated[int, Field(ge=1, le=256)]
+MemoryGb = Annotated[int, Field(ge=1, le=4096)]
+DiskGb = Annotated[int, Field(ge=1, le=65536)]
+# It is fetched later, through the guard against requests to places inside; here only its form is looked at.
+IsoUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+/\S+$", max_length=2048)]
+UserData = Annotated[str, StringConstraints(max_length=65536)]
+SshKey = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com)"
+        r" [A-Za-z0-9+/]+={0,3}( [^\r\n]*)?$",
+        max_length=8192,
+    ),
+]
+SshKeys = Annotated[list[SshKey], Field(max_length=32)]
+# PostgreSQL holds no NUL, so nothing with one in it can be found.
+Search = Annotated[str, Query(max_length=200, pattern=r"^[^\x00]*$")]

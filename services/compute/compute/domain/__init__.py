@@ -1,0 +1,8 @@
+"""Pure rules of compute. Nothing here waits, reads a clock, or touches the world.
+
+vm        a machine: what its owner wishes, how far it has come, what people see
+order     what is asked for when a machine is to be made
+quota     how much a tenant may have, and has
+host      what a look at the hypervisor found
+errors    what can go wrong
+"""

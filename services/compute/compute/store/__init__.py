@@ -1,0 +1,1 @@
+"""Where machines are kept: the only home of SQL."""

@@ -1,0 +1,55 @@
+"""Parts of lists: what machines and templates have in common when they are listed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, SQLColumnExpression, func, literal, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chassis.pages import Position, cut
+from compute.ports import Wanted
+from compute.store.tables import TemplateRow, VmRow
+
+R = TypeVar("R", VmRow, TemplateRow)
+_READ: dict[str, Callable[[str], object]] = {
+    "created_at": datetime.fromisoformat,
+    "name": str,
+    "number": int,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[R]):
+    """How the rows of one table are listed: by which columns."""
+
+    row: type[R]
+    columns: Mapping[str, SQLColumnExpression[Any]]
+
+    async def part(
+        self, session: AsyncSession, which: ColumnElement[bool], wanted: Wanted
+    ) -> tuple[Sequence[R], Position | None, int]:
+        """Return the rows of a part, the position after them if there are more, and how many there are in all."""
+        ask, name = wanted.ask, wanted.sort.removeprefix("-")
+        total = await session.scalar(select(func.count()).select_from(self.row).where(which))
+        column, down = self.columns[name], wanted.sort.startswith("-")
+        order = (column.desc(), self.row.id.desc()) if down else (column, self.row.id)
+        query = select(self.row).where(which).order_by(*order)
+        if ask.after:
+            place, here = tuple_(column, self.row.id), _here(name, ask.after)
+            query = query.where(place < here if down else place > here)
+        found = await session.scalars(query.limit(ask.limit + 1).offset(ask.offset))
+        rows, after = cut(found.all(), ask.limit, lambda row: _position(row, name))
+        return rows, after, total or 0
+
+
+def _position(row: VmRow | TemplateRow, name: str) -> Position:
+    value = getattr(row, name)
+    return (value.isoformat() if isinstance(value, datetime) else str(value), str(row.id))
+
+
+def _here(name: str, after: Position) -> Any:  # noqa: ANN401 - SQLAlchemy's tuples are untyped
+    value, row_id = after
+    return tuple_(literal(_READ[name](value)), literal(UUID(row_id)))

@@ -1,0 +1,91 @@
+"""The tables of the `compute` schema."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import DateTime, Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from chassis.db import base_for
+from chassis.idempotency import IdempotencyRow
+from chassis.leases import LeaseRow
+from chassis.outbox import OutboxRow
+
+Base = base_for("compute")
+Instant = DateTime(timezone=True)
+
+
+class VmRow(Base):
+    """One machine."""
+
+    __tablename__ = "vm"
+    __table_args__ = (
+        UniqueConstraint("tenant", "number", name="vm_number"),
+        Index("vm_created", "tenant", "created_at", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[UUID]
+    number: Mapped[int]
+    name: Mapped[str]
+    owner_id: Mapped[str]
+    source_type: Mapped[str]
+    template_id: Mapped[UUID | None]
+    template_name: Mapped[str | None]
+    iso_url: Mapped[str | None]
+    user_data: Mapped[str | None]
+    ssh_keys: Mapped[list[str]] = mapped_column(JSONB)
+    labels: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    cpu: Mapped[int]
+    memory_gb: Mapped[int]
+    disk_gb: Mapped[int]
+    ip_address: Mapped[str | None]
+    wish: Mapped[str]
+    step: Mapped[str]
+    trouble: Mapped[str | None]
+    version: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(Instant)
+    updated_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class TemplateRow(Base):
+    """One template; without a tenant it is for all."""
+
+    __tablename__ = "template"
+    __table_args__ = (Index("template_created", "tenant", "created_at", "id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[UUID | None]
+    name: Mapped[str]
+    description: Mapped[str]
+    architecture: Mapped[str]
+    min_memory_gb: Mapped[int]
+    min_disk_gb: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class UsedRow(Base):
+    """What one tenant has of its quota, and the number that its last machine got."""
+
+    __tablename__ = "quota_used"
+
+    tenant: Mapped[UUID] = mapped_column(primary_key=True)
+    vms: Mapped[int] = mapped_column(server_default=text("0"))
+    cpu: Mapped[int] = mapped_column(server_default=text("0"))
+    memory_gb: Mapped[int] = mapped_column(server_default=text("0"))
+    disk_gb: Mapped[int] = mapped_column(server_default=text("0"))
+    last_number: Mapped[int] = mapped_column(server_default=text("0"))
+
+
+class Outbox(OutboxRow, Base):
+    """Facts not yet delivered."""
+
+
+class Lease(LeaseRow, Base):
+    """Who leads."""
+
+
+class Idempotency(IdempotencyRow, Base):
+    """Answers to requests that may come again."""

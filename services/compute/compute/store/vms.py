@@ -1,0 +1,101 @@
+"""Machines in PostgreSQL."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chassis.pages import Slice
+from compute.domain.errors import ChangedMeanwhile
+from compute.domain.order import SourceType
+from compute.domain.vm import SHOWN, Status, Step, Vm, Wish
+from compute.ports import Wanted
+from compute.store.lists import Listing
+from compute.store.tables import VmRow
+
+_LISTING = Listing(
+    VmRow,
+    {"created_at": VmRow.created_at, "name": VmRow.name.collate("C"), "number": VmRow.number},
+)
+_SAME = (
+    "id", "tenant", "number", "name", "owner_id", "template_id", "template_name", "iso_url", "user_data",
+    "cpu", "memory_gb", "disk_gb", "ip_address", "trouble", "version", "created_at", "updated_at",
+)  # fmt: skip
+
+
+class SqlVmBook:
+    """The machines over one session."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def find(self, tenant: UUID, vm_id: UUID) -> Vm | None:
+        """Return the machine; None if there is none."""
+        row = await self._session.scalar(select(VmRow).where(_named(tenant, vm_id)))
+        return _vm_of(row) if row else None
+
+    async def take(self, tenant: UUID, vm_id: UUID) -> Vm | None:
+        """Return the machine, locked until the work ends; None if there is none."""
+        query = select(VmRow).where(_named(tenant, vm_id)).with_for_update()
+        row = await self._session.scalar(query.execution_options(populate_existing=True))
+        return _vm_of(row) if row else None
+
+    async def list(self, tenant: UUID, wanted: Wanted) -> Slice[Vm]:
+        """Return a part of a tenant's machines."""
+        rows, after, total = await _LISTING.part(self._session, _which(tenant, wanted), wanted)
+        return Slice(items=[_vm_of(row) for row in rows], next=after, total=total)
+
+    async def add(self, vm: Vm) -> None:
+        """Keep a new machine."""
+        self._session.add(VmRow(**_columns(vm)))
+        await self._session.flush()
+
+    async def put(self, before: Vm, after: Vm) -> None:
+        """Keep a machine as it is now; ChangedMeanwhile if it is no longer as it was before."""
+        same = and_(VmRow.id == before.id, VmRow.version == before.version)
+        change = update(VmRow).where(same).values(**_columns(after)).returning(VmRow.id)
+        if await self._session.scalar(change) is None:
+            raise ChangedMeanwhile(f"machine {before.name!r} was changed meanwhile; try again")
+
+    async def remove(self, vm: Vm) -> None:
+        """Forget a machine."""
+        await self._session.execute(delete(VmRow).where(VmRow.id == vm.id))
+
+
+def _named(tenant: UUID, vm_id: UUID) -> ColumnElement[bool]:
+    return and_(VmRow.tenant == tenant, VmRow.id == vm_id)
+
+
+def _which(tenant: UUID, wanted: Wanted) -> ColumnElement[bool]:
+    which: list[ColumnElement[bool]] = [VmRow.tenant == tenant]
+    if wanted.search:
+        fields = (VmRow.name, VmRow.template_name, VmRow.ip_address)
+        which.append(or_(*(f.icontains(wanted.search, autoescape=True) for f in fields)))
+    if wanted.status is Status.ERROR:
+        which.append(VmRow.trouble.is_not(None))
+    elif wanted.status:
+        steps = [step.value for step, status in SHOWN.items() if status is wanted.status]
+        which += [VmRow.trouble.is_(None), VmRow.step.in_(steps)]
+    return and_(*which)
+
+
+def _columns(vm: Vm) -> dict[str, Any]:
+    return {name: getattr(vm, name) for name in _SAME} | {
+        "source_type": vm.source_type.value,
+        "wish": vm.wish.value,
+        "step": vm.step.value,
+        "ssh_keys": list(vm.ssh_keys),
+        "labels": dict(vm.labels),
+    }
+
+
+def _vm_of(row: VmRow) -> Vm:
+    return Vm(
+        **{name: getattr(row, name) for name in _SAME},
+        source_type=SourceType(row.source_type),
+        wish=Wish(row.wish),
+        step=Step(row.step),
+        ssh_keys=tuple(row.ssh_keys),
+        labels=row.labels,
+    )

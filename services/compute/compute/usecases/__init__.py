@@ -1,0 +1,6 @@
+"""What the compute service does, one verb per method.
+
+vms         order, read, change and delete machines
+templates   what machines can be made from
+quotas      how much a tenant may have, and has
+"""

@@ -1,0 +1,164 @@
+"""Managing machines. Nothing here talks to a host: what is wished is written down, and made true elsewhere."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from chassis.caller import Caller
+from chassis.errors import FieldError
+from chassis.facts import Actor, Fact, Target
+from chassis.pages import Slice
+from compute.domain.errors import NoSuchTemplate, VmNotFound
+from compute.domain.order import Order, Template
+from compute.domain.quota import Amount
+from compute.domain.vm import Changes, Vm, Wish
+from compute.ports import Hypervisor, OpenWork, Wanted, Work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """Which machine a change is meant for, in which version (None: any), and why."""
+
+    vm: UUID
+    version: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vms:
+    """Everything one can do to a machine. `limit` is what a tenant may have at most."""
+
+    work: OpenWork
+    hypervisor: Hypervisor
+    limit: Amount
+    now: Callable[[], datetime]
+    new_id: Callable[[], UUID]
+
+    async def create(self, caller: Caller, order: Order) -> Vm:
+        """Write down that a machine is wanted. Unavailable, and nothing is written, where nothing can run it."""
+        caller.must("vm:create")
+        (await self.hypervisor.probe()).must_run_machines()
+        async with self.work() as work:
+            template = await self._template(work, caller, order)
+            number = await work.quotas.take(caller.tenant, self.limit, order.amount)
+            vm = self._ordered(caller, order, template, number)
+            await work.vms.add(vm)
+            work.record(_told(caller, "created", None, vm))
+        return vm
+
+    async def read(self, caller: Caller, vm_id: UUID) -> Vm:
+        """Return one machine."""
+        caller.must("vm:read")
+        async with self.work() as work:
+            return _there(await work.vms.find(caller.tenant, vm_id), vm_id)
+
+    async def list(self, caller: Caller, wanted: Wanted) -> Slice[Vm]:
+        """Return a part of the tenant's machines."""
+        caller.must("vm:read")
+        async with self.work() as work:
+            return await work.vms.list(caller.tenant, wanted)
+
+    async def update(self, caller: Caller, intent: Intent, changes: Changes) -> Vm:
+        """Change a machine's name or labels."""
+        caller.must("vm:update")
+        async with self.work() as work:
+            before = await self._taken(work, caller, intent)
+            after = before.changed(changes, self.now())
+            if after is not before:
+                await work.vms.put(before, after)
+                work.record(_told(caller, "updated", before, after, intent.reason))
+        return after
+
+    async def delete(self, caller: Caller, intent: Intent) -> None:
+        """Forget a machine that no host knows of; of another, write down that it is to vanish."""
+        caller.must("vm:delete")
+        probe = await self.hypervisor.probe()
+        async with self.work() as work:
+            before = await self._taken(work, caller, intent)
+            if before.on_host:
+                probe.must_run_machines()
+                await work.vms.put(before, before.wished(Wish.VANISH, self.now()))
+            else:
+                await work.vms.remove(before)
+                await work.quotas.give_back(caller.tenant, before.amount)
+            work.record(_told(caller, "deleted", before, None, intent.reason))
+
+    async def _taken(self, work: Work, caller: Caller, intent: Intent) -> Vm:
+        vm = _there(await work.vms.take(caller.tenant, intent.vm), intent.vm)
+        vm.expect(intent.version)
+        return vm
+
+    async def _template(self, work: Work, caller: Caller, order: Order) -> Template | None:
+        if order.template_id is None:
+            return None
+        template = await work.templates.find(caller.tenant, order.template_id)
+        if template is None:
+            text = f"there is no template {order.template_id}"
+            raise NoSuchTemplate(
+                text, errors=(FieldError("/template_id", text, NoSuchTemplate.code),)
+            )
+        order.check_fits(template)
+        return template
+
+    def _ordered(self, caller: Caller, order: Order, template: Template | None, number: int) -> Vm:
+        now = self.now()
+        return Vm(
+            id=self.new_id(),
+            tenant=caller.tenant,
+            number=number,
+            name=order.name,
+            owner_id=caller.subject,
+            source_type=order.source_type,
+            cpu=order.cpu,
+            memory_gb=order.memory_gb,
+            disk_gb=order.disk_gb,
+            template_id=order.template_id,
+            template_name=template.name if template else None,
+            iso_url=order.iso_url,
+            user_data=order.user_data,
+            ssh_keys=order.ssh_keys,
+            labels=order.labels,
+            created_at=now,
+            updated_at=now,
+        )
+
+
+def _there(found: Vm | None, vm_id: UUID) -> Vm:
+    if found is None:
+        raise VmNotFound(f"there is no machine {vm_id}")
+    return found
+
+
+def _told(
+    caller: Caller, verbed: str, before: Vm | None, after: Vm | None, reason: str = ""
+) -> Fact:
+    vm = after or before
+    assert vm is not None
+    return Fact(
+        tenant=vm.tenant,
+        actor=Actor.of(caller),
+        action=f"vm.{verbed}",
+        target=Target("vm", str(vm.id), vm.name),
+        before=_document(before) if before else None,
+        after=_document(after) if after else None,
+        reason=reason,
+    )
+
+
+def _document(vm: Vm) -> dict[str, Any]:
+    """Return a machine as the audit log keeps it; user data may hold secrets, so it stays out."""
+    return {
+        "number": vm.number,
+        "name": vm.name,
+        "source_type": vm.source_type.value,
+        "template_id": str(vm.template_id) if vm.template_id else None,
+        "iso_url": vm.iso_url,
+        "cpu": vm.cpu,
+        "memory_gb": vm.memory_gb,
+        "disk_gb": vm.disk_gb,
+        "labels": dict(vm.labels),
+        "wish": vm.wish.value,
+        "version": vm.version,
+    }

@@ -1,0 +1,321 @@
+"""People, a host that can be anything, and an in-memory stand-in for the ports of compute."""
+
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from chassis.caller import Caller
+from chassis.http import Wiring, rest_app
+from chassis.identity import NoCredential
+from chassis.pages import Slice, cut
+from compute.api.rest import routers
+from compute.domain.errors import ChangedMeanwhile
+from compute.domain.host import Probe
+from compute.domain.order import Order, SourceType, Template
+from compute.domain.quota import Amount, Quota
+from compute.domain.vm import Vm
+from compute.usecases.quotas import Quotas
+from compute.usecases.templates import Templates
+from compute.usecases.vms import Vms
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+ISO = "https://images.example/debian.iso"
+LIMIT = Amount(vms=3, cpu=8, memory_gb=16, disk_gb=100)
+PERMISSIONS = ("vm:read", "vm:create", "vm:update", "vm:delete", "template:read")
+
+
+def part_of(found, wanted):
+    """List what is in memory as the store lists what is in its tables."""
+
+    def position(it):
+        said = getattr(it, wanted.sort.removeprefix("-"))
+        return (said.isoformat() if isinstance(said, datetime) else str(said), str(it.id))
+
+    found = sorted(
+        found,
+        key=lambda it: (getattr(it, wanted.sort.removeprefix("-")), it.id),
+        reverse=wanted.sort.startswith("-"),
+    )
+    total, ask = len(found), wanted.ask
+    if ask.after:
+        place = next(i for i, it in enumerate(found) if position(it) == ask.after)
+        found = found[place + 1 :]
+    items, after = cut(found[ask.offset : ask.offset + ask.limit + 1], ask.limit, position)
+    return Slice(items=items, next=after, total=total)
+
+
+class MemoryVms:
+    def __init__(self):
+        self.kept: dict[UUID, Vm] = {}
+
+    async def find(self, tenant, vm_id):
+        vm = self.kept.get(vm_id)
+        return vm if vm and vm.tenant == tenant else None
+
+    take = find
+
+    async def list(self, tenant, wanted):
+        text = wanted.search.lower()
+        return part_of(
+            [
+                vm
+                for vm in self.kept.values()
+                if vm.tenant == tenant
+                and wanted.status in (None, vm.status)
+                and any(
+                    text in (said or "").lower()
+                    for said in (vm.name, vm.template_name, vm.ip_address)
+                )
+            ],
+            wanted,
+        )
+
+    async def add(self, vm):
+        self.kept[vm.id] = vm
+
+    async def put(self, before, after):
+        if self.kept[before.id].version != before.version:
+            raise ChangedMeanwhile(before.name)
+        self.kept[after.id] = after
+
+    async def remove(self, vm):
+        del self.kept[vm.id]
+
+
+class MemoryTemplates:
+    def __init__(self):
+        self.kept: dict[UUID, Template] = {}
+
+    async def find(self, tenant, template_id):
+        template = self.kept.get(template_id)
+        return template if template and template.tenant in (None, tenant) else None
+
+    async def list(self, tenant, wanted):
+        text = wanted.search.lower()
+        return part_of(
+            [
+                it
+                for it in self.kept.values()
+                if it.tenant in (None, tenant)
+                and (text in it.name.lower() or text in it.description.lower())
+            ],
+            wanted,
+        )
+
+
+class MemoryQuotas:
+    def __init__(self):
+        self.used, self.numbers = {}, {}
+
+    async def find(self, tenant, limit):
+        return Quota(limit, self.used.get(tenant, Amount()))
+
+    async def take(self, tenant, limit, more):
+        self.used[tenant] = (await self.find(tenant, limit)).taken(more).used
+        self.numbers[tenant] = self.numbers.get(tenant, 0) + 1
+        return self.numbers[tenant]
+
+    async def give_back(self, tenant, less):
+        self.used[tenant] -= less
+
+
+class MemoryWork:
+    """A transaction in memory: what is changed is put back when the block fails."""
+
+    def __init__(self):
+        self.vms, self.templates, self.quotas = MemoryVms(), MemoryTemplates(), MemoryQuotas()
+        self.facts = []
+
+    def record(self, fact):
+        self.facts.append(fact)
+
+    @asynccontextmanager
+    async def __call__(self):
+        vms, used, facts = dict(self.vms.kept), dict(self.quotas.used), len(self.facts)
+        try:
+            yield self
+        except BaseException:
+            self.vms.kept, self.quotas.used = vms, used
+            del self.facts[facts:]
+            raise
+
+
+class Host:
+    """A hypervisor of which a test says what a look at it finds."""
+
+    def __init__(self):
+        self.found = Probe(trouble="not found: qemu-system-x86_64, qemu-img")
+
+    async def probe(self):
+        return self.found
+
+
+class Clock:
+    """A clock that stands until it is set forward."""
+
+    def __init__(self, at=NOON):
+        self.at = at
+
+    def __call__(self):
+        return self.at
+
+    def forward(self, **by):
+        self.at += timedelta(**by)
+        return self.at
+
+
+class Names:
+    """An identity that reads a name off the header instead of a credential."""
+
+    def __init__(self, *callers):
+        self._known = {caller.subject: caller for caller in callers}
+
+    async def of(self, headers):
+        said = headers.get("authorization", "").removeprefix("Bearer ")
+        if said not in self._known:
+            raise NoCredential("an access token or an API key is needed")
+        return self._known[said]
+
+
+@pytest.fixture(scope="session")
+def database_url(service_url):
+    """The URL of a migrated schema of compute."""
+    return service_url("compute")
+
+
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.store)])
+def url(request):
+    """Where the books are kept; empty for memory."""
+    return request.getfixturevalue("database_url") if request.param == "postgres" else ""
+
+
+@pytest.fixture
+def work():
+    return MemoryWork()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def host():
+    return Host()
+
+
+@pytest.fixture
+def driven(host):
+    """The host, with a driver that can run machines."""
+    host.found = Probe(version="9.9", driven=True)
+    return host
+
+
+@pytest.fixture
+def tenant():
+    return uuid4()
+
+
+@pytest.fixture
+def ana(tenant):
+    """Somebody who may do everything in her tenant."""
+    return Caller(subject="ana", tenant=tenant, name="Ana", permissions=frozenset(PERMISSIONS))
+
+
+@pytest.fixture
+def vera(ana):
+    """A colleague who may only read."""
+    return replace(ana, subject="vera", permissions=frozenset({"vm:read", "template:read"}))
+
+
+@pytest.fixture
+def nora(ana):
+    """A colleague who may nothing."""
+    return replace(ana, subject="nora", permissions=frozenset())
+
+
+@pytest.fixture
+def otto(ana):
+    """Somebody with every permission, in another tenant."""
+    return replace(ana, subject="otto", tenant=uuid4())
+
+
+@pytest.fixture
+def order():
+    return Order(
+        name="web", source_type=SourceType.ISO, iso_url=ISO, cpu=2, memory_gb=4, disk_gb=20
+    )
+
+
+@pytest.fixture
+def template():
+    """A template for all."""
+    return Template(
+        id=uuid4(),
+        tenant=None,
+        name="debian",
+        description="Debian 13",
+        architecture="x86_64",
+        min_memory_gb=2,
+        min_disk_gb=10,
+        created_at=NOON,
+    )
+
+
+@pytest.fixture
+def make_vm(tenant, clock):
+    numbers = iter(range(1, 1000))
+
+    def make(name="web", **said):
+        now = said.pop("at", clock())
+        given = {
+            "id": uuid4(),
+            "tenant": tenant,
+            "number": next(numbers),
+            "owner_id": "ana",
+            "source_type": SourceType.ISO,
+            "iso_url": ISO,
+            "cpu": 2,
+            "memory_gb": 4,
+            "disk_gb": 20,
+        }
+        return Vm(**given | said, name=name, created_at=now, updated_at=now)
+
+    return make
+
+
+@pytest.fixture
+def vms(work, clock, host):
+    return Vms(work=work, hypervisor=host, limit=LIMIT, now=clock, new_id=uuid4)
+
+
+@pytest.fixture
+def templates(work):
+    return Templates(work)
+
+
+@pytest.fixture
+def quotas(work):
+    return Quotas(work, LIMIT)
+
+
+@pytest.fixture
+def identity(ana, vera, nora, otto):
+    return Names(ana, vera, nora, otto)
+
+
+@pytest.fixture
+async def client(vms, templates, quotas, identity):
+    """Ana, before the real REST doors."""
+    uses = {Vms: vms, Templates: templates, Quotas: quotas}
+    app = rest_app("compute", routers, Wiring(identity=identity, uses=uses))
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app),
+        base_url="http://test",
+        headers={"authorization": "Bearer ana"},
+    ) as client:
+        yield client

@@ -1,0 +1,41 @@
+"""Arithmetic of quotas."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compute.domain.errors import QuotaExceeded
+from compute.domain.quota import RESOURCES, Amount, Quota
+
+AMOUNTS = st.builds(Amount, **{name: st.integers(0, 1000) for name in RESOURCES})
+
+
+@given(limit=AMOUNTS, takes=st.lists(AMOUNTS, max_size=10))
+def test_nobody_ever_has_more_than_the_limit(limit, takes):
+    quota = Quota(limit)
+    for more in takes:
+        try:
+            quota = quota.taken(more)
+        except QuotaExceeded:
+            assert any(getattr(quota.used + more, n) > getattr(limit, n) for n in RESOURCES)
+    assert all(getattr(quota.used, n) <= getattr(limit, n) for n in RESOURCES)
+
+
+@given(limit=AMOUNTS, more=AMOUNTS)
+def test_what_is_given_back_is_as_if_it_was_never_taken(limit, more):
+    roomy = Quota(limit + more)
+    assert roomy.taken(more).given_back(more) == roomy
+
+
+def test_the_last_piece_may_be_taken():
+    limit = Amount(vms=1, cpu=2, memory_gb=3, disk_gb=4)
+    assert Quota(limit).taken(limit).used == limit
+
+
+def test_a_refusal_names_each_thing_of_which_there_is_not_enough():
+    quota = Quota(Amount(vms=2, cpu=4, memory_gb=8, disk_gb=9), Amount(vms=1, cpu=3))
+    with pytest.raises(QuotaExceeded) as refusal:
+        quota.taken(Amount(vms=1, cpu=2, memory_gb=9))
+    assert refusal.value.detail == (
+        "that is more than the quota: cpu 3 of 4 used, 2 more asked; memory_gb 0 of 8 used, 9 more asked"
+    )
