@@ -27,12 +27,16 @@ from iam.ports import Means, OpenWork
 from iam.settings import Settings
 from iam.store.tables import Idempotency, Lease, Outbox
 from iam.store.work import sql_work
+from iam.usecases.api_keys import Keys
 from iam.usecases.authority import Replicas
 from iam.usecases.bootstrap import Bootstrap
 from iam.usecases.feed import Feed
 from iam.usecases.keys import SigningKeys
 from iam.usecases.logins import Logins
 from iam.usecases.opening import Opening
+from iam.usecases.organizations import Organizations
+from iam.usecases.roles import Roles
+from iam.usecases.sessions import Sessions
 from iam.usecases.users import Users
 from switchyard.iam.v1 import iam_pb2_grpc
 
@@ -84,6 +88,10 @@ def _wired(settings: Settings, frame: Frame, passwords: PooledPasswords, redis: 
         Cookies(secure=settings.issuer.startswith("https://")),
         Logins(work, passwords, RedisThrottle(redis), opening),
         Users(work, passwords, policy, means),
+        Organizations(work, passwords, policy, opening),
+        Roles(work),
+        Keys(work, means),
+        Sessions(work, means),
     )
     return frame.service(
         rest,

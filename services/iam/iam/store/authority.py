@@ -135,10 +135,9 @@ class SqlAuthority:
         return EndedSession(row.id, self._issuer.forgotten_after(row.ended_at or row.expires_at))
 
     async def _keys(self, narrowed: Callable[[Select[Any]], Select[Any]]) -> Found:
-        pairs = select(ApiKeyVersionRow.hash, ApiKeyVersionRow.key).join(
-            ApiKeyRow, ApiKeyRow.id == ApiKeyVersionRow.key
-        )
-        hashes = {hash_: key for hash_, key in await self._session.execute(narrowed(pairs))}
+        texts = select(ApiKeyVersionRow).join(ApiKeyRow, ApiKeyRow.id == ApiKeyVersionRow.key)
+        rows = (await self._session.scalars(narrowed(texts))).all()
+        hashes: dict[str, UUID] = {row.hash: row.key for row in rows}
         chosen = select(ApiKeyRow).where(ApiKeyRow.id.in_(set(hashes.values())))
         keys = {key.id: key for key in await SqlApiKeys(self._session).read(chosen)}
         return [
