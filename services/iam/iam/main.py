@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 
 from pydantic import SecretStr
@@ -14,7 +14,7 @@ from chassis.serve import Service
 from iam.api.grpc import INTERNAL, NAME, IamServicer
 from iam.api.rest import routers
 from iam.api.tokens import Cookies
-from iam.clients.bell import Bell
+from iam.clients.bell import Bell, redis_at
 from iam.clients.keyring import Keyring
 from iam.clients.passwords import PooledPasswords, hasher_for
 from iam.clients.seal import AesSealer
@@ -42,20 +42,19 @@ from switchyard.iam.v1 import iam_pb2_grpc
 
 TABLES = Tables(Outbox, Lease, Idempotency)
 AHEAD = timedelta(hours=1)
+SETTLING = 0.5  # seconds that a change of authority is waited for before its answer
 
 
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncGenerator[Service]:
     """Wire the service from the inside out; close whatever it opened."""
     own = settings.model_copy(update={"iam_address": _own_address(settings)})
-    passwords = PooledPasswords(hasher_for(settings.passwords))
-    redis = Redis.from_url(settings.redis_url, socket_timeout=0.5, socket_connect_timeout=0.5)
-    try:
-        async with framed("iam", own, TABLES, INTERNAL) as frame:
+    with closing(PooledPasswords(hasher_for(settings.passwords))) as passwords:
+        async with (
+            redis_at(settings.redis_url) as redis,
+            framed("iam", own, TABLES, INTERNAL) as frame,
+        ):
             yield _wired(settings, frame, passwords, redis)
-    finally:
-        await redis.aclose()
-        passwords.close()
 
 
 def _own_address(settings: Settings) -> str:
@@ -104,10 +103,23 @@ def _wired(settings: Settings, frame: Frame, passwords: PooledPasswords, redis: 
 
 def _heard(frame: Frame, issuer: Issuer, redis: Redis) -> tuple[OpenWork, Bell, Feed]:
     """Return work whose changes ring the bell that wakes the feed that reads the changes."""
-    quiet = sql_work(frame.sessions, issuer, frame.relay.wake, lambda: None)
-    feed = Feed(quiet, _now)
+    wake = frame.relay.wake
+    feed = Feed(sql_work(frame.sessions, issuer, wake, _nothing, _at_once), _now)
     bell = Bell(redis, feed.wake)
-    return sql_work(frame.sessions, issuer, frame.relay.wake, bell.ring), bell, feed
+
+    async def settled(epoch: int) -> None:
+        if frame.authority.fresh:
+            await frame.authority.until(lambda _: frame.authority.epoch >= epoch, SETTLING)
+
+    return sql_work(frame.sessions, issuer, wake, bell.ring, settled), bell, feed
+
+
+def _nothing() -> None:
+    """The feed itself changes nothing, so it has nobody to wake."""
+
+
+async def _at_once(_: int) -> None:
+    """And nothing to wait for."""
 
 
 def _issuer(settings: Settings) -> Issuer:
