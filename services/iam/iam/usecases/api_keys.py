@@ -11,7 +11,7 @@ from chassis.facts import Actor
 from chassis.pages import PageAsk, Slice
 from iam.domain.api_key import ApiKey, Kind, Version, check_expiry, scopes_for
 from iam.domain.authority import Kind as Subject
-from iam.domain.errors import KeyNotFound, KeyNotLive, KeyStale, NotAPerson
+from iam.domain.errors import KeyNotFound, KeyNotLive, KeyStale
 from iam.domain.user import must_hold
 from iam.ports import Means, OpenWork, Work
 from iam.usecases.facts import key_fact
@@ -41,12 +41,14 @@ class Keys:
 
     async def list(self, caller: Caller, ask: PageAsk) -> Slice[ApiKey]:
         """Return a part of the tenant's keys to whoever may read them, else of the caller's own."""
+        caller.must_be_person_or("api_key:read")
+        owner = None if caller.may("api_key:read") else caller.must_be_person()
         async with self.work() as work:
-            owner = None if caller.may("api_key:read") else await _owner(work, caller)
             return await work.api_keys.list(caller.tenant, owner, ask)
 
     async def get(self, caller: Caller, key: UUID) -> ApiKey:
         """Return a key."""
+        caller.must_be_person_or("api_key:read")
         async with self.work() as work:
             return await self._found(work, caller, key, "api_key:read")
 
@@ -56,6 +58,7 @@ class Keys:
         A key that acts for its maker is theirs to make; one that belongs to the tenant needs `api_key:create`.
         Neither can do what its maker cannot.
         """
+        caller.must_be_person_or("api_key:create")
         if new.kind != "management":
             caller.must("api_key:create")
         scopes = scopes_for(new.kind, new.scopes, caller.permissions)
@@ -71,6 +74,7 @@ class Keys:
 
     async def rotate(self, caller: Caller, key: UUID, overlap: timedelta) -> tuple[ApiKey, str]:
         """Give a key a new text; the one before holds for `overlap` yet, all older ones no more."""
+        caller.must_be_person_or("api_key:update")
         async with self.work() as work:
             before = await self._found(work, caller, key, "api_key:update", lock=True)
             must_hold(caller, before.scopes)
@@ -85,6 +89,7 @@ class Keys:
 
     async def revoke(self, caller: Caller, key: UUID, expected: int | None) -> None:
         """End a key: every text of it, everywhere, at once."""
+        caller.must_be_person_or("api_key:delete")
         async with self.work() as work:
             before = await self._found(work, caller, key, "api_key:delete", lock=True)
             if expected is not None and expected != before.version:
@@ -122,7 +127,7 @@ class Keys:
     ) -> ApiKey:
         """Return a key that is the caller's own, or that they may see or change by their role."""
         found = await work.api_keys.get(caller.tenant, key, lock=lock)
-        if found and (caller.may(permission) or found.owner == await _owner(work, caller)):
+        if found and (caller.may(permission) or str(found.owner) == caller.subject):
             return found
         raise KeyNotFound("there is no such API key")
 
@@ -133,10 +138,7 @@ class Keys:
 
 async def _owner(work: Work, caller: Caller) -> UUID:
     """Return the person behind the caller: themselves, or whoever their management key acts for."""
-    if caller.kind == "user":
-        return UUID(caller.subject)
-    if caller.kind == "api_key" and caller.key_kind == "management":
+    if caller.kind == "api_key":
         key = await work.api_keys.get(caller.tenant, UUID(caller.subject))
-        if key is not None:
-            return key.owner
-    raise NotAPerson("only an account, or a key that acts for one, can have API keys")
+        return key.owner if key else caller.must_be_person()
+    return caller.must_be_person()

@@ -55,6 +55,7 @@ class Organizations:
         hashed = await self.passwords.hash(password)
         tenant = self._tenant(new)
         admin = self._admin(tenant, new, hashed)
+        opened = self.opening.begin(admin, tenant.subdomain, "pwd")
         async with self.work() as work:
             await work.tenants.put(tenant)
             await work.users.put(admin)
@@ -62,11 +63,14 @@ class Organizations:
             work.changed(Kind.SUBJECT, str(admin.id))
             work.record(tenant_fact(acting(admin), "created", tenant))
             work.record(user_fact(acting(admin), "created", None, admin))
-            tokens = await self.opening.begin(work, admin, tenant.subdomain, "pwd")
-        return tenant, admin, tokens
+            await work.sessions.put(opened.session)
+            await work.sessions.put_token(opened.refresh_token)
+            work.record(opened.fact)
+        return tenant, admin, opened.tokens
 
     async def within_reach(self, caller: Caller) -> Sequence[Tenant]:
         """Return the caller's own tenant, or all of them to whoever reaches the whole platform."""
+        caller.must_be_person_or("tenant:read")
         async with self.work() as work:
             if not caller.platform:
                 own = await work.tenants.get(caller.tenant)

@@ -7,11 +7,10 @@ from chassis.caller import Caller
 from chassis.facts import Actor
 from chassis.pages import PageAsk, Slice
 from iam.domain.authority import Kind
-from iam.domain.errors import NotAPerson, SessionNotFound
+from iam.domain.errors import SessionNotFound
 from iam.domain.session import Session
-from iam.ports import Means, OpenWork
+from iam.ports import Means, OpenWork, Work
 from iam.usecases.facts import session_fact
-from iam.usecases.logins import end
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,37 +22,35 @@ class Sessions:
 
     async def list(self, caller: Caller, ask: PageAsk) -> Slice[Session]:
         """Return a part of the caller's live sessions, the newest first."""
+        person = caller.must_be_person()
         async with self.work() as work:
-            return await work.sessions.live(_person(caller), self.means.now(), ask)
+            return await work.sessions.live(person, self.means.now(), ask)
 
     async def get(self, caller: Caller, session: UUID) -> Session:
         """Return one of the caller's live sessions."""
+        person = caller.must_be_person()
         async with self.work() as work:
-            return self._own(caller, await work.sessions.get(session))
+            return await self._own(work, person, session)
 
     async def end(self, caller: Caller, session: UUID) -> None:
         """End one of the caller's sessions everywhere."""
+        person = caller.must_be_person()
         async with self.work() as work:
-            found = self._own(caller, await work.sessions.get(session, lock=True))
-            await end(work, found, Actor.of(caller), self.means.now())
+            found = await self._own(work, person, session, lock=True)
+            await work.sessions.put(found.ended(self.means.now()))
+            work.changed(Kind.SESSION, str(found.id))
+            work.record(session_fact(Actor.of(caller), "ended", found))
 
     async def end_all(self, caller: Caller) -> None:
         """End every session of the caller, this one too."""
-        user, actor = _person(caller), Actor.of(caller)
+        person, actor = caller.must_be_person(), Actor.of(caller)
         async with self.work() as work:
-            for id_ in await work.sessions.end_all(user, self.means.now()):
-                work.changed(Kind.SESSION, str(id_))
-                if session := await work.sessions.get(id_):
-                    work.record(session_fact(actor, "ended", session))
+            for session in await work.sessions.end_all(person, self.means.now()):
+                work.changed(Kind.SESSION, str(session.id))
+                work.record(session_fact(actor, "ended", session))
 
-    def _own(self, caller: Caller, session: Session | None) -> Session:
-        mine = session is not None and session.user == _person(caller)
-        if session is None or not mine or not session.live(self.means.now()):
+    async def _own(self, work: Work, person: UUID, session: UUID, *, lock: bool = False) -> Session:
+        found = await work.sessions.get(session, lock=lock)
+        if found is None or found.user != person or not found.live(self.means.now()):
             raise SessionNotFound("you have no such session")
-        return session
-
-
-def _person(caller: Caller) -> UUID:
-    if caller.kind != "user":
-        raise NotAPerson("an API key has no sessions")
-    return UUID(caller.subject)
+        return found
