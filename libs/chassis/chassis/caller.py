@@ -9,6 +9,12 @@ from chassis.errors import Forbidden
 CallerKind = Literal["user", "service_account", "api_key", "service", "anonymous"]
 
 
+class NotAPerson(Forbidden):
+    """Only somebody who logged in can do this, not an API key."""
+
+    code = "not_a_person"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """Whoever stands behind the request, as vouched for by their credential.
@@ -37,3 +43,14 @@ class Caller:
         """Refuse the request unless the caller holds `permission`."""
         if permission not in self.permissions:
             raise Forbidden(f"Insufficient permissions: {permission} required")
+
+    def must_be_person(self) -> UUID:
+        """Return who logged in; refuse an API key."""
+        if self.kind != "user":
+            raise NotAPerson("this is for people: log in instead of using an API key")
+        return UUID(self.subject)
+
+    def must_be_person_or(self, permission: str) -> None:
+        """Refuse an API key without `permission`; people may at least do this to what is their own."""
+        if self.kind != "user":
+            self.must(permission)

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 
 from pydantic import SecretStr
@@ -14,7 +14,7 @@ from chassis.serve import Service
 from iam.api.grpc import INTERNAL, NAME, IamServicer
 from iam.api.rest import routers
 from iam.api.tokens import Cookies
-from iam.clients.bell import Bell
+from iam.clients.bell import Bell, redis_at
 from iam.clients.keyring import Keyring
 from iam.clients.passwords import PooledPasswords, hasher_for
 from iam.clients.seal import AesSealer
@@ -27,31 +27,34 @@ from iam.ports import Means, OpenWork
 from iam.settings import Settings
 from iam.store.tables import Idempotency, Lease, Outbox
 from iam.store.work import sql_work
+from iam.usecases.api_keys import Keys
 from iam.usecases.authority import Replicas
 from iam.usecases.bootstrap import Bootstrap
 from iam.usecases.feed import Feed
 from iam.usecases.keys import SigningKeys
 from iam.usecases.logins import Logins
 from iam.usecases.opening import Opening
+from iam.usecases.organizations import Organizations
+from iam.usecases.roles import Roles
+from iam.usecases.sessions import Sessions
 from iam.usecases.users import Users
 from switchyard.iam.v1 import iam_pb2_grpc
 
 TABLES = Tables(Outbox, Lease, Idempotency)
 AHEAD = timedelta(hours=1)
+SETTLING = 0.5  # seconds that a change of authority is waited for before its answer
 
 
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncGenerator[Service]:
     """Wire the service from the inside out; close whatever it opened."""
     own = settings.model_copy(update={"iam_address": _own_address(settings)})
-    passwords = PooledPasswords(hasher_for(settings.passwords))
-    redis = Redis.from_url(settings.redis_url, socket_timeout=0.5, socket_connect_timeout=0.5)
-    try:
-        async with framed("iam", own, TABLES, INTERNAL) as frame:
+    with closing(PooledPasswords(hasher_for(settings.passwords))) as passwords:
+        async with (
+            redis_at(settings.redis_url) as redis,
+            framed("iam", own, TABLES, INTERNAL) as frame,
+        ):
             yield _wired(settings, frame, passwords, redis)
-    finally:
-        await redis.aclose()
-        passwords.close()
 
 
 def _own_address(settings: Settings) -> str:
@@ -84,6 +87,10 @@ def _wired(settings: Settings, frame: Frame, passwords: PooledPasswords, redis: 
         Cookies(secure=settings.issuer.startswith("https://")),
         Logins(work, passwords, RedisThrottle(redis), opening),
         Users(work, passwords, policy, means),
+        Organizations(work, passwords, policy, opening),
+        Roles(work),
+        Keys(work, means),
+        Sessions(work, means),
     )
     return frame.service(
         rest,
@@ -96,10 +103,23 @@ def _wired(settings: Settings, frame: Frame, passwords: PooledPasswords, redis: 
 
 def _heard(frame: Frame, issuer: Issuer, redis: Redis) -> tuple[OpenWork, Bell, Feed]:
     """Return work whose changes ring the bell that wakes the feed that reads the changes."""
-    quiet = sql_work(frame.sessions, issuer, frame.relay.wake, lambda: None)
-    feed = Feed(quiet, _now)
+    wake = frame.relay.wake
+    feed = Feed(sql_work(frame.sessions, issuer, wake, _nothing, _at_once), _now)
     bell = Bell(redis, feed.wake)
-    return sql_work(frame.sessions, issuer, frame.relay.wake, bell.ring), bell, feed
+
+    async def settled(epoch: int) -> None:
+        if frame.authority.fresh:
+            await frame.authority.until(lambda _: frame.authority.epoch >= epoch, SETTLING)
+
+    return sql_work(frame.sessions, issuer, wake, bell.ring, settled), bell, feed
+
+
+def _nothing() -> None:
+    """The feed itself changes nothing, so it has nobody to wake."""
+
+
+async def _at_once(_: int) -> None:
+    """And nothing to wait for."""
 
 
 def _issuer(settings: Settings) -> Issuer:

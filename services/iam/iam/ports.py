@@ -109,8 +109,8 @@ class Sessions(Protocol):
         """Return a part of a user's live sessions, newest first."""
         ...
 
-    async def end_all(self, user: UUID, now: datetime) -> Sequence[UUID]:
-        """End every live session of a user; return which."""
+    async def end_all(self, user: UUID, now: datetime) -> Sequence[Session]:
+        """End every live session of a user; return them."""
         ...
 
     async def put(self, session: Session) -> None:
@@ -122,7 +122,7 @@ class Sessions(Protocol):
         ...
 
     async def put_token(self, token: RefreshToken) -> None:
-        """Store a refresh token."""
+        """Store a refresh token of a session that is stored."""
         ...
 
     async def sweep(self, before: datetime) -> int:

@@ -1,6 +1,6 @@
 """Logging in and out over REST. Paths marked † in the design answer under /api as well as under /api/v1."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError, model_validator
@@ -86,9 +86,10 @@ def _schema(body: type[Body]) -> dict[str, Any]:
 
 
 async def _granted(request: Request) -> TokenBody | RefreshGrant:
-    sent = await _sent(request)
-    if not isinstance(sent, dict):
+    said = await _sent(request)
+    if not isinstance(said, dict):
         raise Invalid("the body is an object or a form")
+    sent = cast("dict[str, Any]", said)
     grant = sent.get("grant_type", "password")
     if grant not in ("password", "refresh_token"):
         raise UnsupportedGrant("grant_type is password or refresh_token")

@@ -69,13 +69,15 @@ def _event(event: Event) -> pb.SnapshotEvent:
         case Beat():
             beat = pb.Heartbeat(at=stamp(event.at))
             return pb.SnapshotEvent(epoch=event.epoch, heartbeat=beat)
-        case News(thing=None):
-            gone = pb.Gone(kind=_WIRE[event.kind], id=event.id)
-            return pb.SnapshotEvent(epoch=event.epoch, gone=gone)
-        case News(thing=thing):
-            return _thing(event.epoch, thing)
+        case News():
+            return _thing(event.epoch, event.thing) if event.thing else _gone(event)
         case _:
             assert_never(event)
+
+
+def _gone(news: News) -> pb.SnapshotEvent:
+    gone = pb.Gone(kind=_WIRE[news.kind], id=news.id)
+    return pb.SnapshotEvent(epoch=news.epoch, gone=gone)
 
 
 def _thing(epoch: int, thing: Thing) -> pb.SnapshotEvent:

@@ -1,5 +1,13 @@
 """Every REST door of iam."""
 
-from iam.api import auth, users, well_known
+from iam.api import api_keys, auth, organizations, roles, sessions, users, well_known
 
-routers = (*auth.routers, users.router, well_known.router)
+routers = (
+    *auth.routers,
+    users.router,
+    roles.router,
+    *organizations.routers,
+    api_keys.router,
+    sessions.router,
+    well_known.router,
+)

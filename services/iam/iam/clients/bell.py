@@ -5,7 +5,8 @@ Only haste depends on it. Without Redis each replica finds changes in the log a 
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -14,6 +15,16 @@ log = logging.getLogger(__name__)
 
 CHANNEL = "iam:changes"
 _AGAIN = 1.0
+
+
+@asynccontextmanager
+async def redis_at(url: str) -> AsyncGenerator[Redis]:
+    """Open a client for Redis that gives up soon, and close it."""
+    redis = Redis.from_url(url, socket_connect_timeout=0.5, health_check_interval=15)  # pyright: ignore[reportUnknownMemberType]
+    try:
+        yield redis
+    finally:
+        await redis.aclose()
 
 
 class Bell:
@@ -35,7 +46,7 @@ class Bell:
             await self._rung.wait()
             self._rung.clear()
             try:
-                await self._redis.publish(CHANNEL, b"")
+                await self._redis.publish(CHANNEL, b"")  # pyright: ignore[reportUnknownMemberType]
             except (RedisError, OSError, TimeoutError):
                 await asyncio.sleep(_AGAIN)
 
@@ -43,9 +54,9 @@ class Bell:
         """Hear the others, until cancelled."""
         while True:
             try:
-                async with self._redis.pubsub() as pubsub:
+                async with self._redis.pubsub() as pubsub:  # pyright: ignore[reportUnknownMemberType]
                     await pubsub.subscribe(CHANNEL)
-                    async for _ in pubsub.listen():
+                    async for _ in pubsub.listen():  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
                         self._heard()
             except (RedisError, OSError, TimeoutError):
                 log.debug("Redis is away; changes of other replicas are found in the log")

@@ -3,6 +3,7 @@
 While Redis is away each replica counts in its own memory: guessing is slowed down less, logging in goes on.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,7 @@ from iam.domain.throttle import FORGOTTEN, FREE, LONGEST, Attempts, attempt
 log = logging.getLogger(__name__)
 
 MOST_NAMES = 100_000
+PATIENCE = 0.5  # seconds that a login waits for Redis
 AWAY = 1.0  # seconds until Redis is tried again
 # The same rule as domain.throttle.attempt, where all replicas see it; one contract test runs on both.
 _ATTEMPT = """
@@ -75,7 +77,8 @@ class RedisThrottle:
                 asked = self._redis.eval(
                     _ATTEMPT, 1, _name(account, address), str(FREE), str(LONGEST), str(FORGOTTEN)
                 )
-                return float(await cast("Awaitable[bytes]", asked))
+                async with asyncio.timeout(PATIENCE):
+                    return float(await cast("Awaitable[bytes]", asked))
             except (RedisError, OSError, TimeoutError):
                 self._gone()
         return await self._memory.attempt(account, address)
@@ -86,7 +89,8 @@ class RedisThrottle:
         if self._clock() < self._away_until:
             return
         try:
-            await self._redis.delete(_name(account, address))
+            async with asyncio.timeout(PATIENCE):
+                await self._redis.delete(_name(account, address))
         except (RedisError, OSError, TimeoutError):
             self._gone()
 

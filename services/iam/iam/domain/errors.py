@@ -163,12 +163,6 @@ class BadExpiry(Invalid):
     code = "iam.bad_expiry"
 
 
-class NotAPerson(Forbidden):
-    """Only an account can do this; an API key that acts for none cannot."""
-
-    code = "iam.not_a_person"
-
-
 class SessionNotFound(NotFound):
     """The caller has no such session."""
 

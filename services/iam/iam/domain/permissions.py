@@ -8,7 +8,7 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
     "flag": (*_CRUD, "toggle", "evaluate"),
     "segment": _CRUD,
     "environment": _CRUD,
-    "experiment": (*_CRUD, "schedule"),
+    "experiment": (*_CRUD, "schedule", "process"),
     "metric": _CRUD,
     "exposure": ("create",),
     "event": ("create",),

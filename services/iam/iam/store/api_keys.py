@@ -77,7 +77,7 @@ class SqlApiKeys:
             await self._session.merge(_version_row(key, number, version))
         await self._session.flush()
 
-    async def read(self, query: Select[tuple[ApiKeyRow]]) -> Sequence[ApiKey]:
+    async def read(self, query: Select[ApiKeyRow]) -> Sequence[ApiKey]:
         """Return the keys that a query finds, with their versions."""
         rows = (await self._session.scalars(query)).all()
         versions: dict[UUID, list[Version]] = defaultdict(list)

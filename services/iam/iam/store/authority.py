@@ -94,8 +94,8 @@ class SqlAuthority:
             await self._session.execute(update(EpochRow).values(trimmed=newest))
         return len(epochs)
 
-    async def append(self, changes: Iterable[tuple[Kind, str]]) -> None:
-        """Log changes. Their positions are handed out by one row, so they are committed in this order."""
+    async def append(self, changes: Iterable[tuple[Kind, str]]) -> int:
+        """Log changes and return the position of the last; one row hands positions out, so commits keep their order."""
         made = list(changes)
         bump = update(EpochRow).values(value=EpochRow.value + len(made)).returning(EpochRow.value)
         last = await self._session.scalar(bump)
@@ -104,6 +104,7 @@ class SqlAuthority:
         first = last - len(made) + 1
         rows = [{"epoch": first + n, "kind": k, "id": i} for n, (k, i) in enumerate(made)]
         await self._session.execute(insert(ChangeRow), rows)
+        return last
 
     def _ended(self, now: datetime) -> tuple[ColumnElement[bool], ...]:
         matters = now - (self._issuer.forgotten_after(now) - now)
@@ -135,10 +136,9 @@ class SqlAuthority:
         return EndedSession(row.id, self._issuer.forgotten_after(row.ended_at or row.expires_at))
 
     async def _keys(self, narrowed: Callable[[Select[Any]], Select[Any]]) -> Found:
-        pairs = select(ApiKeyVersionRow.hash, ApiKeyVersionRow.key).join(
-            ApiKeyRow, ApiKeyRow.id == ApiKeyVersionRow.key
-        )
-        hashes = {hash_: key for hash_, key in await self._session.execute(narrowed(pairs))}
+        texts = select(ApiKeyVersionRow).join(ApiKeyRow, ApiKeyRow.id == ApiKeyVersionRow.key)
+        rows = (await self._session.scalars(narrowed(texts))).all()
+        hashes: dict[str, UUID] = {row.hash: row.key for row in rows}
         chosen = select(ApiKeyRow).where(ApiKeyRow.id.in_(set(hashes.values())))
         keys = {key.id: key for key in await SqlApiKeys(self._session).read(chosen)}
         return [

@@ -42,16 +42,16 @@ class SqlSessions:
         items, following = cut(rows, ask.limit, lambda session: (str(session.id),))
         return Slice(items=items, next=following, total=total or 0)
 
-    async def end_all(self, user: UUID, now: datetime) -> Sequence[UUID]:
-        """End every live session of a user; return which."""
+    async def end_all(self, user: UUID, now: datetime) -> Sequence[Session]:
+        """End every live session of a user; return them."""
         ended = (
             update(SessionRow)
             .where(SessionRow.user == user, SessionRow.ended_at.is_(None))
             .where(SessionRow.expires_at > now)
             .values(ended_at=now)
-            .returning(SessionRow.id)
+            .returning(SessionRow)
         )
-        return (await self._session.scalars(ended)).all()
+        return [to_session(row) for row in await self._session.scalars(ended)]
 
     async def put(self, session: Session) -> None:
         """Store a session."""

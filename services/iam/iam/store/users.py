@@ -115,7 +115,7 @@ class SqlUsers:
         )
         await self._session.flush()
 
-    async def read(self, query: Select[tuple[UserRow]]) -> Sequence[User]:
+    async def read(self, query: Select[UserRow]) -> Sequence[User]:
         """Return the users that a query finds, with their grants."""
         rows = (await self._session.scalars(query)).all()
         grants: dict[UUID, list[Grant]] = defaultdict(list)
@@ -145,7 +145,7 @@ def _wanted(query: UserQuery) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _ordered(query: Select[tuple[UserRow]], sort: str, ask: PageAsk) -> Select[tuple[UserRow]]:
+def _ordered(query: Select[UserRow], sort: str, ask: PageAsk) -> Select[UserRow]:
     name, down = sort.removeprefix("-"), sort.startswith("-")
     column = _SORTS[name]
     if ask.after is not None:

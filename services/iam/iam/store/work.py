@@ -1,13 +1,13 @@
 """One transaction over the iam schema."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis import outbox
-from chassis.db import Sessions, after_commit, transaction
+from chassis.db import AMBIENT, Sessions, after_commit, transaction
 from chassis.facts import Fact
 from iam.domain.authority import Kind
 from iam.domain.session import Issuer
@@ -21,6 +21,7 @@ from iam.store.tenants import SqlTenants
 from iam.store.users import SqlUsers
 
 Wake = Callable[[], None]
+Settled = Callable[[int], Awaitable[None]]
 
 
 class SqlWork:
@@ -50,21 +51,34 @@ class SqlWork:
         """Leave a fact for the audit log, kept together with the change."""
         outbox.record(self._session, Outbox, fact, self._facts)
 
-    async def close(self, news: Wake) -> None:
-        """Log the changes last of all, so that the row which orders them is held for the shortest time."""
-        if self._changes:
-            await self.authority.append(self._changes)
-            after_commit(self._session, news)
+    async def close(self, news: Wake) -> int:
+        """Log the changes last of all, so that the row which orders them is held for the shortest time.
+
+        Return the position of the last one; 0 if there is none.
+        """
+        if not self._changes:
+            return 0
+        after_commit(self._session, news)
+        return await self.authority.append(self._changes)
 
 
-def sql_work(sessions: Sessions, issuer: Issuer, facts: Wake, news: Wake) -> OpenWork:
-    """Return the opener of transactions; a commit wakes the relay of facts and the feed of changes."""
+def sql_work(
+    sessions: Sessions, issuer: Issuer, facts: Wake, news: Wake, settled: Settled
+) -> OpenWork:
+    """Return the opener of transactions; a commit wakes the relay of facts and the feed of changes.
+
+    Whoever changed authority goes on when the change is in force in this process, if that is soon: so nobody who
+    was answered that a session has ended sees it work once more. An idempotent request commits later than its work;
+    it cannot wait here.
+    """
 
     @asynccontextmanager
     async def work() -> AsyncGenerator[Work]:
         async with transaction(sessions) as session:
             made = SqlWork(session, issuer, facts)
             yield made
-            await made.close(news)
+            epoch = await made.close(news)
+        if epoch and AMBIENT.get() is None:
+            await settled(epoch)
 
     return work

@@ -11,7 +11,7 @@ from chassis.caller import Caller
 from chassis.context import asked
 from chassis.facts import Actor
 from iam.domain.authority import Kind
-from iam.domain.errors import BadLogin, BadRefreshToken, NotAPerson, TooManyLogins, UserNotFound
+from iam.domain.errors import BadLogin, BadRefreshToken, TooManyLogins, UserNotFound
 from iam.domain.session import RefreshToken, Session, Verdict, digest, judged
 from iam.domain.succession import seal_successor, unseal_successor
 from iam.domain.tenant import Tenant
@@ -69,8 +69,7 @@ class Logins:
 
     async def logout(self, caller: Caller, refresh: str | None = None) -> None:
         """End the caller's session, and that of a refresh token if one is given."""
-        if caller.kind != "user":
-            raise NotAPerson("an API key has no session to end; revoke the key instead")
+        person = caller.must_be_person()
         async with self.work() as work:
             ids = [UUID(caller.credential)]
             token = await work.sessions.token(digest(refresh)) if refresh else None
@@ -78,15 +77,15 @@ class Logins:
                 ids.append(token.session)
             for id_ in ids:
                 session = await work.sessions.get(id_, lock=True)
-                if session and str(session.user) == caller.subject:
-                    await end(work, session, Actor.of(caller), self._now)
+                if session and session.user == person:
+                    await self._end(work, session)
+                    work.record(session_fact(Actor.of(caller), "ended", session))
 
     async def me(self, caller: Caller) -> tuple[User, Tenant]:
         """Return who the caller is."""
-        if caller.kind != "user":
-            raise NotAPerson("an API key is no user; log in to see who you are")
+        person = caller.must_be_person()
         async with self.work() as work:
-            user = await work.users.get(caller.tenant, UUID(caller.subject))
+            user = await work.users.get(caller.tenant, person)
             tenant = await work.tenants.get(caller.tenant)
         if user is None or tenant is None:
             raise UserNotFound("this account is gone")
@@ -118,7 +117,11 @@ class Logins:
             if now.password != user.password:
                 return None
             await work.users.logged_in(user.id, self._now, rehashed)
-            return await self.opening.begin(work, now, tenant.subdomain, "pwd")
+            opened = self.opening.begin(now, tenant.subdomain, "pwd")
+            await work.sessions.put(opened.session)
+            await work.sessions.put_token(opened.refresh_token)
+            work.record(opened.fact)
+        return opened.tokens
 
     async def _refuse(self, meant: Sequence[User]) -> NoReturn:
         async with self.work() as work:
@@ -140,7 +143,8 @@ class Logins:
                 successor = unseal_successor(shown, token.successor)
             case Verdict.REUSED:
                 reason = "a refresh token was shown twice"
-                await end(work, session, acting(user), self._now, "refresh_reused", reason)
+                await self._end(work, session)
+                work.record(session_fact(acting(user), "refresh_reused", session, reason))
                 return None
             case _:
                 return None
@@ -155,17 +159,6 @@ class Logins:
         await work.sessions.put_token(self.opening.refresh_token(seen, successor))
         return successor
 
-
-async def end(
-    work: Work,
-    session: Session,
-    actor: Actor,
-    now: datetime,
-    verb: str = "ended",
-    reason: str = "",
-) -> None:
-    """End a session and let every replica know; nothing happens to one that is over."""
-    if session.live(now):
-        await work.sessions.put(session.ended(now))
+    async def _end(self, work: Work, session: Session) -> None:
+        await work.sessions.put(session.ended(self._now))
         work.changed(Kind.SESSION, str(session.id))
-        work.record(session_fact(actor, verb, session, reason))

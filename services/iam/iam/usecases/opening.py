@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from chassis.context import asked
+from chassis.facts import Fact
 from iam.domain.session import Issuer, RefreshToken, Session, digest
 from iam.domain.user import User
-from iam.ports import Means, Signer, Work
+from iam.ports import Means, Signer
 from iam.usecases.facts import acting, session_fact
 
 
@@ -20,6 +21,16 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """A session that has just begun: what is to be stored, and what the client gets."""
+
+    session: Session
+    refresh_token: RefreshToken
+    tokens: Tokens
+    fact: Fact
+
+
+@dataclass(frozen=True, slots=True)
 class Opening:
     """Begins sessions and mints their tokens."""
 
@@ -27,8 +38,8 @@ class Opening:
     signer: Signer
     means: Means
 
-    async def begin(self, work: Work, user: User, subdomain: str, amr: str) -> Tokens:
-        """Open a session for a user who has proved who they are, and leave a fact."""
+    def begin(self, user: User, subdomain: str, amr: str) -> Opened:
+        """Return a session for a user who has proved who they are by `amr` (RFC 8176), ready to be stored."""
         now, request = self.means.now(), asked()
         session = Session(
             id=self.means.new_id(),
@@ -36,16 +47,15 @@ class Opening:
             tenant=user.tenant,
             amr=(amr,),
             ip=request.ip[:64],
-            user_agent=request.user_agent[:512].replace("\x00", ""),
+            user_agent=request.user_agent[:512],
             created_at=now,
             seen_at=now,
             expires_at=now + self.issuer.lifetimes.refresh,
         )
-        await work.sessions.put(session)
         refresh = self.means.new_secret()
-        await work.sessions.put_token(self.refresh_token(session, refresh))
-        work.record(session_fact(acting(user, session), "created", session))
-        return self.tokens(user, session, refresh, subdomain)
+        tokens = self.tokens(user, session, refresh, subdomain)
+        fact = session_fact(acting(user, session), "created", session)
+        return Opened(session, self.refresh_token(session, refresh), tokens, fact)
 
     def refresh_token(self, session: Session, refresh: str) -> RefreshToken:
         """Return what is kept of a refresh token made now."""

@@ -137,7 +137,7 @@ class Users:
         work.record(user_fact(Actor.of(caller), verb, before, None if after.deleted_at else after))
         if not after.active:
             for session in await work.sessions.end_all(after.id, self.means.now()):
-                work.changed(Kind.SESSION, str(session))
+                work.changed(Kind.SESSION, str(session.id))
 
 
 async def _found(work: Work, caller: Caller, user: UUID, *, lock: bool = False) -> User:

@@ -1,0 +1,144 @@
+"""API keys: one's own, and with `api_key:*` those of the whole tenant."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from chassis import apikeys
+from chassis.caller import Caller
+from chassis.facts import Actor
+from chassis.pages import PageAsk, Slice
+from iam.domain.api_key import ApiKey, Kind, Version, check_expiry, scopes_for
+from iam.domain.authority import Kind as Subject
+from iam.domain.errors import KeyNotFound, KeyNotLive, KeyStale
+from iam.domain.user import must_hold
+from iam.ports import Means, OpenWork, Work
+from iam.usecases.facts import key_fact
+
+Mint = Callable[[str], tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKey:
+    """What key shall be made; `scopes` None for the default of its kind."""
+
+    name: str
+    kind: Kind = "server"
+    environment: str = "production"
+    project: str = "default"
+    scopes: Sequence[str] | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Everything one can do to API keys. `mint` makes the text of a key of some kind."""
+
+    work: OpenWork
+    means: Means
+    mint: Mint = apikeys.mint
+
+    async def list(self, caller: Caller, ask: PageAsk) -> Slice[ApiKey]:
+        """Return a part of the tenant's keys to whoever may read them, else of the caller's own."""
+        caller.must_be_person_or("api_key:read")
+        owner = None if caller.may("api_key:read") else caller.must_be_person()
+        async with self.work() as work:
+            return await work.api_keys.list(caller.tenant, owner, ask)
+
+    async def get(self, caller: Caller, key: UUID) -> ApiKey:
+        """Return a key."""
+        caller.must_be_person_or("api_key:read")
+        async with self.work() as work:
+            return await self._found(work, caller, key, "api_key:read")
+
+    async def create(self, caller: Caller, new: NewKey) -> tuple[ApiKey, str]:
+        """Make a key; return it with its text, which nobody can ever be shown again.
+
+        A key that acts for its maker is theirs to make; one that belongs to the tenant needs `api_key:create`.
+        Neither can do what its maker cannot.
+        """
+        caller.must_be_person_or("api_key:create")
+        if new.kind != "management":
+            caller.must("api_key:create")
+        scopes = scopes_for(new.kind, new.scopes, caller.permissions)
+        must_hold(caller, scopes)
+        check_expiry(new.expires_at, self.means.now())
+        text, version = self._minted(new.kind)
+        async with self.work() as work:
+            key = self._made(caller, new, scopes, await _owner(work, caller), version)
+            await work.api_keys.put(key)
+            work.changed(Subject.API_KEY, version.hash)
+            work.record(key_fact(Actor.of(caller), "created", None, key))
+        return key, text
+
+    async def rotate(self, caller: Caller, key: UUID, overlap: timedelta) -> tuple[ApiKey, str]:
+        """Give a key a new text; the one before holds for `overlap` yet, all older ones no more."""
+        caller.must_be_person_or("api_key:update")
+        async with self.work() as work:
+            before = await self._found(work, caller, key, "api_key:update", lock=True)
+            must_hold(caller, before.scopes)
+            if not before.live(self.means.now()):
+                raise KeyNotLive("the key has expired; make a new one")
+            text, version = self._minted(before.kind)
+            after = before.rotated(version, overlap)
+            await work.api_keys.put(after)
+            self._tell(work, after)
+            work.record(key_fact(Actor.of(caller), "rotated", before, after))
+        return after, text
+
+    async def revoke(self, caller: Caller, key: UUID, expected: int | None) -> None:
+        """End a key: every text of it, everywhere, at once."""
+        caller.must_be_person_or("api_key:delete")
+        async with self.work() as work:
+            before = await self._found(work, caller, key, "api_key:delete", lock=True)
+            if expected is not None and expected != before.version:
+                raise KeyStale(f"the key is at version {before.version}; read it again")
+            after = before.revoked(self.means.now())
+            await work.api_keys.put(after)
+            self._tell(work, after)
+            work.record(key_fact(Actor.of(caller), "revoked", before, None))
+
+    def _minted(self, kind: Kind) -> tuple[str, Version]:
+        _, text = self.mint(kind)
+        hash_, prefix = apikeys.digest(text), apikeys.prefix_of(text)
+        return text, Version(hash=hash_, prefix=prefix, created_at=self.means.now())
+
+    def _made(
+        self, caller: Caller, new: NewKey, scopes: frozenset[str], owner: UUID, version: Version
+    ) -> ApiKey:
+        evaluates = new.kind != "management"
+        return ApiKey(
+            id=self.means.new_id(),
+            tenant=caller.tenant,
+            owner=owner,
+            name=new.name,
+            kind=new.kind,
+            environment=new.environment if evaluates else "",
+            project=new.project if evaluates else "",
+            scopes=scopes,
+            created_at=version.created_at,
+            expires_at=new.expires_at,
+            versions=(version,),
+        )
+
+    async def _found(
+        self, work: Work, caller: Caller, key: UUID, permission: str, *, lock: bool = False
+    ) -> ApiKey:
+        """Return a key that is the caller's own, or that they may see or change by their role."""
+        found = await work.api_keys.get(caller.tenant, key, lock=lock)
+        if found and (caller.may(permission) or str(found.owner) == caller.subject):
+            return found
+        raise KeyNotFound("there is no such API key")
+
+    def _tell(self, work: Work, key: ApiKey) -> None:
+        for version in key.versions:
+            work.changed(Subject.API_KEY, version.hash)
+
+
+async def _owner(work: Work, caller: Caller) -> UUID:
+    """Return the person behind the caller: themselves, or whoever their management key acts for."""
+    if caller.kind == "api_key":
+        key = await work.api_keys.get(caller.tenant, UUID(caller.subject))
+        return key.owner if key else caller.must_be_person()
+    return caller.must_be_person()

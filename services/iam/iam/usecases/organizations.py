@@ -1,0 +1,117 @@
+"""Organizations: found one, and see those within reach."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from chassis.caller import Caller
+from chassis.errors import FieldError, Invalid
+from iam.domain import names
+from iam.domain.authority import Kind
+from iam.domain.errors import TenantTaken, TooManyRows
+from iam.domain.password import Policy
+from iam.domain.tenant import RESERVED, Tenant, may_be_registered
+from iam.domain.user import Grant, User
+from iam.ports import OpenWork, Passwords
+from iam.usecases.facts import acting, tenant_fact, user_fact
+from iam.usecases.opening import Opening, Tokens
+
+MOST_BARE = 10_000
+# Both: `org_admin` is what clients of the organization manager look for, `admin` lets its holder do all of the rest.
+FOUNDER = (Grant("admin"), Grant("org_admin"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Founding:
+    """An organization that shall be, and who shall be its first administrator."""
+
+    subdomain: str
+    name: str
+    full_name: str = ""
+    address: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    phone: str = ""
+    email: str = ""
+    admin_email: str
+    admin_username: str | None = None
+    admin_password: str
+    admin_first_name: str = ""
+    admin_last_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Organizations:
+    """Everything one can do with organizations."""
+
+    work: OpenWork
+    passwords: Passwords
+    policy: Policy
+    opening: Opening
+
+    async def register(self, new: Founding) -> tuple[Tenant, User, Tokens]:
+        """Make an organization, its first administrator and their session: all of it, or nothing. Open to all."""
+        _check_subdomain(new.subdomain)
+        email = names.email(new.admin_email)
+        password = self.policy.check(new.admin_password, email, new.admin_username or "")
+        hashed = await self.passwords.hash(password)
+        tenant = self._tenant(new)
+        admin = self._admin(tenant, new, hashed)
+        opened = self.opening.begin(admin, tenant.subdomain, "pwd")
+        async with self.work() as work:
+            await work.tenants.put(tenant)
+            await work.users.put(admin)
+            work.changed(Kind.TENANT, str(tenant.id))
+            work.changed(Kind.SUBJECT, str(admin.id))
+            work.record(tenant_fact(acting(admin), "created", tenant))
+            work.record(user_fact(acting(admin), "created", None, admin))
+            await work.sessions.put(opened.session)
+            await work.sessions.put_token(opened.refresh_token)
+            work.record(opened.fact)
+        return tenant, admin, opened.tokens
+
+    async def within_reach(self, caller: Caller) -> Sequence[Tenant]:
+        """Return the caller's own tenant, or all of them to whoever reaches the whole platform."""
+        caller.must_be_person_or("tenant:read")
+        async with self.work() as work:
+            if not caller.platform:
+                own = await work.tenants.get(caller.tenant)
+                return [own] if own else []
+            found = await work.tenants.all(MOST_BARE + 1)
+        if len(found) > MOST_BARE:
+            raise TooManyRows(f"there are more than {MOST_BARE} tenants")
+        return found
+
+    def _tenant(self, new: Founding) -> Tenant:
+        now = self.opening.means.now()
+        return Tenant(
+            id=self.opening.means.new_id(),
+            subdomain=new.subdomain,
+            name=new.name,
+            full_name=new.full_name,
+            address=new.address,
+            phone=new.phone,
+            email=new.email,
+            created_at=now,
+            updated_at=now,
+        )
+
+    def _admin(self, tenant: Tenant, new: Founding, hashed: str) -> User:
+        return User(
+            id=self.opening.means.new_id(),
+            tenant=tenant.id,
+            email=names.email(new.admin_email),
+            username=new.admin_username,
+            first_name=new.admin_first_name,
+            last_name=new.admin_last_name,
+            password=hashed,
+            grants=FOUNDER,
+            created_at=tenant.created_at,
+            updated_at=tenant.created_at,
+        )
+
+
+def _check_subdomain(subdomain: str) -> None:
+    if subdomain in RESERVED:
+        raise TenantTaken(f"the subdomain {subdomain!r} is taken")
+    if not may_be_registered(subdomain):
+        detail = "a subdomain is made of a-z, 0-9 and - (not at its ends), at most 63 characters"
+        raise Invalid(detail, errors=(FieldError("/subdomain", detail, "subdomain"),))
