@@ -55,16 +55,16 @@ async def main(environment: Mapping[str, str]) -> None:
     """Replicate until SIGTERM."""
     from chassis.mesh import sign
 
-    task = asyncio.create_task(replicate(settings(environment), sign))
+    place = settings(environment)
+    task = asyncio.create_task(replicate(place, sign, KeyLog(place.folder)))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         await task
 
 
-async def replicate(place: Settings, sign: Sign) -> None:
+async def replicate(place: Settings, sign: Sign, log: KeyLog) -> None:
     """Follow iam for ever, through broken streams and failed writes."""
-    log = KeyLog(place.folder)
     pause = PAUSES[0]
     while True:
         began = time.monotonic()

@@ -2,12 +2,13 @@
 
 import asyncio
 import hashlib
-import os
+import time
 
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from chassis.mesh import sign, verify
 from gate import agent
 from gate import keylog as module
 from gate.keylog import Key, KeyLog
@@ -161,12 +162,27 @@ async def iam():
     await server.stop(0)
 
 
+class Disk(KeyLog):
+    """A log on a disk that may be full."""
+
+    full = False
+
+    def beat(self):
+        if self.full:
+            raise OSError(28, "No space left on device")
+        super().beat()
+
+
 @pytest.fixture
-async def replica(iam, tmp_path):
+def disk(tmp_path):
+    return Disk(tmp_path)
+
+
+@pytest.fixture
+async def replica(iam, disk, tmp_path):
     """A running agent; the folder of its log."""
     place = agent.Settings(f"127.0.0.1:{iam.port}", tmp_path, "secret" * 8, silence=0.5)
-    signed = lambda secret, service, now: f"{service}.{int(now)}.{secret[:6]}"  # noqa: E731
-    task = asyncio.create_task(agent.replicate(place, signed))
+    task = asyncio.create_task(agent.replicate(place, sign, disk))
     yield tmp_path
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -179,7 +195,7 @@ def keeps(folder, names) -> bool:
 async def test_the_agent_keeps_the_whole_state_and_follows_it(iam, replica):
     iam.first = [wire("a"), wire("b"), ready()]
     await until(lambda: keeps(replica, {"a", "b"}))
-    assert iam.metadata[0]["x-mesh"].startswith("gateway.")
+    assert verify("secret" * 8, iam.metadata[0]["x-mesh"], time.time()) == "gateway"
     assert iam.kinds[0] == [pb.KIND_API_KEY]
     iam.streams[0].put_nowait(wire("c", expires_at=Timestamp(seconds=9)))
     iam.streams[0].put_nowait(gone("a"))
@@ -221,21 +237,18 @@ async def test_half_a_state_replaces_nothing(iam, replica):
     assert keeps(replica, {"a"})
 
 
-async def test_the_log_may_be_lost_and_is_made_again(iam, replica, monkeypatch):
+async def test_the_log_may_be_lost_and_is_made_again(iam, disk, replica):
     iam.first = [wire("a"), ready()]
     await until(lambda: keeps(replica, {"a"}))
-
-    def full(file, data):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "write", full)
-        iam.streams[0].put_nowait(heartbeat())
-        await until(lambda: len(iam.streams) >= 2)
+    epoch = (replica / "epoch").read_text()
+    disk.full = True
+    iam.streams[0].put_nowait(heartbeat())
+    await until(lambda: len(iam.streams) >= 2)
     iam.first = [wire("b"), ready()]
-    for queue in iam.streams:
-        queue.put_nowait(None)
+    disk.full = False
+    iam.streams[-1].put_nowait(None)
     await until(lambda: keeps(replica, {"b"}))
+    assert (replica / "epoch").read_text() != epoch
 
 
 def test_the_agent_says_which_setting_is_missing(tmp_path):

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openapi_spec_validator import validate
 
+from gate.cli import main
 from gate.doors import Auth, DoorError, Kind, doors
+from gate.gather import OPENAPI, read
 from gate.openapi import EITHER, MergeError, merge
 
 
@@ -188,3 +190,8 @@ def test_a_template_matches_its_paths_and_no_others(segments, data):
     assert re.fullmatch(pattern, path + "/")
     for other in (path + "/x", "/x" + path, path + "//", path.rpartition("/")[0] + "/"):
         assert not re.fullmatch(pattern, other)
+
+
+def test_the_committed_document_is_what_the_services_say(capsys):
+    assert main(["openapi", "--check"]) == 0, capsys.readouterr().out
+    assert validate(read(OPENAPI)) is None

@@ -17,7 +17,7 @@ def started(environment, tmp_path):
     command = [sys.executable, "-m", "yard", "with", "--database-only", "--", "sh", "-c", script]
     with subprocess.Popen(
         command,
-        env=environment,
+        env={**environment, "TMPDIR": str(tmp_path)},
         stdin=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

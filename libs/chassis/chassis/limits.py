@@ -39,7 +39,7 @@ class Bucket:
     arrival: float = 0.0
 
     def take(self, now: float) -> int:
-        """Count one request at `now` (seconds, monotonic); return how many more may follow at once, -1 if it may not pass."""
+        """Count one request at `now` (seconds, monotonic); return how many more may follow at once, or -1: refused."""
         arrival = self.arrival if self.arrival > now else now
         left = int((1.0 - arrival + now) * self.rate + 1e-6) - 1
         if left >= 0:

@@ -1,8 +1,8 @@
 """OFREP 0.3, the door of OpenFeature's SDKs: raw ASGI, dispatched before FastAPI, because it is the hot one.
 
-A warm request touches nothing that is shared: its API key is a dictionary entry (a *desk*), its answer is bytes that were
-written when the ruleset came in. A desk is made anew when the authority changes (a key revoked, a tenant closed); it
-turns to new answers when a new ruleset is in force. The request id is given back if one was sent, as the gateway does.
+A warm request touches nothing that is shared: its API key is a dictionary entry (a *desk*), its answer is bytes that
+were written when the ruleset came in. A desk is made anew when the authority changes (a key revoked, a tenant closed);
+it turns to new answers when a new ruleset is in force. A request id is given back if one was sent: the gateway sends one.
 
 OFREP's own errors (400, 404) have OFREP's form. All others are problem documents that carry `errorCode` and
 `errorDetails` as well, for clients that read every failure in that form.
@@ -16,7 +16,7 @@ from math import inf
 from typing import Any
 
 import orjson
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import problems
 from chassis.context import CURRENT, request_id_of
@@ -36,6 +36,7 @@ MOST_BYTES = 1024 * 1024
 SHADES = 100  # RateLimit counts down in so many steps, rounded down, so that its text is made once
 
 Headers = Mapping[bytes, bytes]
+_BELOW = f"{PREFIX}/"
 
 
 class KeyNeeded(BadRequest):
@@ -70,6 +71,10 @@ class Desk:
     bucket: Bucket
     answers: Rendered
 
+    def is_over(self, generation: int, now: float) -> bool:
+        """Tell whether the key must be looked at again."""
+        return self.generation != generation or self.expires <= now
+
 
 @dataclass(slots=True)
 class Ofrep:
@@ -82,18 +87,21 @@ class Ofrep:
     _rendered: dict[tuple[Place, bool], Rendered] = field(
         default_factory=dict[tuple[Place, bool], Rendered]
     )
-    _limits: dict[int, Fields] = field(default_factory=dict[int, Fields])
+    _told: dict[int, Fields] = field(default_factory=dict[int, Fields])
+    _shade: int = 1
+
+    def __post_init__(self) -> None:
+        self._shade = max(1, self.limiter.rate // SHADES)
 
     def before(self, app: ASGIApp) -> ASGIApp:
         """Return an app that answers evaluations itself and leaves the rest to `app`."""
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] != "http" or not _is_ours(scope):
+            if scope["type"] != "http" or scope["method"] != "POST" or not _is_ours(scope):
                 await app(scope, receive, send)
                 return
-            body = await _read(receive)
-            if body is None:
-                return
+            message = await receive()
+            body = await _rest(message, receive) if message.get("more_body") else message["body"]
             status, fields, said = await self.reply(scope["path"], dict(scope["headers"]), body)
             await send({"type": "http.response.start", "status": status, "headers": fields})
             await send({"type": "http.response.body", "body": said})
@@ -103,9 +111,13 @@ class Ofrep:
     async def reply(self, path: str, headers: Headers, body: bytes) -> Reply:
         """Return the answer to an evaluation request, whatever comes of it."""
         try:
-            if headers.get(b"traceparent", b"")[-1:] == b"1":
-                return await self._traced(path, headers, body)
-            return await self._evaluate(path, headers, body)
+            now = time.monotonic()
+            desk = self._desks.get(_credential(headers))
+            if desk is None or desk.is_over(self.identity.authority.generation, now):
+                desk = await self._seat(headers, now)
+            if headers.get(b"traceparent", b"0")[-1:] == b"1":
+                return self._traced(desk, path, headers, body)
+            return self._served(desk, path, headers, body)
         except NotAContext as wrong:
             return failure(400, wrong.code, wrong.details, key_in(path))
         except Fault as fault:
@@ -114,32 +126,28 @@ class Ofrep:
             log.exception("a bug: POST %s", path)
             return reply(500, b'{"errorDetails":"something went wrong on our side"}')
 
-    async def _traced(self, path: str, headers: Headers, body: bytes) -> Reply:
+    def _traced(self, desk: Desk, path: str, headers: Headers, body: bytes) -> Reply:
         token = CURRENT.set(asked_by(headers.items()))
         try:
             with span(f"POST {PREFIX}"):
-                return await self._evaluate(path, headers, body)
+                return self._served(desk, path, headers, body)
         finally:
             CURRENT.reset(token)
 
-    async def _evaluate(self, path: str, headers: Headers, body: bytes) -> Reply:
-        now = time.monotonic()
-        desk = self._desks.get(_credential(headers))
-        if (
-            desk is None
-            or desk.generation != self.identity.authority.generation
-            or desk.expires <= now
-        ):
-            desk = await self._seat(headers, now)
-        if desk.answers.ruleset is not desk.held.ruleset:
-            desk.answers = self._answers(desk.held, client_side=desk.client_side)
-        left = desk.bucket.take(now)
+    def _served(self, desk: Desk, path: str, headers: Headers, body: bytes) -> Reply:
+        """Answer from memory. Nothing here waits, and little is made that was not made before."""
+        left = desk.bucket.take(time.monotonic())
         if left < 0:
             raise TooMany("too many evaluations with this API key", retry_after=1)
         check(body)
         answers = desk.answers
+        if answers.ruleset is not desk.held.ruleset:
+            answers = desk.answers = self._answers(desk.held, client_side=desk.client_side)
         found = answers.single.get(path) or _otherwise(answers, path, headers, body)
-        return Reply(found.status, [*found.fields, *self._told(left), *_echo(headers)], found.body)
+        fields = found[1] + (self._told.get(left // self._shade) or self._tell(left))
+        if b"x-request-id" in headers:
+            fields.append(_echo(headers))
+        return found[0], fields, found[2]
 
     async def _seat(self, headers: Headers, now: float) -> Desk:
         """Find out who asks, and give a key that the authority knows a desk of its own."""
@@ -181,27 +189,27 @@ class Ofrep:
             self._rendered[held.place, client_side] = known
         return known
 
-    def _told(self, left: int) -> Fields:
-        """Return the rate limit's header fields, rounded down so that their text is made only once."""
-        coarse = max(1, self.limiter.rate // SHADES)
-        left -= left % coarse
-        if (fields := self._limits.get(left)) is None:
-            fields = self._limits[left] = self.limiter.verdict(left, 1.0).headers()
+    def _tell(self, left: int) -> Fields:
+        """Write out what is left of a rate limit, rounded down to a shade, once for all who are in it."""
+        shade = left // self._shade
+        fields = self.limiter.verdict(shade * self._shade, 1.0).headers()
+        self._told[shade] = fields
         return fields
 
 
 def _is_ours(scope: Scope) -> bool:
-    return scope["path"].startswith(PREFIX) and scope["method"] == "POST"
+    path: str = scope["path"]
+    return path.startswith(_BELOW) or path == PREFIX
 
 
-async def _read(receive: Receive) -> bytes | None:
-    """Return the body of a request; None if the client is gone. What is too large is not kept but read to its end."""
-    message = await receive()
-    body: bytes = message.get("body", b"")
+async def _rest(message: Message, receive: Receive) -> bytes:
+    """Return a body that comes in parts. Of one that is too large only so much is kept that it shows."""
+    body = bytearray(message["body"])
     while message.get("more_body"):
         message = await receive()
-        body += message.get("body", b"") if len(body) <= MOST_BYTES else b""
-    return None if message["type"] == "http.disconnect" else body
+        if len(body) <= MOST_BYTES:
+            body += message.get("body", b"")
+    return bytes(body)
 
 
 def _credential(headers: Headers) -> bytes:
@@ -226,19 +234,17 @@ def _otherwise(answers: Rendered, path: str, headers: Headers, body: bytes) -> R
 def _bulk(answers: Rendered, headers: Headers, body: bytes) -> Reply:
     tag = answers.etag(body)
     if tag in _tags(headers.get(b"if-none-match", b"")):
-        return Reply(304, [(b"etag", tag)], b"")
+        return 304, [(b"etag", tag)], b""
     status, fields, said = answers.bulk
-    return Reply(status, [*fields, (b"etag", tag)], said)
+    return status, [*fields, (b"etag", tag)], said
 
 
 def _tags(sent: bytes) -> list[bytes]:
     return [tag.strip().removeprefix(b"W/") for tag in sent.split(b",")]
 
 
-def _echo(headers: Headers) -> Fields:
-    if (sent := headers.get(b"x-request-id")) is None:
-        return []
-    return [(b"x-request-id", request_id_of(sent.decode("latin-1")).encode())]
+def _echo(headers: Headers) -> tuple[bytes, bytes]:
+    return b"x-request-id", request_id_of(headers[b"x-request-id"].decode("latin-1")).encode()
 
 
 def check(body: bytes) -> None:
@@ -278,4 +284,4 @@ def _refused(fault: Fault, path: str, headers: Headers) -> Reply:
     more = {**problems.headers(status, fault.retry_after), "x-request-id": said["request_id"]}
     fields = [(name.encode(), value.encode()) for name, value in more.items()]
     kind = (b"content-type", problems.MEDIA_TYPE.encode())
-    return Reply(status, [kind, (b"content-length", str(len(body)).encode()), *fields], body)
+    return status, [kind, (b"content-length", str(len(body)).encode()), *fields], body

@@ -7,7 +7,7 @@ looks them up. What a client-side key sees is a rendering of its own.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -17,12 +17,7 @@ PREFIX = "/ofrep/v1/evaluate/flags"
 Fields = list[tuple[bytes, bytes]]
 
 
-class Reply(NamedTuple):
-    """A whole answer: status, header fields, body."""
-
-    status: int
-    fields: Fields
-    body: bytes
+Reply = tuple[int, Fields, bytes]  # a whole answer: status, header fields, body
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +71,4 @@ def reply(status: int, body: bytes, more: Sequence[tuple[bytes, bytes]] = ()) ->
     """Return a JSON reply with its length, without which a server would send it in chunks."""
     length = str(len(body)).encode()
     fields = [(b"content-type", b"application/json"), (b"content-length", length), *more]
-    return Reply(status, fields, body)
+    return status, fields, body
