@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import uuid4
 
 import httpx
@@ -34,6 +34,7 @@ class Org:
     web: httpx.AsyncClient
     token: str
     refresh_token: str
+    opened: list[httpx.AsyncClient] = field(default_factory=list)
 
     async def person(self, *roles, email=None):
         """Make a user with these roles; return a client that is logged in as them."""
@@ -47,7 +48,12 @@ class Org:
         }
         made = await self.web.post("/api/v1/users", json=body)
         assert made.status_code == 201, made.text
-        return await logged_in(self.web.base_url, email, PASSWORD, self.slug)
+        self.opened.append(await logged_in(self.web.base_url, email, PASSWORD, self.slug))
+        return self.opened[-1]
+
+    async def close(self):
+        for web in (self.web, *self.opened):
+            await web.aclose()
 
     async def key(self, **body):
         """Make an API key; return its text."""
@@ -69,12 +75,11 @@ def client(url, **headers):
 
 async def logged_in(url, user, password, tenant):
     """Log in through the gateway; return a client that carries the token."""
-    web = client(url)
     body = {"username": user, "password": password, "tenant_subdomain": tenant}
-    answer = await web.post("/api/v1/auth/login", json=body)
+    async with client(url) as nobody:
+        answer = await nobody.post("/api/v1/auth/login", json=body)
     assert answer.status_code == 200, answer.text
-    web.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
-    return web
+    return client(url, authorization=f"Bearer {answer.json()['access_token']}")
 
 
 @pytest.fixture
@@ -87,21 +92,21 @@ async def root(url, admin_password):
 async def register(url):
     slug = f"t{uuid4().hex[:12]}"
     email = f"boss@{slug}.example"
-    web = client(url)
-    made = await web.post(
-        "/api/v1/organizations/register",
-        json={
-            "name": slug,
-            "subdomain": slug,
-            "admin_email": email,
-            "admin_password": PASSWORD,
-            "admin_first_name": "Bo",
-            "admin_last_name": "Śś",
-        },
-    )
+    async with client(url) as nobody:
+        made = await nobody.post(
+            "/api/v1/organizations/register",
+            json={
+                "name": slug,
+                "subdomain": slug,
+                "admin_email": email,
+                "admin_password": PASSWORD,
+                "admin_first_name": "Bo",
+                "admin_last_name": "Śś",
+            },
+        )
     assert made.status_code == 201, made.text
     said = made.json()
-    web.headers["authorization"] = f"Bearer {said['access_token']}"
+    web = client(url, authorization=f"Bearer {said['access_token']}")
     return Org(
         slug, said["organization"]["id"], email, web, said["access_token"], said["refresh_token"]
     )
@@ -110,15 +115,15 @@ async def register(url):
 @pytest.fixture
 async def org(url):
     made = await register(url)
-    async with made.web:
-        yield made
+    yield made
+    await made.close()
 
 
 @pytest.fixture
 async def other(url):
     made = await register(url)
-    async with made.web:
-        yield made
+    yield made
+    await made.close()
 
 
 async def _eventually(check, seconds=10.0):
