@@ -76,7 +76,7 @@ def record(
     body["context"] = {
         "request_id": request.request_id,
         "trace_id": request.trace_id,
-        "ip": request.ip,
+        "ip": request.ip[:64],
         "user_agent": request.user_agent[:512],
     }
     values: dict[str, Any] = {"event_id": uuid7s.uuid7(), "body": body}

@@ -1,4 +1,4 @@
-"""From outbox to log, over gRPC and PostgreSQL at both ends: each fact arrives exactly once, whoever dies on the way."""
+"""From outbox to log, over gRPC and PostgreSQL at both ends: each fact arrives once, whoever dies on the way."""
 
 import asyncio
 from uuid import uuid4
