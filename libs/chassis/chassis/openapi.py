@@ -36,6 +36,8 @@ def _complete(operation: dict[str, Any], path: str, method: str) -> None:
     operation.setdefault("security", EITHER)
     responses = operation["responses"]
     for status in sorted(_errors_of(operation, path, method)):
+        if str(status) in responses and status != 422:  # FastAPI's own 422 is not what we answer
+            continue
         responses[str(status)] = {
             "description": TITLES[status],
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},

@@ -19,6 +19,7 @@ from flags.domain.ruleset import Stored
 from flags.ports import Reading
 from flags.usecases.flags import Flags
 from flags.usecases.projects import Projects
+from flags.usecases.rulesets import Rulesets
 
 DAWN = datetime(2026, 1, 1, tzinfo=UTC)
 EVERYTHING = frozenset(
@@ -226,3 +227,13 @@ def flags(work, clock, new_id):
 @pytest.fixture
 def projects(work, clock, new_id):
     return Projects(work, clock, new_id)
+
+
+@pytest.fixture
+def identity(ana):
+    return KnownPeople(ana=ana)
+
+
+@pytest.fixture
+def rulesets(work):
+    return Rulesets(work)

@@ -3,5 +3,8 @@
 rest            every REST door, for the app and for its OpenAPI document
 feature_flags   projects   managing, in REST
 grpc            for neighbours
+words           how keys, names and places are written
 ofrep           evaluation for OpenFeature's SDKs: a raw ASGI door, dispatched before FastAPI
+rendered        its answers, written out before anybody asks
+ofrep_routes    the same door in the OpenAPI document
 """

@@ -2,7 +2,7 @@
 
 A warm request touches nothing that is shared: its API key is a dictionary entry (a *desk*), its answer is bytes that
 were written when the ruleset came in. A desk is made anew when the authority changes (a key revoked, a tenant closed);
-it turns to new answers when a new ruleset is in force. A request id is given back if one was sent: the gateway sends one.
+it turns to new answers when a new ruleset is in force. A request id is given back if one was sent (the gateway does).
 
 OFREP's own errors (400, 404) have OFREP's form. All others are problem documents that carry `errorCode` and
 `errorDetails` as well, for clients that read every failure in that form.
