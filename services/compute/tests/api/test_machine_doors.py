@@ -3,7 +3,10 @@
 from uuid import uuid4
 
 import pytest
+from openapi_spec_validator import validate
 
+from chassis.http import rest_app
+from compute.api.rest import routers
 from compute.domain.host import Probe
 from compute.domain.vm import Step
 
@@ -259,3 +262,9 @@ async def test_quotas_say_what_there_may_be_and_is(client, driven):
         "memory_gb": {"limit": 16, "used": 4},
         "disk_gb": {"limit": 100, "used": 20},
     }
+
+
+def test_the_doors_describe_themselves_in_valid_openapi():
+    document = rest_app("compute", routers).openapi()
+    validate(document)
+    assert "/api/v1/vms/{vm}" in document["paths"]
