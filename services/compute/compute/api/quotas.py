@@ -27,7 +27,7 @@ class QuotaView(View):
 
 
 @router.get("", response_model=QuotaView, **needs("vm:read"))
-async def read(caller: Asking, uses: Uses) -> QuotaView:
+async def read_quotas(caller: Asking, uses: Uses) -> QuotaView:
     """Return what the tenant may have and has."""
     return _view(await uses.read(caller))
 

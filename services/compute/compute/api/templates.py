@@ -44,7 +44,7 @@ class TemplatePage(View):
 @router.get(
     "", response_model=TemplatePage, response_model_exclude_unset=True, **needs("template:read")
 )
-async def list_(
+async def list_templates(
     caller: Asking, uses: Uses, pager: Paging, search: Search = "", sort: Sort = "name"
 ) -> Any:  # noqa: ANN401
     """List the templates that the tenant may use, by name unless said."""
@@ -53,7 +53,7 @@ async def list_(
 
 
 @router.get("/{template}", response_model=TemplateView, **needs("template:read"))
-async def read(
+async def read_template(
     template: UUID, caller: Asking, uses: Uses, request: Request, response: Response
 ) -> Any:  # noqa: ANN401
     """Return one template. It never changes, so its ETag does not either."""

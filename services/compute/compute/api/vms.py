@@ -42,7 +42,7 @@ Aimed = Annotated[Intent, Depends(_aim)]
 # --- what is sent and shown ---------------------------------------------------------------------------------------
 
 
-class CreateBody(Body):
+class VmBody(Body):
     """A machine as it is asked for: from a template (`template_id`) or from an ISO image (`iso_url`)."""
 
     name: Name
@@ -57,10 +57,10 @@ class CreateBody(Body):
     labels: Labels = Field(default_factory=dict[str, str])
 
 
-class PatchBody(Body):
+class VmPatch(Body):
     """What is to change; what is not said stays."""
 
-    name: Name = ""
+    name: Name = Field(default_factory=str)
     labels: Labels = Field(default_factory=dict[str, str])
     reason: Reason = ""
 
@@ -103,8 +103,8 @@ class VmPage(View):
 
 
 @router.post("", status_code=201, response_model=VmView, **needs("vm:create"))
-async def create(
-    body: CreateBody, caller: Asking, uses: Uses, request: Request, response: Response
+async def create_vm(
+    body: VmBody, caller: Asking, uses: Uses, request: Request, response: Response
 ) -> VmView:
     """Ask for a machine; 503 where nothing can run it."""
     made = await uses.create(caller, _order(body))
@@ -113,7 +113,7 @@ async def create(
 
 
 @router.get("", response_model=VmPage, response_model_exclude_unset=True, **needs("vm:read"))
-async def list_(
+async def list_vms(
     caller: Asking,
     uses: Uses,
     pager: Paging,
@@ -127,7 +127,9 @@ async def list_(
 
 
 @router.get("/{vm}", response_model=VmView, **needs("vm:read"))
-async def read(vm: UUID, caller: Asking, uses: Uses, request: Request, response: Response) -> Any:  # noqa: ANN401
+async def read_vm(
+    vm: UUID, caller: Asking, uses: Uses, request: Request, response: Response
+) -> Any:  # noqa: ANN401
     """Return one machine."""
     found = await uses.read(caller, vm)
     if tagged(response, request, found.version):
@@ -136,8 +138,8 @@ async def read(vm: UUID, caller: Asking, uses: Uses, request: Request, response:
 
 
 @router.patch("/{vm}", response_model=VmView, **needs("vm:update"))
-async def update(
-    aimed: Aimed, body: PatchBody, caller: Asking, uses: Uses, request: Request, response: Response
+async def update_vm(
+    aimed: Aimed, body: VmPatch, caller: Asking, uses: Uses, request: Request, response: Response
 ) -> VmView:
     """Change a machine's name or labels."""
     changes = {name: getattr(body, name) for name in body.model_fields_set - {"reason"}}
@@ -146,12 +148,12 @@ async def update(
 
 
 @router.delete("/{vm}", status_code=204, **needs("vm:delete"))
-async def delete(aimed: Aimed, caller: Asking, uses: Uses) -> None:
+async def delete_vm(aimed: Aimed, caller: Asking, uses: Uses) -> None:
     """Delete a machine and give its quota back."""
     await uses.delete(caller, aimed)
 
 
-def _order(body: CreateBody) -> Order:
+def _order(body: VmBody) -> Order:
     return Order(
         name=body.name,
         source_type=SourceType(body.source_type),

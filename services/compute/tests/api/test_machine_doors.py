@@ -3,11 +3,15 @@
 from uuid import uuid4
 
 import pytest
+from openapi_spec_validator import validate
 
+from chassis.http import rest_app
+from compute.api.rest import routers
 from compute.domain.host import Probe
 from compute.domain.vm import Step
 
 PATH = "/api/v1/vms"
+NOWHERE = "01890000-0000-7000-8000-000000000000"
 SMALL = {
     "name": "web",
     "source_type": "iso",
@@ -84,7 +88,7 @@ async def test_an_unknown_template_is_422_and_says_where(client, driven):
         {"iso_url": "file:///etc/passwd"},
         {"iso_url": "https://"},
         {"iso_url": "ftp://images.example/a.iso"},
-        {"template_id": str(uuid4())},
+        {"template_id": NOWHERE},
         {"template_id": "1"},
         {"cpu": 0},
         {"cpu": -1},
@@ -128,7 +132,7 @@ async def test_every_kind_of_ssh_key_is_taken(client, driven, key):
     assert (await client.post(PATH, json={**SMALL, "ssh_keys": [key]})).status_code == 201
 
 
-@pytest.mark.parametrize("path", [f"{PATH}/{uuid4()}", f"{PATH}/1%20OR%201=1", f"{PATH}/7"])
+@pytest.mark.parametrize("path", [f"{PATH}/{NOWHERE}", f"{PATH}/1%20OR%201=1", f"{PATH}/7"])
 async def test_the_stages_come_in_order(client, path):
     assert (await client.get(path, headers=as_("stranger"))).status_code == 401
     refused = await client.get(path, headers=as_("nora"))
@@ -143,8 +147,8 @@ async def test_the_stages_come_in_order(client, path):
     ("method", "path", "permission"),
     [
         ("POST", PATH, "vm:create"),
-        ("PATCH", f"{PATH}/{uuid4()}", "vm:update"),
-        ("DELETE", f"{PATH}/{uuid4()}", "vm:delete"),
+        ("PATCH", f"{PATH}/{NOWHERE}", "vm:update"),
+        ("DELETE", f"{PATH}/{NOWHERE}", "vm:delete"),
     ],
 )
 async def test_who_may_only_read_is_told_which_permission_is_missing(
@@ -246,7 +250,7 @@ async def test_templates_are_those_that_there_are(client, work, template):
     url = f"/api/v1/vm-templates/{template.id}"
     assert (await client.get(url)).json() == listed
     assert (await client.get(url, headers={"if-none-match": '"1"'})).status_code == 304
-    missing = await client.get(f"/api/v1/vm-templates/{uuid4()}")
+    missing = await client.get(f"/api/v1/vm-templates/{NOWHERE}")
     assert (missing.status_code, missing.json()["code"]) == (404, "compute.template_not_found")
 
 
@@ -258,3 +262,9 @@ async def test_quotas_say_what_there_may_be_and_is(client, driven):
         "memory_gb": {"limit": 16, "used": 4},
         "disk_gb": {"limit": 100, "used": 20},
     }
+
+
+def test_the_doors_describe_themselves_in_valid_openapi():
+    document = rest_app("compute", routers).openapi()
+    validate(document)
+    assert "/api/v1/vms/{vm}" in document["paths"]

@@ -10,12 +10,12 @@ from fastapi import Query, Request, Response
 from chassis.http import Asking, Paging, doors, given, needs, tagged
 from experiments.api.views import (
     Aimed,
-    CreateBody,
+    ExperimentBody,
+    ExperimentPage,
+    ExperimentPatch,
     ExperimentView,
+    MoveBody,
     Named,
-    PageView,
-    PatchBody,
-    ReasonBody,
     experiment_view,
 )
 from experiments.domain.experiment import EVEN, Changes, Experiment, Status
@@ -34,8 +34,8 @@ Sort = Literal[
 
 
 @router.post("", status_code=201, response_model=ExperimentView, **needs("experiment:create"))
-async def create(
-    body: CreateBody, caller: Asking, uses: Uses, request: Request, response: Response
+async def create_experiment(
+    body: ExperimentBody, caller: Asking, uses: Uses, request: Request, response: Response
 ) -> ExperimentView:
     """Make an experiment in DRAFT."""
     made = await uses.create(caller, _draft(body))
@@ -44,9 +44,9 @@ async def create(
 
 
 @router.get(
-    "", response_model=PageView, response_model_exclude_unset=True, **needs("experiment:read")
+    "", response_model=ExperimentPage, response_model_exclude_unset=True, **needs("experiment:read")
 )
-async def list_(
+async def list_experiments(
     caller: Asking,
     uses: Uses,
     pager: Paging,
@@ -60,7 +60,7 @@ async def list_(
 
 
 @router.get("/{experiment}", response_model=ExperimentView, **needs("experiment:read"))
-async def read(
+async def read_experiment(
     experiment: Named, caller: Asking, uses: Uses, request: Request, response: Response
 ) -> Any:  # noqa: ANN401
     """Return one experiment, as the clock has it now."""
@@ -71,9 +71,9 @@ async def read(
 
 
 @router.patch("/{experiment}", response_model=ExperimentView, **needs("experiment:update"))
-async def update(
+async def update_experiment(
     aimed: Aimed,
-    body: PatchBody,
+    body: ExperimentPatch,
     caller: Asking,
     uses: Uses,
     request: Request,
@@ -85,7 +85,7 @@ async def update(
 
 
 @router.delete("/{experiment}", status_code=204, **needs("experiment:delete"))
-async def delete(aimed: Aimed, caller: Asking, uses: Uses) -> None:
+async def delete_experiment(aimed: Aimed, caller: Asking, uses: Uses) -> None:
     """Forget an experiment that is in DRAFT or ARCHIVED."""
     await uses.delete(caller, aimed)
 
@@ -97,7 +97,7 @@ def _move_door(name: str) -> Callable[..., Coroutine[Any, Any, ExperimentView]]:
         uses: Uses,
         request: Request,
         response: Response,
-        body: ReasonBody | None = None,
+        body: MoveBody | None = None,
     ) -> ExperimentView:
         intent = replace(aimed, reason=body.reason if body else "")
         return shown(await uses.move(caller, intent, name), request, response)
@@ -110,7 +110,7 @@ for _name, _move in MOVES.items():
         f"/{{experiment}}/{_name}",
         _move_door(_name),
         methods=["POST"],
-        name=_name,
+        name=f"{_name}_experiment",
         description=f"Make an experiment {_move.to} that is {' or '.join(sorted(_move.come_from))}.",
         response_model=ExperimentView,
         **needs("experiment:update"),
@@ -123,7 +123,7 @@ def shown(experiment: Experiment, request: Request, response: Response) -> Exper
     return experiment_view(experiment)
 
 
-def _draft(body: CreateBody) -> Draft:
+def _draft(body: ExperimentBody) -> Draft:
     return Draft(
         key=body.key,
         name=body.name,
@@ -135,7 +135,7 @@ def _draft(body: CreateBody) -> Draft:
     )
 
 
-def _changes(body: PatchBody) -> Changes:
+def _changes(body: ExperimentPatch) -> Changes:
     said = {name: getattr(body, name) for name in body.model_fields_set - {"reason"}}
     if "variants" in said:
         said["variants"] = tuple(v.variant() for v in body.variants)

@@ -7,7 +7,13 @@ from fastapi import Request, Response
 
 from chassis.http import Asking, doors, given, needs
 from experiments.api.experiments import PREFIX, shown
-from experiments.api.views import Aimed, ExperimentView, MoveView, ProcessedView, ScheduleBody
+from experiments.api.views import (
+    Aimed,
+    ExperimentView,
+    ProcessedView,
+    ScheduleBody,
+    ScheduledMoveView,
+)
 from experiments.domain.moves import Step
 from experiments.domain.schedule import Plan
 from experiments.usecases.experiments import Schedules
@@ -17,14 +23,14 @@ Uses = Annotated[Schedules, given(Schedules)]
 
 
 @router.post("/schedules/process", response_model=ProcessedView, **needs("experiment:process"))
-async def process(caller: Asking, uses: Uses) -> ProcessedView:
+async def process_schedules(caller: Asking, uses: Uses) -> ProcessedView:
     """Write down now what the clock has done; the scheduler does so by itself."""
     steps = await uses.process(caller)
     return ProcessedView(processed=len(steps), moves=[_view(step) for step in steps])
 
 
 @router.put("/{experiment}/schedule", response_model=ExperimentView, **needs("experiment:schedule"))
-async def set_(
+async def schedule_experiment(
     aimed: Aimed,
     body: ScheduleBody,
     caller: Asking,
@@ -39,13 +45,13 @@ async def set_(
 
 
 @router.delete("/{experiment}/schedule", status_code=204, **needs("experiment:schedule"))
-async def remove(aimed: Aimed, caller: Asking, uses: Uses) -> None:
+async def unschedule_experiment(aimed: Aimed, caller: Asking, uses: Uses) -> None:
     """Take the dates off an experiment."""
     await uses.remove(caller, aimed)
 
 
-def _view(step: Step) -> MoveView:
-    return MoveView(
+def _view(step: Step) -> ScheduledMoveView:
+    return ScheduledMoveView(
         experiment_id=step.after.id,
         key=step.after.key,
         move=step.move.name,

@@ -36,7 +36,7 @@ def _aim(experiment: Named, expected: Expected) -> Intent:
 Aimed = Annotated[Intent, Depends(_aim)]
 
 
-class VariantBody(Body):
+class ExperimentVariantBody(Body):
     """One thing compared; the first of a list is the control. Weights are thousandths of a percent."""
 
     key: Key
@@ -47,10 +47,10 @@ class VariantBody(Body):
         return Variant(self.key, self.weight)
 
 
-Variants = Annotated[list[VariantBody], Field(min_length=2, max_length=20)]
+Variants = Annotated[list[ExperimentVariantBody], Field(min_length=2, max_length=20)]
 
 
-class CreateBody(Body):
+class ExperimentBody(Body):
     """A new experiment: on the boolean flag of its own key, control against treatment, half and half, unless said."""
 
     key: Key
@@ -62,19 +62,19 @@ class CreateBody(Body):
     variants: Variants | None = None
 
 
-class PatchBody(Body):
+class ExperimentPatch(Body):
     """What is to change; what is not said stays."""
 
-    name: Name = ""
-    description: Prose = ""
-    hypothesis: Prose = ""
-    unit: Unit = ""
-    flag_key: FlagKey = ""
-    variants: Variants = Field(default_factory=list[VariantBody])
-    reason: Reason = ""
+    name: Name = Field(default_factory=str)
+    description: Prose = Field(default_factory=str)
+    hypothesis: Prose = Field(default_factory=str)
+    unit: Unit = Field(default_factory=str)
+    flag_key: FlagKey = Field(default_factory=str)
+    variants: Variants = Field(default_factory=list[ExperimentVariantBody])
+    reason: Reason = Field(default_factory=str)
 
 
-class ReasonBody(Body):
+class MoveBody(Body):
     """Why, for the audit log."""
 
     reason: Reason = ""
@@ -93,7 +93,7 @@ class ScheduleBody(Body):
     reason: Reason = ""
 
 
-class VariantView(View):
+class ExperimentVariantView(View):
     """One thing compared, and its share in thousandths of a percent."""
 
     key: str
@@ -113,7 +113,7 @@ class ExperimentView(View):
     owner_id: str
     unit: str
     flag_key: str
-    variants: list[VariantView]
+    variants: list[ExperimentVariantView]
     start_date: datetime | None
     end_date: datetime | None
     time_zone: str | None
@@ -126,7 +126,7 @@ class ExperimentView(View):
     updated_at: datetime
 
 
-class PageView(View):
+class ExperimentPage(View):
     """A part of a list of experiments: numbered (`total`, `page`, `limit`) or by cursor (`has_more`)."""
 
     items: list[ExperimentView]
@@ -137,7 +137,7 @@ class PageView(View):
     next_cursor: str | None = None
 
 
-class MoveView(View):
+class ScheduledMoveView(View):
     """A move that a schedule made: which experiment, what happened, and when it took effect."""
 
     experiment_id: UUID
@@ -151,7 +151,7 @@ class ProcessedView(View):
     """What a run of the scheduler wrote down."""
 
     processed: int
-    moves: list[MoveView]
+    moves: list[ScheduledMoveView]
 
 
 def experiment_view(experiment: Experiment) -> ExperimentView:
@@ -182,9 +182,9 @@ def experiment_view(experiment: Experiment) -> ExperimentView:
     )
 
 
-def _variants(experiment: Experiment) -> list[VariantView]:
+def _variants(experiment: Experiment) -> list[ExperimentVariantView]:
     return [
-        VariantView(key=variant.key, weight=variant.weight, is_control=place == 0)
+        ExperimentVariantView(key=variant.key, weight=variant.weight, is_control=place == 0)
         for place, variant in enumerate(experiment.variants)
     ]
 
