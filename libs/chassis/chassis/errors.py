@@ -11,6 +11,7 @@ Fault
 ├── TooLarge           it is more than we take at once
 ├── TooMany            the caller asks faster than agreed
 └── Unavailable        something needed is down; try again
+    └── Broken         something needed has a bug; trying again is not likely to help
 
 A subclass with its own `code` is one documented way to fail; codes are permanent (`docs/errors.md` is made from them).
 """
@@ -105,3 +106,9 @@ class Unavailable(Fault):
     """Something needed is down; the same request may work later."""
 
     code = "unavailable"
+
+
+class Broken(Unavailable):
+    """A service that is needed answered with a bug of its own; its log says more."""
+
+    code = "neighbour_broken"

@@ -7,7 +7,7 @@ finds its lease gone when it wakes; whoever acts for it passes the fence on, so 
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from sqlalchemy import DateTime, func, or_, text
+from sqlalchemy import DateTime, func, or_, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
@@ -39,6 +39,14 @@ async def hold(
             "until": claim.excluded.until,
             "fence": text("lease.fence + (lease.holder <> excluded.holder)::int"),
         },
-        where=or_(row.holder == holder, row.until < func.now()),
+        where=or_(row.holder == holder, row.until <= func.now()),
     )
     return await session.scalar(change.returning(row.fence))
+
+
+async def release(
+    session: AsyncSession, row: type[LeaseRow], name: str, holder: str = HOLDER
+) -> None:
+    """Give a lease back, if it is ours, so that another may take it at once."""
+    ours = (row.name == name) & (row.holder == holder)
+    await session.execute(update(row).where(ours).values(until=func.now()))

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,15 +25,16 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from chassis.context import asked
 from chassis.db import Sessions, after_commit, transaction
-from chassis.errors import BadRequest, Fault, Invalid
+from chassis.errors import BadRequest, Broken, Fault, Invalid
 from chassis.facts import Fact
-from chassis.leases import LeaseRow, hold
+from chassis.leases import LeaseRow, hold, release
 
 log = logging.getLogger(__name__)
 
 BATCH = 500
 ATTEMPTS = 5
-LEASE = 10.0
+LEASE = 5.0
+_REFUSED = (Invalid, BadRequest, Broken)
 PARKED = Counter("outbox_parked", "Facts that their reader refused for good")
 BACKLOG = Gauge("outbox_backlog", "Facts that wait to be delivered")
 
@@ -102,6 +104,14 @@ class Relay:
 
     async def run(self, every: float = 1.0) -> None:
         """Deliver until cancelled; slower and slower while the reader or the database is away."""
+        try:
+            await self._deliver_on(every)
+        finally:  # who comes after us need not wait for the lease to run out
+            with suppress(Fault):
+                async with transaction(self._sessions) as session:
+                    await release(session, self._lease, "relay")
+
+    async def _deliver_on(self, every: float) -> None:
         wait = every
         while True:
             self._woken.clear()
@@ -122,7 +132,7 @@ class Relay:
             return 0
         try:
             await self._deliver(letters)
-        except (Invalid, BadRequest):
+        except _REFUSED:
             return await self._one_by_one(letters)
         await self._forget(letters)
         return len(letters)
@@ -149,17 +159,23 @@ class Relay:
             return [Letter(r.seq, r.event_id, r.written_at.astimezone(UTC), r.body) for r in rows]
 
     async def _one_by_one(self, letters: Sequence[Letter]) -> int:
-        """Deliver what can be delivered of a batch that was refused, and count a failure for the rest."""
-        gone = 0
+        """Deliver what can be delivered of a batch that was refused, and count a failure for the rest.
+
+        A reader that breaks on every letter has an outage; only where others get through is a letter to blame.
+        """
+        gone, failed = 0, list[tuple[Letter, Fault]]()
         for letter in letters:
             try:
                 await self._deliver([letter])
-            except (Invalid, BadRequest) as refusal:
-                gone += await self._failed(letter, refusal)
+            except _REFUSED as refusal:
+                failed.append((letter, refusal))
             else:
                 await self._forget([letter])
                 gone += 1
-        return gone
+        blamed = [(at, why) for at, why in failed if gone or not isinstance(why, Broken)]
+        if failed and not blamed:
+            raise failed[0][1]
+        return gone + sum([await self._failed(at, why) for at, why in blamed])
 
     async def _forget(self, letters: Sequence[Letter]) -> None:
         async with transaction(self._sessions) as session:

@@ -48,6 +48,8 @@ FAMILY: dict[StatusCode, type[Fault]] = {
     StatusCode.ABORTED: errors.Conflict,
     StatusCode.FAILED_PRECONDITION: errors.Stale,
     StatusCode.RESOURCE_EXHAUSTED: errors.TooMany,
+    StatusCode.UNKNOWN: errors.Broken,
+    StatusCode.INTERNAL: errors.Broken,
 }
 CODE = "fault-code"
 FIELDS = "fault-fields-bin"

@@ -94,6 +94,8 @@ class Health:
                 return
             status, kind, body = self.answer(scope["path"])
             headers = [(b"content-type", kind), (b"cache-control", b"no-store")]
+            if status == 503:  # Envoy takes us out at once instead of after its next failed checks
+                headers.append((b"x-envoy-immediate-health-check-fail", b"true"))
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
 
@@ -140,8 +142,12 @@ async def _grpc(service: Service, settings: ServiceSettings, state: Health) -> A
     reflection.enable_server_reflection(
         (*service.rpc_names, _HEALTH, reflection.SERVICE_NAME), service.rpc
     )
-    if not service.rpc.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}"):
-        raise SystemExit(f"port {settings.grpc_port} for gRPC is taken")
+    try:
+        service.rpc.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
+    except RuntimeError:
+        raise SystemExit(
+            f"port {settings.grpc_port} for gRPC cannot be had: is it taken?"
+        ) from None
     await service.rpc.start()
 
     async def report() -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from starlette.responses import JSONResponse
 
 from chassis.db import after_commit, base_for, database, transaction
-from chassis.errors import Conflict, Invalid, Unavailable
+from chassis.errors import Broken, Conflict, Invalid, Unavailable
 from chassis.facts import Actor, Fact, Target
 from chassis.idempotency import (
     BadIdempotencyKey,
@@ -197,12 +197,15 @@ class Reader:
         self.read = []
         self.away = False
         self.refuses = set()
+        self.breaks_on = set()
 
     async def __call__(self, letters):
         if self.away:
             raise Unavailable("away")
         if any(letter.body["action"] in self.refuses for letter in letters):
             raise Invalid("poison")
+        if any(letter.body["action"] in self.breaks_on for letter in letters):
+            raise Broken("a bug")
         self.read += [letter.body["action"] for letter in letters]
 
 
@@ -263,6 +266,42 @@ class TestOutbox:
         assert (row.body["action"], row.trouble, row.attempts) == ("a.bad", "poison", ATTEMPTS)
         assert row.parked_at is not None
         assert await relay.deliver_batch() == 0
+
+    async def test_a_letter_that_breaks_the_reader_is_parked_where_others_get_through(
+        self, room, relay, reader
+    ):
+        reader.breaks_on = {"a.bad"}
+        await self.happen(room, relay, "a.bad", *(f"a.n{n}" for n in range(3)))
+        assert await relay.deliver_batch() == 3
+        for n in range(ATTEMPTS - 1):
+            await self.happen(room, relay, f"a.more{n}")
+            await relay.deliver_batch()
+        assert len(reader.read) == 3 + ATTEMPTS - 1
+        assert await relay.deliver_batch() == 0
+        assert await count(room, room.Outbox) == 1
+
+    async def test_a_reader_that_breaks_on_everything_is_away_and_nothing_is_parked(
+        self, room, relay, reader
+    ):
+        reader.breaks_on = {"a.one", "a.two"}
+        await self.happen(room, relay, "a.one", "a.two")
+        for _ in range(ATTEMPTS + 1):
+            with pytest.raises(Broken):
+                await relay.deliver_batch()
+        reader.breaks_on = set()
+        assert await relay.deliver_batch() == 2
+        assert reader.read == ["a.one", "a.two"]
+
+    async def test_a_relay_that_stops_leaves_the_lease_to_the_next(self, room, relay, reader):
+        running = asyncio.create_task(relay.run(every=30))
+        await self.happen(room, relay, "a.one")
+        async with asyncio.timeout(5):
+            while not reader.read:
+                await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        async with transaction(room.sessions) as session:
+            assert await hold(session, room.Lease, "relay", 60, "another process")
 
     async def test_only_the_holder_of_the_lease_delivers(self, room, relay, reader):
         async with transaction(room.sessions) as session:
