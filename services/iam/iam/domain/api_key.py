@@ -56,7 +56,8 @@ class ApiKey:
 
     def live(self, now: datetime) -> bool:
         """Tell whether the key can still be used."""
-        return self.revoked_at is None and any(v.live(now) for v in self.versions)
+        over = self.revoked_at or (self.expires_at and self.expires_at <= now)
+        return not over and any(version.live(now) for version in self.versions)
 
     def rotated(self, newest: Version, overlap: timedelta) -> "ApiKey":
         """Return the key with one more version: the one before it holds for `overlap` yet, all older ones no more."""

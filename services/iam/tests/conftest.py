@@ -1,0 +1,470 @@
+"""Fakes of everything that iam asks of the world, and the use-cases on top of them."""
+
+import itertools
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from chassis.caller import Caller
+from chassis.pages import Slice
+from iam.clients.keyring import Keyring
+from iam.clients.seal import AesSealer
+from iam.clients.throttle import MemoryThrottle
+from iam.domain.authority import Change, EndedSession, Kind, LiveKey, PublicKey
+from iam.domain.errors import EmailTaken, TenantTaken, UsernameTaken
+from iam.domain.names import folded
+from iam.domain.password import POLICIES
+from iam.domain.roles import ADMINISTRATORS, permissions_of
+from iam.domain.session import Issuer, Lifetimes
+from iam.domain.signing import Rotation
+from iam.domain.tenant import PLATFORM, Tenant
+from iam.domain.user import Grant, User
+from iam.ports import Means
+from iam.usecases.api_keys import Keys
+from iam.usecases.authority import Replicas
+from iam.usecases.bootstrap import Bootstrap
+from iam.usecases.feed import Feed
+from iam.usecases.keys import SigningKeys
+from iam.usecases.logins import Logins
+from iam.usecases.opening import Opening
+from iam.usecases.organizations import Organizations
+from iam.usecases.roles import Roles
+from iam.usecases.sessions import Sessions
+from iam.usecases.users import Users
+
+START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+PASSWORD = "correct horse battery"
+ISSUER = Issuer(
+    name="http://iam.test",
+    audience="switchyard",
+    lifetimes=Lifetimes(access=timedelta(minutes=10), refresh=timedelta(days=30)),
+)
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    at: datetime = START
+
+    def __call__(self):
+        return self.at
+
+    def forward(self, **by):
+        self.at += timedelta(**by)
+
+
+@dataclass
+class World:
+    """What a fake database holds, and what was recorded."""
+
+    tenants: dict = field(default_factory=dict)
+    users: dict = field(default_factory=dict)
+    keys: dict = field(default_factory=dict)
+    sessions: dict = field(default_factory=dict)
+    tokens: dict = field(default_factory=dict)
+    signing_keys: dict = field(default_factory=dict)
+    changes: list = field(default_factory=list)
+    trimmed: int = 0
+    facts: list = field(default_factory=list)
+
+    def copy(self):
+        return World(**{name: _copied(value) for name, value in vars(self).items()})
+
+    def actions(self):
+        return [fact.action for fact in self.facts]
+
+
+def _copied(value):
+    return value if isinstance(value, int) else value.copy()
+
+
+def _slice(items, ask, position):
+    rest = [i for i in items if ask.after is None or position(i) > ask.after]
+    rest = rest[ask.offset :]
+    page = rest[: ask.limit]
+    more = len(rest) > ask.limit
+    return Slice(items=page, next=position(page[-1]) if more and page else None, total=len(items))
+
+
+class FakeTenants:
+    def __init__(self, world):
+        self._all = world.tenants
+
+    async def get(self, tenant, *, lock=False):
+        return self._all.get(tenant)
+
+    async def named(self, subdomain):
+        return next((t for t in self._all.values() if t.subdomain == subdomain), None)
+
+    async def all(self, limit):
+        return sorted(self._all.values(), key=lambda t: t.subdomain)[:limit]
+
+    async def put(self, tenant):
+        other = await self.named(tenant.subdomain)
+        if other and other.id != tenant.id:
+            raise TenantTaken("taken")
+        self._all[tenant.id] = tenant
+
+
+class FakeUsers:
+    def __init__(self, world):
+        self._world = world
+
+    def _here(self):
+        return [u for u in self._world.users.values() if u.deleted_at is None]
+
+    async def get(self, tenant, user, *, lock=False):
+        found = self._world.users.get(user)
+        if found is None or found.deleted_at or (tenant is not None and found.tenant != tenant):
+            return None
+        return found
+
+    async def named(self, login, subdomain, limit):
+        key = folded(login)
+        slug = {t.id: t.subdomain for t in self._world.tenants.values()}
+        meant = [
+            u
+            for u in self._here()
+            if key in (folded(u.email), folded(u.username or ""))
+            and subdomain in (None, slug[u.tenant])
+        ]
+        return sorted(meant, key=lambda u: (slug[u.tenant] != PLATFORM, u.id))[:limit]
+
+    async def list(self, query, ask):
+        users = [u for u in self._here() if u.tenant == query.tenant]
+        if query.search:
+            needle = query.search.lower()
+            texts = lambda u: (u.email, u.username or "", u.first_name, u.last_name)  # noqa: E731
+            users = [u for u in users if any(needle in t.lower() for t in texts(u))]
+        name, down = query.sort.removeprefix("-"), query.sort.startswith("-")
+
+        def position(user):
+            value = folded(user.email) if name == "email" else getattr(user, name).isoformat()
+            return value, str(user.id)
+
+        users.sort(key=position, reverse=down)
+        if ask.after:
+            after = tuple(ask.after)
+            users_left = [u for u in users if (position(u) < after if down else position(u) > after)]
+            page = users_left[: ask.limit]
+            more = len(users_left) > ask.limit
+            following = position(page[-1]) if more else None
+            return Slice(items=page, next=following, total=len(users))
+        return _slice(users, ask, position)
+
+    async def administrators(self, tenant, without):
+        return sum(u.administers for u in self._here() if u.tenant == tenant and u.id != without)
+
+    async def counts(self, tenant):
+        roles = [r for u in self._here() if u.tenant == tenant for r in u.roles]
+        return {role: roles.count(role) for role in roles}
+
+    async def put(self, user):
+        others = [u for u in self._here() if u.tenant == user.tenant and u.id != user.id]
+        if user.deleted_at is None:
+            if folded(user.email) in {folded(u.email) for u in others}:
+                raise EmailTaken("taken")
+            if user.username and folded(user.username) in {folded(u.username or "") for u in others}:
+                raise UsernameTaken("taken")
+        self._world.users[user.id] = replace(user, grants=tuple(sorted(user.grants)))
+
+    async def logged_in(self, user, at, rehashed):
+        known = self._world.users[user]
+        password = known.password if rehashed is None else rehashed
+        self._world.users[user] = replace(known, last_login_at=at, password=password)
+
+
+class FakeApiKeys:
+    def __init__(self, world):
+        self._world = world
+
+    async def get(self, tenant, key, *, lock=False):
+        found = self._world.keys.get(key)
+        return found if found and found.tenant == tenant and not found.revoked_at else None
+
+    async def list(self, tenant, owner, ask):
+        keys = [
+            k
+            for k in self._world.keys.values()
+            if k.tenant == tenant and not k.revoked_at and owner in (None, k.owner)
+        ]
+        return _slice(sorted(keys, key=lambda k: k.id), ask, lambda k: (str(k.id),))
+
+    async def known(self, hash_):
+        live = (k for k in self._world.keys.values() if not k.revoked_at)
+        return next((LiveKey(k, v) for k in live for v in k.versions if v.hash == hash_), None)
+
+    async def put(self, key):
+        self._world.keys[key.id] = key
+
+
+class FakeSessions:
+    def __init__(self, world):
+        self._world = world
+
+    async def get(self, session, *, lock=False):
+        return self._world.sessions.get(session)
+
+    async def live(self, user, now, ask):
+        found = [s for s in self._world.sessions.values() if s.user == user and s.live(now)]
+        found.sort(key=lambda s: s.id, reverse=True)
+        if ask.after:
+            found = [s for s in found if str(s.id) < ask.after[0]]
+        page = found[ask.offset :][: ask.limit]
+        more = len(found) > ask.offset + ask.limit
+        total = sum(s.user == user and s.live(now) for s in self._world.sessions.values())
+        return Slice(items=page, next=(str(page[-1].id),) if more else None, total=total)
+
+    async def end_all(self, user, now):
+        ended = [
+            s.ended(now) for s in self._world.sessions.values() if s.user == user and s.live(now)
+        ]
+        self._world.sessions.update({s.id: s for s in ended})
+        return ended
+
+    async def put(self, session):
+        self._world.sessions[session.id] = session
+
+    async def token(self, hash_):
+        return self._world.tokens.get(hash_)
+
+    async def put_token(self, token):
+        self._world.tokens[token.hash] = token
+
+    async def sweep(self, before):
+        over = [
+            s.id
+            for s in self._world.sessions.values()
+            if s.expires_at < before or (s.ended_at and s.ended_at < before)
+        ]
+        for id_ in over:
+            del self._world.sessions[id_]
+        kept = self._world.tokens.items()
+        self._world.tokens = {h: t for h, t in kept if t.session not in over}
+        return len(over)
+
+
+class FakeSigningKeys:
+    def __init__(self, world):
+        self._all = world.signing_keys
+
+    async def all(self, *, lock=False):
+        return [self._all[kid] for kid in sorted(self._all)]
+
+    async def put(self, key):
+        self._all[key.kid] = key
+
+    async def drop(self, kid):
+        self._all.pop(kid, None)
+
+
+class FakeAuthority:
+    def __init__(self, world):
+        self._world = world
+
+    async def epoch(self):
+        return self._world.trimmed + len(self._world.changes)
+
+    async def oldest(self):
+        return self._world.trimmed
+
+    async def changes(self, after, limit):
+        return [c for c in self._world.changes if c.epoch > after][:limit]
+
+    async def things(self, kind, ids, now):
+        return {id_: t for id_, t in self._all(kind, now) if id_ in ids}
+
+    async def page(self, kind, after, limit, now):
+        return [(id_, t) for id_, t in self._all(kind, now) if id_ > after][:limit]
+
+    async def trim(self, before):
+        count = len(self._world.changes)
+        self._world.trimmed += count
+        self._world.changes.clear()
+        return count
+
+    def _all(self, kind, now):
+        w = self._world
+        match kind:
+            case Kind.SIGNING_KEY:
+                found = {k.kid: PublicKey(k.kid, k.jwk) for k in w.signing_keys.values()}
+            case Kind.TENANT:
+                found = {str(t.id): t for t in w.tenants.values()}
+            case Kind.SUBJECT:
+                found = {str(u.id): u for u in w.users.values() if u.deleted_at is None}
+            case Kind.SESSION:
+                ended = [s for s in w.sessions.values() if s.ended_at]
+                until = {s: ISSUER.forgotten_after(s.ended_at) for s in ended}
+                found = {str(s.id): EndedSession(s.id, u) for s, u in until.items() if u > now}
+            case Kind.API_KEY:
+                keys = [k for k in w.keys.values() if not k.revoked_at]
+                live = [LiveKey(k, v) for k in keys for v in k.versions]
+                found = {
+                    k.version.hash: k for k in live if k.expires_at is None or k.expires_at > now
+                }
+        return sorted(found.items())
+
+
+class FakeWork:
+    def __init__(self, world):
+        self._world = world
+        self._changes = {}
+        self.tenants = FakeTenants(world)
+        self.users = FakeUsers(world)
+        self.api_keys = FakeApiKeys(world)
+        self.sessions = FakeSessions(world)
+        self.signing_keys = FakeSigningKeys(world)
+        self.authority = FakeAuthority(world)
+
+    async def alone(self, name):
+        pass
+
+    def changed(self, kind, id_):
+        self._changes[kind, id_] = None
+
+    @property
+    def news(self):
+        return bool(self._changes)
+
+    def record(self, fact):
+        json.dumps([fact.before, fact.after])
+        self._world.facts.append(fact)
+
+    def close(self):
+        next_ = self._world.trimmed + len(self._world.changes) + 1
+        self._world.changes += [Change(next_ + n, *c) for n, c in enumerate(self._changes)]
+
+
+class FakePasswords:
+    """Reverses passwords; counts what was verified."""
+
+    def __init__(self):
+        self.verified = []
+
+    async def hash(self, password):
+        return f"fake${password[::-1]}"
+
+    async def verify(self, password, hashed):
+        self.verified.append(hashed)
+        return hashed is not None and hashed.partition("$")[2] == password[::-1]
+
+    def outdated(self, hashed):
+        return hashed.startswith("old$")
+
+
+@dataclass
+class Service:
+    """All of iam on fakes. `wake` is called after each commit that changed authority."""
+
+    clock: Clock = field(default_factory=Clock)
+    world: World = field(default_factory=World)
+
+    def __post_init__(self):
+        secrets = (f"secret-{n:040}" for n in itertools.count())
+        ids = (UUID(int=(1 << 80) + n) for n in itertools.count())
+        self.means = Means(self.clock, lambda: next(ids), lambda: next(secrets))
+        self.passwords = FakePasswords()
+        policy = POLICIES["compat"]
+        self.ring = Keyring(AesSealer("s" * 32, "test"), self.clock)
+        self.ring.take([self.ring.make(self.clock(), self.clock())])
+        self.opening = Opening(ISSUER, self.ring, self.means)
+        self.feed = Feed(self.work, self.clock)
+        self.replicas = Replicas(self.work, self.feed, self.means)
+        throttle = MemoryThrottle(lambda: self.clock().timestamp())
+        self.logins = Logins(self.work, self.passwords, throttle, self.opening)
+        self.users = Users(self.work, self.passwords, policy, self.means)
+        self.organizations = Organizations(self.work, self.passwords, policy, self.opening)
+        self.roles = Roles(self.work)
+        self.keys = Keys(self.work, self.means)
+        self.sessions = Sessions(self.work, self.means)
+        self.bootstrap = Bootstrap(self.work, self.passwords, policy, self.means)
+        rotation = Rotation(
+            signs_for=timedelta(days=30),
+            published_ahead=timedelta(hours=1),
+            kept_after=timedelta(hours=2),
+        )
+        self.signing = SigningKeys(self.work, self.ring, rotation, self.clock)
+
+    @asynccontextmanager
+    async def work(self):
+        draft = self.world.copy()
+        made = FakeWork(draft)
+        yield made
+        made.close()
+        vars(self.world).update(vars(draft))
+        if made.news:
+            self.feed.wake()
+
+    def tenant(self, subdomain="acme", **more):
+        made = a_tenant(subdomain=subdomain, id=self.means.new_id(), **more)
+        self.world.tenants[made.id] = made
+        return made
+
+    def user(self, tenant, email="ann@acme.test", roles=("user",), **more):
+        made = a_user(tenant=tenant.id, email=email, id=self.means.new_id(), **more)
+        if "grants" not in more:
+            made = replace(made, grants=tuple(Grant(r) for r in roles))
+        self.world.users[made.id] = made
+        return made
+
+
+def a_tenant(**more):
+    values = {"id": uuid4(), "subdomain": f"t{uuid4().hex[:10]}", "name": "T"}
+    return Tenant(**(values | {"created_at": START, "updated_at": START} | more))
+
+
+def a_user(**more):
+    values = {
+        "id": uuid4(),
+        "tenant": uuid4(),
+        "email": f"{uuid4().hex[:10]}@acme.test",
+        "password": f"fake${PASSWORD[::-1]}",
+        "created_at": START,
+        "updated_at": START,
+    }
+    return User(**(values | more))
+
+
+def as_caller(user, session=None, **more):
+    """Return the caller that a user is."""
+    values = {
+        "subject": str(user.id),
+        "tenant": user.tenant,
+        "permissions": user.permissions,
+        "roles": user.roles,
+        "name": user.name,
+        "platform": user.platform,
+        "credential": str(session or uuid4()),
+    }
+    return Caller(**(values | more))
+
+
+@dataclass(frozen=True)
+class Makers:
+    """The makers above, for test modules (which cannot import each other)."""
+
+    password: str = PASSWORD
+    issuer: Issuer = ISSUER
+    start: datetime = START
+    tenant = staticmethod(a_tenant)
+    user = staticmethod(a_user)
+    caller = staticmethod(as_caller)
+    work = FakeWork
+    world = World
+    permissions_of = staticmethod(permissions_of)
+    administrators = ADMINISTRATORS
+
+
+@pytest.fixture(scope="session")
+def make():
+    return Makers()
+
+
+@pytest.fixture
+def iam():
+    return Service()
