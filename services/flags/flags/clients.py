@@ -12,14 +12,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from flags.domain.place import Place
+from flags.ports import Heard
 
 log = logging.getLogger(__name__)
 
 CHANNEL = "flags:changed"
 MOST_WAITING = 10_000
 PAUSE = 1.0
-
-Heard = Callable[[Place, int], Awaitable[None]]
 
 
 class RedisNews:

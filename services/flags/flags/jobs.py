@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable
 
 from chassis.errors import Fault
 from chassis.serve import Job
-from flags.clients import RedisNews
+from flags.ports import News
 from flags.usecases.rulesets import Rulesets
 
 log = logging.getLogger(__name__)
 
 
-def freshness(rulesets: Rulesets, news: RedisNews, poll_every: float) -> tuple[Job, ...]:
+def freshness(rulesets: Rulesets, news: News, poll_every: float) -> tuple[Job, ...]:
     """Return the jobs: announce our changes, hear of those of others, and find out what was missed."""
 
     async def spread() -> None:

@@ -1,6 +1,6 @@
 """What the flags service asks of the world."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -99,9 +99,20 @@ class Shelf(Protocol):
         ...
 
 
+Heard = Callable[[Place, int], Awaitable[None]]
+
+
 class News(Protocol):
     """How replicas tell each other that a place has changed."""
 
     def tell(self, place: Place, revision: int) -> None:
         """Announce a change; never waits, never fails: who misses it will find out by polling."""
+        ...
+
+    async def spread(self, heard: Heard) -> None:
+        """Carry what was told to this replica (`heard`) and to all others, until cancelled."""
+        ...
+
+    async def listen(self, heard: Heard, begun: Callable[[], Awaitable[None]]) -> None:
+        """Pass on what others announce until cancelled; call `begun` after each break, when something may be missed."""
         ...
