@@ -75,7 +75,7 @@ docs: setup ## make the pages of docs/ that are read off the code
 
 pins: setup ## resolve requirements/*.in into *.txt, with hashes and without addresses
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv
-	@for name in run dev; do \
+	@for name in service gateway run dev; do \
 	  $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-annotate --custom-compile-command "make pins" \
 	    $(if $(UPGRADE),--upgrade) -o requirements/$$name.txt requirements/$$name.in || exit 1; \

@@ -138,7 +138,7 @@ def swallows_bugs(tree: ast.Module) -> Iterator[str]:
         if caught not in ("Exception", "BaseException"):
             continue
         again = any(isinstance(n, ast.Raise) for n in ast.walk(handler))
-        told = any(call.endswith(".exception") for call in calls(handler))
+        told = any(call.endswith((".exception", ".set_exception")) for call in calls(handler))
         if not again and not told:
             yield f"line {handler.lineno} catches {caught} and says nothing"
 
