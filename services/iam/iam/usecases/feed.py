@@ -72,7 +72,7 @@ class Feed:
         full = True
         while full:
             async with self._work() as work:
-                if self._position < 0:
+                if begins := self._position < 0:
                     self._floor = self._position = await work.authority.epoch()
                 changes = await work.authority.changes(self._position, BATCH)
                 news = await _told(work, changes, self._now())
@@ -80,17 +80,18 @@ class Feed:
             full = len(changes) == BATCH
             if changes:
                 self._remember(news, changes[-1].epoch)
+            if changes or begins:
                 await self._tell()
 
     async def after(self, position: int, seconds: float) -> tuple[int, Sequence[News]]:
         """Return the news after a position and the position they lead to; wait for some if there are none."""
-        if 0 <= position < self._floor:
-            return await self._from_log(position)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds), self._moved:
                 await self._moved.wait_for(lambda: self.closed or self._position > position)
         if self._position <= position:
             return position, ()
+        if position < self._floor:
+            return await self._from_log(position)
         return self._position, [news for news in self._ring if news.epoch > position]
 
     async def _look_if_possible(self) -> None:

@@ -84,6 +84,18 @@ async def test_a_change_while_the_state_is_read_is_not_lost(iam, boss, make):
         await until(stream, lambda e: news(e) and e.id == str(user.id) and e.epoch > 0)
 
 
+async def test_a_change_before_the_first_look_at_the_log_is_not_lost(iam, boss, make):
+    async with aclosing(iam.replicas.stream([Kind.SUBJECT])) as stream:
+        await until(stream, ready)
+        waiting = asyncio.create_task(until(stream, news))
+        await asyncio.sleep(0)
+        user = await iam.users.create(
+            make.caller(boss), NewUser(email="a@b.c", password=make.password)
+        )
+        await iam.feed.look()
+        assert (await waiting)[-1].id == str(user.id)
+
+
 async def test_only_the_kinds_that_were_asked_for_are_told(iam, boss, make):
     async with following(iam, Kind.TENANT) as stream:
         events = await until(stream, ready)
@@ -132,7 +144,7 @@ async def test_whoever_fell_behind_the_log_has_to_begin_again(iam, boss, make, m
 
 async def test_streams_end_when_the_process_stops(iam):
     async with following(iam, Kind.TENANT) as stream:
-        await until(stream, ready)
+        await until(stream, lambda event: isinstance(event, Beat))
         feed = next(t for t in asyncio.all_tasks() if "Feed.run" in repr(t.get_coro()))
         feed.cancel()
         with pytest.raises(Unavailable):
@@ -148,11 +160,12 @@ async def test_a_database_that_is_away_does_not_end_the_feed(iam, boss, make, ca
         yield
 
     async with following(iam, Kind.SUBJECT) as stream:
-        await until(stream, ready)
+        await until(stream, lambda event: isinstance(event, Beat))
         iam.feed._work = away
         iam.feed.wake()
-        while "cannot be read" not in caplog.text:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            while "cannot be read" not in caplog.text:
+                await asyncio.sleep(0.01)
         iam.feed._work = broken
         user = await iam.users.create(
             make.caller(boss), NewUser(email="a@b.c", password=make.password)
