@@ -1,0 +1,144 @@
+"""A flag as it is sent and shown in REST."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import Field, JsonValue
+
+from chassis.http import Body, View
+from flags.api.words import Description, FlagKey, Name, Reason, Tag, VariantName
+from flags.domain.flag import Change, Draft, Flag, Lifecycle
+from flags.domain.values import FlagType
+
+Variants = Annotated[dict[VariantName, JsonValue], Field(min_length=1, max_length=100)]
+Tags = Annotated[list[Tag], Field(max_length=50)]
+
+
+class FlagBody(Body):
+    """A flag to be made: `{key, name}` makes a boolean one with the variants on and off."""
+
+    key: FlagKey
+    name: Name
+    description: Description = ""
+    type: Literal["boolean", "string", "integer", "float", "json"] = "boolean"
+    variants: Variants | None = None
+    default_variant: VariantName | None = None
+    off_variant: VariantName | None = None
+    tags: Tags = Field(default_factory=list[str])
+    lifecycle: Literal["draft", "active"] = "active"
+    client_side: bool = False
+
+
+class FlagPatch(Body):
+    """What is to change; what is absent stays. The last two are about one environment."""
+
+    name: Name = Field(default_factory=str)
+    description: Description = Field(default_factory=str)
+    variants: Variants = Field(default_factory=dict[str, JsonValue])
+    tags: Tags = Field(default_factory=list[str])
+    lifecycle: Literal["draft", "active", "archived"] = Field(default_factory=lambda: "active")
+    client_side: bool = Field(default_factory=bool)
+    default_variant: VariantName = Field(default_factory=str)
+    off_variant: VariantName = Field(default_factory=str)
+
+
+class ReasonBody(Body):
+    """Why the flag is being switched."""
+
+    reason: Reason = ""
+
+
+class SwitchView(View):
+    """What a flag does in one environment."""
+
+    status: str
+    default_variant: str
+    off_variant: str
+    version: int
+
+
+class FlagView(View):
+    """A flag as clients see it. `status`, `default_variant` and `off_variant` are those in `environment`."""
+
+    id: UUID
+    key: str
+    name: str
+    description: str
+    type: str
+    status: str
+    variants: dict[str, Any]
+    default_variant: str
+    off_variant: str
+    owner_id: str
+    tags: list[str]
+    lifecycle: str
+    client_side: bool
+    project: str
+    environment: str
+    environments: dict[str, SwitchView]
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class FlagPage(View):
+    """A page of flags."""
+
+    items: list[FlagView]
+    total: int | None = None
+    page: int | None = None
+    limit: int | None = None
+    has_more: bool | None = None
+    next_cursor: str | None = None
+
+
+def shown(flag: Flag, environment: str) -> FlagView:
+    """Return the flag as clients see it, seen from one environment."""
+    switch = flag.switch(environment)
+    return FlagView(
+        **{name: getattr(flag, name) for name in _SAME},
+        status=switch.status,
+        default_variant=switch.default_variant,
+        off_variant=switch.off_variant,
+        variants=dict(flag.variants),
+        tags=list(flag.tags),
+        environment=environment,
+        environments={key: SwitchView.model_validate(s) for key, s in flag.switches.items()},
+    )
+
+
+_SAME = tuple(
+    name
+    for name in FlagView.model_fields
+    if name in Flag.__dataclass_fields__ and name not in ("variants", "tags")
+)
+
+
+def draft(body: FlagBody) -> Draft:
+    """Return what a client says of a new flag."""
+    said = body.model_dump(exclude={"type", "tags", "lifecycle"})
+    return Draft(
+        **said,
+        type=FlagType(body.type),
+        tags=_unique(body.tags),
+        lifecycle=Lifecycle(body.lifecycle),
+    )
+
+
+_OF_THE_SWITCH = {"default_variant", "off_variant"}
+
+
+def change(body: FlagPatch) -> Change:
+    """Return what a client wants to be different."""
+    said = body.model_dump(exclude_unset=True)
+    switch = {name: said.pop(name) for name in _OF_THE_SWITCH & said.keys()}
+    if "tags" in said:
+        said["tags"] = _unique(body.tags)
+    if "lifecycle" in said:
+        said["lifecycle"] = Lifecycle(body.lifecycle)
+    return Change(flag=said, switch=switch)
+
+
+def _unique(tags: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(tags))
