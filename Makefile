@@ -19,7 +19,7 @@ here = @test -x $(PY) || { echo "make $@: there is no .venv, so nothing was ever
 # A target whose part is missing says so and fails.
 need = @test -e $(1) || { echo "make $@: $(1) is not in this checkout, so there is nothing to run" >&2; exit 1; }
 
-.PHONY: help setup ready up down logs status reset migrate seed test check protos openapi docs pins fmt lint types contracts load faults
+.PHONY: help setup ready up down logs status reset migrate seed test check protos openapi docs derive k8s-check pins fmt lint types contracts load faults
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,21 @@ openapi: setup ## merge the services' OpenAPI documents into gateway/openapi.jso
 docs: setup ## make the pages of docs/ that are read off the code
 	$(call need,docs/generate.py)
 	@$(PY) docs/generate.py
+
+derive: setup ## write what follows from deploy/service-graph.yaml (Dockerfiles, manifests, policies, diagram)
+	@$(PY) deploy/graph.py
+
+k8s-check: setup ## build every Kubernetes overlay and check it strictly
+	@$(PY) deploy/graph.py --check
+	@$(PY) -m pytest -rs deploy/tests
+	@mkdir -p .data
+	@if command -v checkov >/dev/null; then for o in dev prod; do \
+	  kubectl kustomize deploy/k8s/overlays/$$o > .data/$$o.yaml && checkov --quiet --compact --skip-download --framework kubernetes \
+	    --skip-check CKV_K8S_15,CKV_K8S_35,CKV_K8S_43 -f .data/$$o.yaml || exit 1; done; \
+	  else echo "checkov is not installed: skipped"; fi
+	@if kubectl cluster-info >/dev/null 2>&1; then for o in dev prod; do \
+	  kubectl apply --dry-run=server -k deploy/k8s/overlays/$$o || exit 1; done; \
+	  else echo "no cluster is configured: no server-side dry run"; fi
 
 pins: setup ## resolve requirements/*.in into *.txt, with hashes and without addresses
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv
