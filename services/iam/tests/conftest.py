@@ -150,7 +150,9 @@ class FakeUsers:
         users.sort(key=position, reverse=down)
         if ask.after:
             after = tuple(ask.after)
-            users_left = [u for u in users if (position(u) < after if down else position(u) > after)]
+            users_left = [
+                u for u in users if (position(u) < after if down else position(u) > after)
+            ]
             page = users_left[: ask.limit]
             more = len(users_left) > ask.limit
             following = position(page[-1]) if more else None
@@ -169,7 +171,9 @@ class FakeUsers:
         if user.deleted_at is None:
             if folded(user.email) in {folded(u.email) for u in others}:
                 raise EmailTaken("taken")
-            if user.username and folded(user.username) in {folded(u.username or "") for u in others}:
+            if user.username and folded(user.username) in {
+                folded(u.username or "") for u in others
+            }:
                 raise UsernameTaken("taken")
         self._world.users[user.id] = replace(user, grants=tuple(sorted(user.grants)))
 

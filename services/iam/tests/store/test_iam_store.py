@@ -253,9 +253,7 @@ async def test_refresh_tokens_come_back_and_go_with_their_session(work, ann, mak
 
 async def test_signing_keys_come_and_go(work, make):
     kid = uuid4().hex
-    key = SigningKey(
-        kid=kid, jwk="{}", sealed=b"s", created_at=make.start, signs_from=make.start
-    )
+    key = SigningKey(kid=kid, jwk="{}", sealed=b"s", created_at=make.start, signs_from=make.start)
     async with work() as w:
         await w.signing_keys.put(key)
         assert key in await w.signing_keys.all(lock=True)

@@ -103,9 +103,7 @@ async def test_whoever_reaches_the_platform_reaches_every_user(iam, ann, make):
 
 async def test_who_is_disabled_is_logged_out_everywhere(iam, boss, ann, make):
     await iam.logins.login(Login(name=ann.email, password=make.password))
-    after = await iam.users.update(
-        make.caller(boss), ann.id, UserChange(fields={"active": False})
-    )
+    after = await iam.users.update(make.caller(boss), ann.id, UserChange(fields={"active": False}))
     (session,) = iam.world.sessions.values()
     assert session.ended_at
     assert set(changed(iam)) == {(Kind.SUBJECT, str(ann.id)), (Kind.SESSION, str(session.id))}
@@ -124,9 +122,7 @@ async def test_giving_roles_needs_the_permission_for_it(iam, boss, ann, make):
 
 async def test_nobody_demotes_themselves_and_the_last_admin_stays(iam, boss, make):
     with pytest.raises(SelfDemotion):
-        await iam.users.update(
-            make.caller(boss), boss.id, UserChange(fields={}, roles=["viewer"])
-        )
+        await iam.users.update(make.caller(boss), boss.id, UserChange(fields={}, roles=["viewer"]))
     root = iam.user(iam.tenant("platform"), grants=(Grant("super_admin", "platform"),))
     with pytest.raises(LastAdmin):
         await iam.users.delete(make.caller(root), boss.id, None)

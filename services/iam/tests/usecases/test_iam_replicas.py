@@ -132,9 +132,7 @@ async def test_whoever_fell_behind_the_log_has_to_begin_again(iam, boss, make, m
     monkeypatch.setattr(feeds, "MOST", 1)
     await iam.feed.look()
     for n in range(3):
-        await iam.users.create(
-            make.caller(boss), NewUser(email=f"{n}@b.c", password=make.password)
-        )
+        await iam.users.create(make.caller(boss), NewUser(email=f"{n}@b.c", password=make.password))
     await iam.feed.look()
     async with iam.work() as work:
         await work.authority.trim(iam.clock())
