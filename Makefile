@@ -14,6 +14,9 @@ s ?=
 T ?=
 # What `make test` runs: one path, one service, or everything.
 TESTS = $(or $(T),$(if $(s),services/$(s)/tests))
+# Faults have a platform of their own, whose traces go to a port where a test may listen.
+FREE_PORT = $(PY) -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+FAULTS = SWITCHYARD_OTLP_ENDPOINT=127.0.0.1:$$($(FREE_PORT)) $(YARD) with -- $(PY) -m pytest tests/faults
 # What only looks or stops installs nothing.
 here = @test -x $(PY) || { echo "make $@: there is no .venv, so nothing was ever started here: make up" >&2; exit 1; }
 # A target whose part is missing says so and fails.
@@ -115,4 +118,4 @@ load: setup ## locust against a throw-away platform
 
 faults: setup ## break a throw-away platform in every known way; writes docs/reliability.md
 	$(call need,tests/faults)
-	@$(YARD) with -- $(PY) -m pytest tests/faults
+	@$(FAULTS)
