@@ -20,7 +20,8 @@ SHARED_PREFIX = "SWITCHYARD_"
 class ServiceSettings(BaseSettings):
     """What every service needs to be told. A service adds its own and sets `env_prefix`."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    # What was given is not repeated in an error: it may be a secret.
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     database_url: str = "postgresql://localhost/switchyard"
     database_pool: int = 5

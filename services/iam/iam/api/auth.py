@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal, cast
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError, model_validator
 
+from chassis import strictjson
 from chassis.errors import FieldError, Invalid
-from chassis.http import Asking, Body, StrictRequest, anybody, doors, given, public
+from chassis.http import Asking, Body, anybody, doors, given, public
 from iam.api.fields import LoginName, Password, Secret, Subdomain
 from iam.api.tokens import Cookies, TokensView, private, view
 from iam.api.users import MeView, me_view
@@ -104,7 +105,7 @@ async def _sent(request: Request) -> Any:  # noqa: ANN401 - JSON is anything
     if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         form = await request.form(max_fields=16)
         return {name: value for name, value in form.multi_items() if value != ""}
-    return await StrictRequest(request.scope, request.receive).json()
+    return strictjson.loads(await request.body())
 
 
 def _invalid(error: ValidationError) -> Invalid:

@@ -1,0 +1,54 @@
+"""The real app in process, on fakes, with whoever the test says is asking."""
+
+import httpx
+import pytest
+
+from chassis.errors import Unauthenticated
+from chassis.http import Wiring, rest_app
+from iam.api.rest import routers
+from iam.api.tokens import Cookies
+
+
+class FakeIdentity:
+    """Believes the header x-test-user; what a real identity verifies is tested with the chassis."""
+
+    def __init__(self):
+        self.callers = {}
+
+    async def of(self, headers):
+        if (caller := self.callers.get(headers.get("x-test-user", ""))) is None:
+            raise Unauthenticated("who is asking?")
+        return caller
+
+
+@pytest.fixture
+def identity():
+    return FakeIdentity()
+
+
+@pytest.fixture
+def app(iam, identity):
+    uses = (
+        *(iam.logins, iam.users, iam.organizations, iam.roles, iam.keys, iam.sessions),
+        *(iam.ring, iam.opening.issuer, Cookies(secure=False)),
+    )
+    wiring = Wiring(identity=identity, uses={type(use): use for use in uses})
+    return rest_app("iam", routers, wiring)
+
+
+@pytest.fixture
+async def web(app):
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://iam.test") as client:
+        yield client
+
+
+@pytest.fixture
+def asking(identity, make):
+    """Return the headers with which a user asks."""
+
+    def headers(user, **more):
+        identity.callers[str(user.id)] = make.caller(user, **more)
+        return {"x-test-user": str(user.id)}
+
+    return headers

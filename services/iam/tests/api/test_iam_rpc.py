@@ -1,0 +1,139 @@
+import asyncio
+import time
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+from grpc import aio
+
+from chassis import apikeys, mesh
+from chassis.authority import Authority
+from chassis.identity import Identity
+from chassis.rpc import Guard, neighbour
+from chassis.tokens import Verifier
+from iam.api.grpc import INTERNAL, IamServicer
+from iam.usecases.api_keys import NewKey
+from iam.usecases.logins import Login
+from iam.usecases.users import UserChange
+from switchyard.iam.v1 import iam_pb2 as pb
+from switchyard.iam.v1 import iam_pb2_grpc
+
+SECRET = "m" * 32
+
+
+@asynccontextmanager
+async def running(*jobs):
+    tasks = [asyncio.create_task(job) for job in jobs]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+async def address(iam, replica):
+    server = aio.server(interceptors=[Guard(SECRET, INTERNAL)])
+    iam_pb2_grpc.add_IamServicer_to_server(IamServicer(iam.replicas, replica), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with running(iam.feed.run()):
+        yield f"127.0.0.1:{port}"
+    await server.stop(0)
+
+
+@pytest.fixture
+def replica(make):
+    return Identity(Authority(), Verifier(make.issuer.name, make.issuer.audience), None)
+
+
+@pytest.fixture
+async def stub(address):
+    async with neighbour(address, "flags", SECRET) as channel:
+        yield iam_pb2_grpc.IamStub(channel)
+
+
+@pytest.fixture
+def boss(iam):
+    return iam.user(iam.tenant(), "boss@acme.test", roles=["admin"])
+
+
+async def test_a_stranger_gets_no_snapshot_and_resolves_no_key(address):
+    async with aio.insecure_channel(address) as channel:
+        stub = iam_pb2_grpc.IamStub(channel)
+        for call in (
+            stub.ResolveKey(pb.ResolveKeyRequest(hash="x")),
+            stub.Snapshot(pb.SnapshotRequest()).read(),
+        ):
+            with pytest.raises(aio.AioRpcError) as refused:
+                await call
+            assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_a_replica_lets_in_who_logged_in_and_not_who_logged_out(
+    iam, boss, stub, replica, make
+):
+    iam.clock.at = iam.clock.at.fromtimestamp(time.time(), iam.clock.at.tzinfo)
+    iam.world.signing_keys.clear()
+    await iam.signing.turn()
+    async with running(replica.authority.follow(stub)):
+        assert await replica.authority.until(lambda s: s.subjects and s.signing_keys, 5)
+        tokens = await iam.logins.login(Login(name=boss.email, password=make.password))
+        shown = {"authorization": f"Bearer {tokens.access}"}
+        caller = await replica.of(shown)
+        assert caller.may("flag:toggle")
+        await iam.logins.logout(caller)
+        assert await replica.authority.until(lambda s: s.ended, 5)
+        with pytest.raises(Exception, match="ended"):
+            await replica.of(shown)
+
+
+async def test_a_replica_knows_a_key_until_it_is_revoked(iam, boss, stub, replica, make):
+    me = make.caller(boss)
+    async with running(replica.authority.follow(stub)):
+        key, text = await iam.keys.create(me, NewKey(name="k"))
+        assert await replica.authority.until(lambda s: s.keys, 5)
+        assert (await replica.of({"x-api-key": text})).permissions == {"flag:evaluate"}
+        resolved = await stub.ResolveKey(pb.ResolveKeyRequest(hash=apikeys.digest(text)))
+        assert (resolved.id, resolved.kind) == (str(key.id), "server")
+        await iam.keys.revoke(me, key.id, None)
+        assert await replica.authority.until(lambda s: not s.keys, 5)
+        with pytest.raises(aio.AioRpcError) as gone:
+            await stub.ResolveKey(pb.ResolveKeyRequest(hash=apikeys.digest(text)))
+        assert gone.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_a_disabled_user_is_told_as_inactive(iam, boss, stub, replica, make):
+    ann = iam.user(iam.world.tenants[boss.tenant])
+    async with running(replica.authority.follow(stub)):
+        assert await replica.authority.until(lambda s: str(ann.id) in s.subjects, 5)
+        await iam.users.update(make.caller(boss), ann.id, UserChange(fields={"active": False}))
+        known = replica.authority
+        assert await known.until(lambda s: not s.subjects[str(ann.id)].active, 5)
+
+
+async def test_a_stream_tells_only_the_kinds_that_were_asked_for(iam, boss, stub):
+    stream = stub.Snapshot(pb.SnapshotRequest(kinds=[pb.KIND_TENANT]))
+    kinds = []
+    async with asyncio.timeout(5):
+        async for event in stream:
+            kinds.append(event.WhichOneof("event"))
+            if kinds[-1] == "heartbeat":
+                break
+    stream.cancel()
+    assert kinds == ["tenant", "ready", "heartbeat"]
+
+
+async def test_check_wants_a_person(stub):
+    with pytest.raises(aio.AioRpcError) as refused:
+        await stub.Check(pb.CheckRequest(permission="flag:toggle"))
+    assert refused.value.code() in (
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.UNAUTHENTICATED,
+    )
+
+
+def test_the_internal_methods_are_those_that_show_everybodys_secrets():
+    assert {m.rpartition("/")[2] for m in INTERNAL} == {"Snapshot", "ResolveKey"}
+    assert mesh.verify(SECRET, mesh.sign(SECRET, "flags", time.time()), time.time()) == "flags"
