@@ -72,8 +72,9 @@ def _wired(settings: Settings, frame: Frame, passwords: PooledPasswords, redis: 
     policy = POLICIES[settings.passwords]
     opening = Opening(issuer, ring, means)
     replicas = Replicas(work, feed, means)
+    keys = SigningKeys(work, ring, _rotation(settings), _now)
     start = Start(
-        SigningKeys(work, ring, _rotation(settings), _now),
+        keys,
         Bootstrap(work, passwords, policy, means),
         _secret(settings.bootstrap_admin_password),
         _secret(settings.bootstrap_api_key),
@@ -83,7 +84,7 @@ def _wired(settings: Settings, frame: Frame, passwords: PooledPasswords, redis: 
         "iam",
         routers,
         issuer,
-        ring,
+        keys,
         Cookies(secure=settings.issuer.startswith("https://")),
         Logins(work, passwords, RedisThrottle(redis), opening),
         Users(work, passwords, policy, means),

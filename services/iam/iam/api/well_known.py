@@ -5,18 +5,20 @@ from typing import Annotated, Any
 from fastapi import Response
 
 from chassis.http import doors, given, public
-from iam.clients.keyring import Keyring
 from iam.domain.session import Issuer
+from iam.usecases.keys import SigningKeys
 
 router = doors("/.well-known", "well-known")
 _AGE = "public, max-age=300"
 
 
 @router.get("/jwks.json", **public())
-async def jwks(response: Response, ring: Annotated[Keyring, given(Keyring)]) -> dict[str, Any]:
+async def jwks(
+    response: Response, keys: Annotated[SigningKeys, given(SigningKeys)]
+) -> dict[str, Any]:
     """Return the public keys that access tokens may be signed with."""
     response.headers["cache-control"] = _AGE
-    return {"keys": ring.published()}
+    return {"keys": keys.published()}
 
 
 @router.get("/openid-configuration", **public())

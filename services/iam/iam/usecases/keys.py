@@ -1,6 +1,6 @@
 """The signing keys: made, published, used, forgotten; by itself, by whichever replica comes first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -27,6 +27,10 @@ class Ring(Protocol):
         """Hold exactly these keys from now on."""
         ...
 
+    def published(self) -> Sequence[Mapping[str, str]]:
+        """Return the public halves, as a JWK set has them."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class SigningKeys:
@@ -36,6 +40,10 @@ class SigningKeys:
     ring: Ring
     rotation: Rotation
     now: Callable[[], datetime]
+
+    def published(self) -> Sequence[Mapping[str, str]]:
+        """Return the public keys that tokens may be signed with. They are for everybody."""
+        return self.ring.published()
 
     async def turn(self) -> None:
         """Make the next key if it is time, forget those that nobody needs, and hold the rest."""

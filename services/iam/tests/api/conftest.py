@@ -30,7 +30,7 @@ def identity():
 def app(iam, identity):
     uses = (
         *(iam.logins, iam.users, iam.organizations, iam.roles, iam.keys, iam.sessions),
-        *(iam.ring, iam.opening.issuer, Cookies(secure=False)),
+        *(iam.signing, iam.opening.issuer, Cookies(secure=False)),
     )
     wiring = Wiring(identity=identity, uses={type(use): use for use in uses})
     return rest_app("iam", routers, wiring)
