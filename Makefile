@@ -64,6 +64,7 @@ test: setup ## run tests on a throw-away platform (s=flags, T=path)
 
 check: setup lint types contracts ## what CI runs: everything that can be checked
 	@$(YARD) with -- $(PY) -m pytest -n 2 $(COVER)
+	@$(PY) -m coverage report --include="*/domain/*,*/usecases/*" --format=total --fail-under=90 >/dev/null
 	@$(FAULTS)
 
 protos: setup ## generate the code of protos/**/*.proto
