@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 FRESH = 5.0  # seconds since the last sign of life from iam
 USABLE = 15 * 60.0
+PRUNE = 1000  # ended sessions, from which on old ones are looked for
 AGE = Gauge("authority_age_seconds", "How long ago iam was last heard")
 
 
@@ -76,9 +77,10 @@ class Authority:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.state = State()
         self.epoch = 0
-        self.generation = (
-            0  # grows with each change: what was derived from an older one may be wrong
-        )
+        # Grow with each change, and with each that touches signing keys: what was derived before may be wrong.
+        self.generation = 0
+        self.signing_generation = 0
+        self._prune_at = PRUNE
         self._clock = clock
         self._heard: float | None = None
         self._next: State | None = None
@@ -115,8 +117,17 @@ class Authority:
             self.epoch = max(self.epoch, event.epoch)
             if kind != "heartbeat":
                 self.generation += 1
+                self.signing_generation += _touches_signing(event)
+                self._forget_old_sessions()
                 async with self._changed:
                     self._changed.notify_all()
+
+    def _forget_old_sessions(self) -> None:
+        """Forget ended sessions whose last token has expired, now and then."""
+        if len(self.state.ended) >= self._prune_at:
+            now = time.time()
+            self.state.ended = {sid: at for sid, at in self.state.ended.items() if at > now}
+            self._prune_at = max(PRUNE, 2 * len(self.state.ended))
 
     async def until(self, known: Callable[[State], bool], seconds: float = 1.0) -> bool:
         """Wait until something is known, but not longer than `seconds`; tell whether it is."""
@@ -142,6 +153,12 @@ class Authority:
             AGE.set(min(self.age, 1e9))
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
             pause = min(pause * 2, 2.0)
+
+
+def _touches_signing(event: pb.SnapshotEvent) -> bool:
+    kind = event.WhichOneof("event")
+    gone = kind == "gone" and event.gone.kind == pb.KIND_SIGNING_KEY
+    return gone or kind in ("ready", "signing_key")
 
 
 def put(state: State, event: pb.SnapshotEvent) -> None:

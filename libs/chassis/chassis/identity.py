@@ -134,7 +134,8 @@ class Identity:
 
     async def _claims(self, token: str) -> Claims:
         """Verify a token, or remember that this very token was verified with the keys of today."""
-        name, generation = sha256(token.encode()).digest(), self.authority.generation
+        name = sha256(token.encode()).digest()
+        generation = self.authority.signing_generation
         cached = self._verified.get(name)
         if cached and cached[0] == generation and cached[1].expires > self.clock():
             return cached[1]

@@ -1,6 +1,7 @@
 """The replica of iam's authority, and who it says is asking."""
 
 import asyncio
+import time
 from uuid import UUID, uuid4
 
 import grpc
@@ -8,7 +9,7 @@ import pytest
 from grpc import aio
 
 from chassis import apikeys
-from chassis.authority import Authority
+from chassis.authority import PRUNE, Authority
 from chassis.errors import Unavailable
 from chassis.identity import BadKey, Identity, NoAuthority, NoCredential, TwoCredentials
 from chassis.tokens import BadToken, Verifier
@@ -105,6 +106,26 @@ class TestReplica:
         gone = pb.Gone(kind=pb.KIND_SUBJECT, id=USER)
         await authority.apply(pb.SnapshotEvent(gone=gone))
         assert authority.state.subjects == {}
+
+    async def test_sessions_whose_tokens_have_expired_are_forgotten_in_time(self, authority):
+        long_ago, tomorrow = pb.Session(), pb.Session()
+        long_ago.until.FromSeconds(1)
+        tomorrow.until.FromSeconds(int(time.time()) + 86_400)
+        for n in range(PRUNE + 5):
+            old = n % 2 == 0
+            (long_ago if old else tomorrow).sid = f"s{n}"
+            event = pb.SnapshotEvent(session=long_ago if old else tomorrow)
+            await authority.apply(event)
+        assert len(authority.state.ended) < PRUNE
+        assert "s1" in authority.state.ended
+
+    async def test_only_a_change_of_signing_keys_makes_verified_tokens_doubtful(self, authority):
+        before = authority.signing_generation
+        await authority.apply(subject(id="new"))
+        assert authority.signing_generation == before
+        gone = pb.Gone(kind=pb.KIND_SIGNING_KEY, id="k1")
+        await authority.apply(pb.SnapshotEvent(gone=gone))
+        assert authority.signing_generation == before + 1
 
     async def test_it_says_how_old_it_is(self, authority, clock):
         assert authority.fresh
