@@ -1,5 +1,6 @@
 """The database: one schema and one role per service, short transactions, and a fault when it is away."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -12,6 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import DeclarativeBase
 
 from chassis.errors import Unavailable
+
+# Seconds for a connection that answers. One that does not takes SQLAlchemy two more to give up.
+PATIENCE = 1.0
 
 Sessions = async_sessionmaker[AsyncSession]
 
@@ -62,14 +66,14 @@ async def database(url: str, schema: str, pool: int = 5) -> AsyncGenerator[Sessi
         pool_pre_ping=True,
         connect_args={
             "timeout": 2,
-            "command_timeout": 10,
+            "command_timeout": 4,
             "server_settings": {
                 "application_name": schema,
                 "search_path": schema,
                 "jit": "off",
                 "timezone": "UTC",
-                "statement_timeout": "8s",
-                "lock_timeout": "4s",
+                "statement_timeout": "3500ms",
+                "lock_timeout": "3s",
                 "idle_in_transaction_session_timeout": "15s",
             },
         },
@@ -93,6 +97,8 @@ async def transaction(sessions: Sessions) -> AsyncGenerator[AsyncSession]:
     with told():
         async with sessions() as session:
             async with session.begin():
+                async with asyncio.timeout(PATIENCE):  # a hung database is refused, not waited for
+                    await session.connection()
                 yield session
             for then in session.info.pop("then", ()):
                 then()

@@ -1,0 +1,150 @@
+"""What goes on while a part hangs (SIGSTOP: it keeps its connections and is silent), and what is said of the rest."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.journey
+
+PASSWORD = "correct horse battery staple"
+EVALUATE = "/ofrep/v1/evaluate/flags/f"
+
+
+def family(pid):
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(p for child in children for p in family(int(child)))]
+
+
+@contextlib.contextmanager
+def frozen(platform, name):
+    """Stop a process and its children, and let them go on afterwards."""
+    pids = family(platform.pid(name))
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+async def until(ask, seconds):
+    end = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(httpx.HTTPError):
+            if found := await ask():
+                return found
+        assert time.monotonic() < end, f"not within {seconds} s"
+        await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def org(platform):
+    """An organization with a flag that is on, and clients with a token and with a key that is known everywhere."""
+    await until(platform.healthy, 30)
+    slug = f"z{uuid4().hex[:10]}"
+    body = {
+        "name": slug,
+        "subdomain": slug,
+        "admin_email": f"a@{slug}.example",
+        "admin_password": PASSWORD,
+        "admin_first_name": "A",
+        "admin_last_name": "B",
+    }
+    async with httpx.AsyncClient(base_url=platform.url, timeout=15) as web:
+
+        async def registered():
+            made = await web.post("/api/v1/organizations/register", json=body)
+            return made.json() if made.status_code == 201 else None
+
+        web.headers["authorization"] = f"Bearer {(await until(registered, 10))['access_token']}"
+        flag = await web.post("/api/v1/feature-flags", json={"key": "f", "name": "F"})
+        web.flag = f"/api/v1/feature-flags/{flag.raise_for_status().json()['id']}"
+        (await web.post(f"{web.flag}/enable", json={})).raise_for_status()
+        key = (
+            (await web.post("/api/v1/api-keys", json={"name": "k"}))
+            .raise_for_status()
+            .json()["key"]
+        )
+        async with httpx.AsyncClient(
+            base_url=platform.url, timeout=15, headers={"x-api-key": key}
+        ) as sdk:
+            web.sdk = sdk
+            await until(lambda: served(sdk, True), 10)
+            yield web
+
+
+async def served(sdk, value):
+    answer = await sdk.post(EVALUATE, json={"context": {"targetingKey": "u"}})
+    return answer.status_code == 200 and answer.json()["value"] is value
+
+
+async def evaluates(sdk, times=100):
+    for _ in range(times):
+        assert await served(sdk, True)
+
+
+async def test_evaluation_goes_on_while_postgres_hangs_and_writes_are_refused_soon(platform, org):
+    with frozen(platform, "postgres"):
+        await evaluates(org.sdk)
+        begun = time.monotonic()
+        refused = await org.post(f"{org.flag}/toggle", json={"reason": "now?"})
+        assert time.monotonic() - begun < 4
+        assert refused.status_code == 503
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert int(refused.headers["retry-after"]) >= 1
+        await evaluates(org.sdk)
+
+    async def writes():
+        return (await org.patch(org.flag, json={"description": "again"})).status_code == 200
+
+    await until(writes, 10)
+
+
+async def test_changes_are_served_while_valkey_hangs(platform, org):
+    with frozen(platform, "valkey"):
+        begun = time.monotonic()
+        switched = await org.post(f"{org.flag}/disable", json={"reason": "no news"})
+        assert switched.status_code == 200
+        assert time.monotonic() - begun < 3
+        await until(lambda: served(org.sdk, False), 10)
+
+
+async def test_known_credentials_work_while_iam_hangs_and_unknown_ones_are_undecided(platform, org):
+    with frozen(platform, "iam"):
+        await evaluates(org.sdk)
+        assert (await org.get(org.flag)).status_code == 200
+
+        async def undecided():
+            stranger = {"x-api-key": f"sy_srv_{'A' * 16}_{'b' * 38}"}
+            async with httpx.AsyncClient(base_url=platform.url, headers=stranger) as web:
+                answer = await web.post(EVALUATE, json={})
+                assert answer.status_code in (401, 503)
+                return answer.status_code == 503
+
+        await until(undecided, 25)
+        await evaluates(org.sdk)
+    await until(platform.healthy, 15)
+
+
+async def test_facts_wait_while_audit_hangs_and_arrive_in_order(platform, org):
+    with frozen(platform, "audit"):
+        for n in range(5):
+            done = await org.post(f"{org.flag}/toggle", json={"reason": f"no {n}"})
+            assert done.status_code == 200
+
+    async def all_there():
+        params = {"entity_type": "feature_flag", "limit": 100}
+        items = (await org.get("/api/v1/audit-logs", params=params)).json()["items"]
+        told = [e["reason"] for e in reversed(items) if e["reason"].startswith("no ")]
+        return told if len(told) == 5 else None
+
+    assert await until(all_there, 20) == [f"no {n}" for n in range(5)]
