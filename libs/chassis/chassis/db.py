@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from typing import Literal
 
 import asyncpg
 from sqlalchemy import MetaData
@@ -18,6 +19,7 @@ from chassis.errors import Unavailable
 PATIENCE = 1.0
 
 Sessions = async_sessionmaker[AsyncSession]
+Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
 
 # The transaction that an idempotent request has opened around everything it does (see idempotency.py).
 AMBIENT: ContextVar[AsyncSession | None] = ContextVar("transaction", default=None)
@@ -85,20 +87,24 @@ async def database(url: str, schema: str, pool: int = 5) -> AsyncGenerator[Sessi
 
 
 @asynccontextmanager
-async def transaction(sessions: Sessions) -> AsyncGenerator[AsyncSession]:
+async def transaction(
+    sessions: Sessions, *, isolation: Isolation = "READ COMMITTED"
+) -> AsyncGenerator[AsyncSession]:
     """Commit when the block ends well; roll back when it does not.
 
-    Inside an idempotent request this is that request's one transaction. DatabaseAway when there is no database.
+    Inside an idempotent request this is that request's one transaction, with its isolation. DatabaseAway when there is
+    no database, or it hangs.
     """
     if (ambient := AMBIENT.get()) is not None:
         yield ambient
         await ambient.flush()
         return
+    options = {"isolation_level": isolation} if isolation != "READ COMMITTED" else {}
     with told():
         async with sessions() as session:
             async with session.begin():
-                async with asyncio.timeout(PATIENCE):  # a hung database is refused, not waited for
-                    await session.connection()
+                async with asyncio.timeout(PATIENCE):
+                    await session.connection(execution_options=options)
                 yield session
             for then in session.info.pop("then", ()):
                 then()

@@ -22,9 +22,8 @@ class SqlShelf:
 
     async def read(self, place: Place) -> Reading:
         """Return what a place has to serve; revision 0 and nothing where there is no such place (yet)."""
-        async with transaction(self._sessions) as session:
-            # One snapshot for both queries: the rows are exactly those of the revision.
-            await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        # One snapshot for both queries: the rows are exactly those of the revision.
+        async with transaction(self._sessions, isolation="REPEATABLE READ") as session:
             environment = await session.scalar(
                 select(EnvironmentRow).join(ProjectRow).where(_at(place))
             )
