@@ -118,6 +118,6 @@ load: setup ## locust against a throw-away platform
 	$(call need,tests/load)
 	@$(YARD) with -- $(PY) -m tests.load
 
-faults: setup ## break a throw-away platform in every known way; writes docs/reliability.md
+faults: setup ## kill and freeze every part of a throw-away platform, and count what was lost
 	$(call need,tests/faults)
 	@$(FAULTS)

@@ -61,9 +61,16 @@ def request(url: str, path: str, body: bytes, **headers: str) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-async def fire(url: str, wire: bytes, total: int, connections: int, expect: bytes = b"200") -> Run:
-    """Send one request `total` times over some keep-alive connections, each waiting for its answer."""
+async def fire(
+    url: str, wire: bytes, total: int, connections: int, rate: float | None = None
+) -> Run:
+    """Send one request `total` times over some keep-alive connections, each waiting for its answer.
+
+    With a `rate` (requests a second over all) each request has its time, and latency counts from then: what waits in
+    line because an earlier one was slow is slow as well (no coordinated omission).
+    """
     address = urlsplit(url)
+    start = time.perf_counter()
     run = Run(0.0)
     left = total
 
@@ -73,13 +80,16 @@ async def fire(url: str, wire: bytes, total: int, connections: int, expect: byte
         while left > 0:
             left -= 1
             begun = time.perf_counter()
+            if rate:
+                begun = start + (total - left) / rate
+                await asyncio.sleep(max(0.0, begun - time.perf_counter()))
             writer.write(wire)
             head = await reader.readuntil(b"\r\n\r\n")
             length = head.lower().partition(b"content-length: ")[2].partition(b"\r")[0]
             if length:
                 await reader.readexactly(int(length))
             run.latencies.append(time.perf_counter() - begun)
-            run.bad += head[9:12] != expect
+            run.bad += head[9:12] != b"200"
         writer.close()
 
     begun = time.perf_counter()
