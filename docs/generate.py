@@ -1,10 +1,12 @@
-"""Make the pages of docs/ that are read off the code: `make docs`. `--check` says which of them are out of date.
+"""Make the pages that are read off the code: `make docs`. `--check` says which of them are out of date.
 
-errors.md: every permanent error code, its status, where it comes from and what it means.
+docs/errors.md: every permanent error code, its status, where it comes from and what it means; gateway/errors.json says
+the same to the gateway, which serves it at /docs/errors, where the `type` of every problem document points.
 """
 
 import argparse
 import importlib
+import json
 import pkgutil
 import sys
 from collections.abc import Iterator
@@ -65,15 +67,27 @@ def faults() -> list[type[Fault]]:
     return sorted(seen, key=lambda kind: kind.code)
 
 
-def errors_page() -> str:
-    """Return the page of all error codes."""
-    rows = [
+def rows() -> list[tuple[str, int, str, str]]:
+    """Return (code, status, where from, meaning) of every code, sorted."""
+    found = [
         (kind.code, _status(kind), kind.__module__.partition(".")[0], _first_line(kind))
         for kind in faults()
     ]
-    known = {row[0] for row in rows}
-    rows += [row for row in OTHERS if row[0] not in known]
-    rows += [(code, status, "gateway", meaning) for code, status, meaning in GATEWAY]
+    known = {row[0] for row in found}
+    found += [row for row in OTHERS if row[0] not in known]
+    found += [(code, status, "gateway", meaning) for code, status, meaning in GATEWAY]
+    return sorted(found)
+
+
+def errors_for_the_gateway() -> str:
+    """Return the same as JSON."""
+    names = ("code", "status", "source", "meaning")
+    made = [dict(zip(names, row, strict=True)) for row in rows()]
+    return json.dumps(made, indent=1, ensure_ascii=False) + "\n"
+
+
+def errors_page() -> str:
+    """Return the page of all error codes."""
     lines = [
         "# Error codes",
         "",
@@ -85,7 +99,7 @@ def errors_page() -> str:
     ]
     lines += [
         f'| <a id="{code}"></a>`{code}` | {status} {TITLES.get(status, "")} | {source} | {meaning} |'
-        for code, status, source, meaning in sorted(rows)
+        for code, status, source, meaning in rows()
     ]
     return "\n".join(lines) + "\n"
 
@@ -98,7 +112,7 @@ def _first_line(kind: type[Fault]) -> str:
     return (kind.__doc__ or "").strip().splitlines()[0]
 
 
-PAGES = {"errors.md": errors_page}
+PAGES = {"errors.md": errors_page, "../gateway/errors.json": errors_for_the_gateway}
 
 
 def main() -> None:

@@ -8,13 +8,15 @@ import html
 import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 from gate import filters
 from gate.doors import Auth
-from gate.problems import PROBLEMS
 from gate.routes import OFF, meaning
 from gate.shapes import Doc
 
+# Every code of the platform, read off the code by docs/generate.py.
+ERRORS = Path(__file__).parent.parent / "errors.json"
 # Envoy keeps these bodies in memory; the largest is Swagger UI's script (1.5 MB).
 LARGEST = 4 << 20
 POLICY = (
@@ -54,7 +56,7 @@ ERRORS_PAGE = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>Switchyard: error codes</title></head>
 <body><h1>Error codes</h1>
-<p>The gate's own answers. The codes of the services are in docs/errors.md.</p>
+<p>Every error is a problem document (RFC 9457) with one of these codes. They are permanent.</p>
 <dl>
 {entries}
 </dl></body>
@@ -147,10 +149,12 @@ def _reading() -> Doc:
 
 
 def _errors() -> str:
+    """Return the page that the `type` of every problem document points to."""
+    known: list[dict[str, Any]] = json.loads(ERRORS.read_text())
     entries = "\n".join(
-        f'<dt id="{p.code}">{p.status} <code>{p.code}</code></dt>'
-        f"<dd>{html.escape(f'{p.title}. {p.detail}'.strip())}</dd>"
-        for p in PROBLEMS
+        f'<dt id="{e["code"]}">{e["status"]} <code>{e["code"]}</code></dt>'
+        f"<dd>{html.escape(e['meaning'])}</dd>"
+        for e in known
     )
     return ERRORS_PAGE.format(entries=entries)
 

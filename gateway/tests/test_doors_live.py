@@ -43,7 +43,9 @@ def test_the_reference_page_loads_nothing_from_elsewhere(client):
     for part in ("swagger-ui-bundle.js", "swagger-ui.css", "start.js"):
         assert f"/docs/{part}" in page.text
         assert client.get(f"/docs/{part}").status_code == 200
-    assert 'id="gateway.not_found"' in client.get("/docs/errors").text
+    page = client.get("/docs/errors").text
+    assert 'id="gateway.not_found"' in page
+    assert 'id="bad_token"' in page
 
 
 def test_the_more_specific_door_is_taken(client, world):
