@@ -72,5 +72,6 @@ async def tell_http(request: Request, error: Exception) -> Response:
 def _allowed(request: Request) -> list[str]:
     """Return the methods that this path knows; Starlette names only those of the first route that fits."""
     doors = [door for router in request.app.state.routers for door in router.routes]
-    known = {m for d in doors if d.matches(request.scope)[0] is not Match.NONE for m in d.methods}
+    fitting = [door for door in doors if door.matches(request.scope)[0] is not Match.NONE]
+    known = {m for door in fitting if door.path == fitting[0].path for m in door.methods}
     return sorted(known | ({"HEAD"} if "GET" in known else set()))
