@@ -50,15 +50,15 @@ def described(app: FastAPI) -> dict[str, Any]:
 def _complete(operation: dict[str, Any], path: str, method: str) -> None:
     operation.setdefault("security", EITHER)
     responses = operation["responses"]
+    reads = operation.pop("x-reads", method == "get")
     responses.pop("422", None)  # FastAPI's own is not what we answer
-    for status in sorted(_errors_of(operation, path, method)):
+    for status in sorted(_errors_of(operation, path, method, reads=reads)):
         answer = responses.setdefault(str(status), {"description": TITLES[status]})
         answer.setdefault("content", {})[MEDIA_TYPE] = {"schema": _PROBLEM}
     for status, names in _HEADERS.items():
         if answer := responses.get(status):
             answer.setdefault("headers", {}).update({name: _TEXT for name in names})
-    keyed = method in ("post", "patch") and operation["security"]
-    if keyed:
+    if method in ("post", "patch") and operation["security"] and not reads:
         _parameter(operation, "Idempotency-Key")
     if _conditional(path, method):
         _parameter(operation, "If-Match")
@@ -67,15 +67,16 @@ def _complete(operation: dict[str, Any], path: str, method: str) -> None:
         responses["200"].setdefault("headers", {})["ETag"] = _TEXT
 
 
-def _errors_of(operation: dict[str, Any], path: str, method: str) -> set[int]:
+def _errors_of(operation: dict[str, Any], path: str, method: str, *, reads: bool) -> set[int]:
     found = {400, 413, 422, 429, 503}
     if operation["security"]:
-        found |= {401}
-    if operation.get("x-permission"):
-        found |= {403}
+        found |= {
+            401,
+            403,
+        }  # 403 where no permission is needed: not a person, or more than one holds
     if "{" in path:
         found |= {404}
-    if method != "get":
+    if not reads:
         found |= {409}
     if _conditional(path, method):
         found |= {412}

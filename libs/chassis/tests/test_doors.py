@@ -103,7 +103,7 @@ async def away() -> dict:
     raise Unavailable("the neighbour is down", retry_after=7)
 
 
-@router.post("/keyed", **keyed("thing:read"))
+@router.post("/keyed", **keyed("thing:read", **{"x-reads": True}))
 async def for_keys() -> dict:
     return {}
 
@@ -373,6 +373,10 @@ class TestDescription:
         assert "If-None-Match" in [p["name"] for p in get["parameters"]]
         assert set(get["responses"]["200"]["headers"]) == {"ETag"}
         assert "415" not in get["responses"]
+        asked = paths["/api/v1/things/keyed"]["post"]
+        assert "parameters" not in asked
+        assert "409" not in asked["responses"]
+        assert "403" in paths["/api/v1/things/mine"]["get"]["responses"]
 
     def test_every_operation_says_what_it_needs_and_how_it_can_fail(self):
         made = rest_app("things", [router]).openapi()
