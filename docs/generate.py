@@ -32,6 +32,7 @@ GATEWAY = [
     ("gateway.unauthenticated", 401, "No credential, or one that is not valid."),
     ("gateway.forbidden", 403, "The credential does not open this path."),
     ("gateway.not_found", 404, "No service answers at this path."),
+    ("gateway.method_not_allowed", 405, "This path of the gateway's own is only read."),
     (
         "gateway.timeout",
         504,

@@ -56,9 +56,10 @@ def identity_rules(*headers: str) -> Doc:
 
 def _health() -> Doc:
     """Answer /health; 503 from the moment that a drain begins."""
-    paths = [{"name": ":path", "string_match": {"safe_regex": {"regex": r"/health/?(\?.*)?"}}}]
+    reads = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
+    here = {"name": ":path", "string_match": {"safe_regex": {"regex": r"/health/?(\?.*)?"}}}
     name = FILTERS + "health_check.v3.HealthCheck"
-    return extension("health", name, pass_through_mode=False, headers=paths)
+    return extension("health", name, pass_through_mode=False, headers=[here, reads])
 
 
 def _trace_id() -> Doc:

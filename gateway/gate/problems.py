@@ -31,6 +31,9 @@ PROBLEMS = (
     Problem(401, "gateway.unauthenticated", "Unauthorized"),
     Problem(403, "gateway.forbidden", "Forbidden", "This is not open to callers from outside."),
     Problem(404, "gateway.not_found", "Not found", "There is nothing at this address."),
+    Problem(
+        405, "gateway.method_not_allowed", "Method not allowed", "This is read with GET or HEAD."
+    ),
     Problem(408, "gateway.timeout", "Request timeout", "The request did not arrive in time."),
     Problem(413, "gateway.too_large", "Content too large", "The body is larger than allowed."),
     Problem(429, "gateway.rate_limited", "Too many requests", "Slow down and try again later."),
@@ -48,6 +51,7 @@ PROBLEMS = (
     ),
     Problem(504, "gateway.timeout", "Gateway timeout", "The service did not answer in time."),
 )
+TWISTED = "The path holds an encoded /, \\ or NUL. Name the thing by its id instead."
 REFUSED = Problem(400, "gateway.bad_request", "Bad request")
 BROKEN = next(p for p in PROBLEMS if p.status == 503)
 UNAUTHENTICATED = next(p for p in PROBLEMS if p.status == 401)
@@ -104,6 +108,7 @@ def _by_details() -> list[Doc]:
     return [
         # The last lock: authentication was passed without leaving an identity.
         {"filter": _NO_IDENTITY, "status_code": 401, **_document(UNAUTHENTICATED, UNAUTHORIZED)},
+        _nameless(_TWISTED, REFUSED, TWISTED),
         # iam's keys could not be fetched: nobody is to blame but us.
         {"filter": _NO_KEYS, "status_code": 503, **_document(BROKEN)},
     ]
@@ -121,11 +126,16 @@ def _by_status() -> list[Doc]:
 def _unread(problem: Problem) -> Doc:
     """Return the mapper for requests refused before they had an id: the answer makes one."""
     nameless = {"header_filter": {"header": {"name": "x-request-id", "present_match": False}}}
-    document = _document(problem, request_id="%RESP(X-REQUEST-ID)%")
+    return _nameless(
+        {"and_filter": {"filters": [_status("EQ", problem.status), nameless]}}, problem
+    )
+
+
+def _nameless(condition: Doc, problem: Problem, detail: str = "") -> Doc:
+    document = _document(problem, detail, request_id="%RESP(X-REQUEST-ID)%")
     document["body_format_override"]["json_format"]["instance"] = ""
     document["headers_to_add"].append(_header("x-request-id", "%UNIQUE_ID%"))
-    both = {"and_filter": {"filters": [_status("EQ", problem.status), nameless]}}
-    return {"filter": both, **document}
+    return {"filter": condition, **document}
 
 
 def _document(problem: Problem, detail: str = "", request_id: str = "%REQ(X-REQUEST-ID)%") -> Doc:
@@ -185,4 +195,5 @@ _NO_IDENTITY = _cel(
     "response.code_details.startsWith('rbac_access_denied')"
     " || response.code_details.startsWith('jwt_authn_access_denied{Audiences')"
 )
+_TWISTED = _cel("response.code_details == 'path_normalization_failed'")
 _NO_KEYS = _cel("response.code_details.contains('Jwks_remote_fetch')")

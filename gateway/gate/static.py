@@ -87,6 +87,7 @@ def routes(out: Path) -> list[Doc]:
     """Return the routes for the files that `write` put there."""
     html_type, script = "text/html; charset=utf-8", "text/javascript; charset=utf-8"
     return [
+        *_refused("/health"),
         *_file("/openapi.json", out / "openapi.json", "application/json"),
         *_file("/docs", out / "docs.html", html_type),
         *_file("/docs/errors", out / "errors.html", html_type),
@@ -123,6 +124,21 @@ def _file(path: str, file: Path, media: str) -> list[Doc]:
                 for k, v in headers.items()
             ],
             **_open("file"),
+        }
+        for spelled in (path, path + "/")
+    ] + _refused(path)
+
+
+def _refused(path: str) -> list[Doc]:
+    """Return the routes that answer whoever does more than read a path of the gate's own."""
+    allow = {"header": {"key": "allow", "value": "GET, HEAD"}}
+    return [
+        {
+            "name": f"{path} otherwise",
+            "match": {"path": spelled},
+            "direct_response": {"status": 405},
+            "response_headers_to_add": [allow],
+            **_open("nothing"),
         }
         for spelled in (path, path + "/")
     ]

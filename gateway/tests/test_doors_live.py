@@ -26,6 +26,16 @@ def test_health_says_which_build_answers(client):
     assert client.get("/health/").status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/health", "/openapi.json", "/docs", "/docs/errors", "/docs/"])
+def test_what_the_gate_tells_itself_is_only_read(client, path):
+    assert client.head(path).status_code == 200
+    for method in ("POST", "PUT", "DELETE", "TRACE"):
+        refused = client.request(method, path)
+        assert refused.status_code == 405
+        assert refused.json()["code"] == "gateway.method_not_allowed"
+        assert refused.headers["allow"] == "GET, HEAD"
+
+
 def test_the_merged_document_is_served(client):
     document = client.get("/openapi.json")
     assert document.headers["content-type"] == "application/json"

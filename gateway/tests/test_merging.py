@@ -1,12 +1,14 @@
 """Five documents become one, and one document becomes doors."""
 
+import json
 import re
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openapi_spec_validator import validate
+from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
 from gate.cli import main
 from gate.doors import Auth, DoorError, Kind, doors
@@ -33,6 +35,12 @@ def schemas_of(whole) -> dict:
 def ref_of(whole, path) -> str:
     content = whole["paths"][path]["get"]["responses"]["200"]["content"]
     return content["application/json"]["schema"]["$ref"]
+
+
+def test_the_document_that_is_published_is_openapi():
+    whole = json.loads((Path(__file__).parents[1] / "openapi.json").read_text())
+    wrong = [str(error) for error in OpenAPIV31SpecValidator(whole).iter_errors()]
+    assert wrong == []
 
 
 def test_what_means_the_same_is_kept_once():

@@ -88,7 +88,8 @@ def test_a_path_is_normalized_before_it_is_looked_up(world, path):
     ],
 )
 def test_escaped_slashes_are_refused(world, path):
-    problem(said(world, get(path)), 400, "gateway.bad_request")
+    body = problem(said(world, get(path)), 400, "gateway.bad_request")
+    assert "by its id" in body["detail"]
 
 
 def test_a_nul_in_the_path_is_refused(world):

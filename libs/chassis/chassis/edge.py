@@ -45,6 +45,8 @@ class Edge:
         token = CURRENT.set(request)
         try:
             _without_trailing_slash(scope)
+            if scope.get("method") == "HEAD":  # what GET answers; the server leaves the body out
+                scope = {**scope, "method": "GET"}
             await self._timed(scope, receive, send, request)
         finally:
             CURRENT.reset(token)

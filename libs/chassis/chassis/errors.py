@@ -9,6 +9,7 @@ Fault
 ├── Conflict           it clashes with the current state
 ├── Stale              it was meant for a version that is no longer the newest
 ├── TooLarge           it is more than we take at once
+├── Unsupported        it is of a kind that is not taken here
 ├── TooMany            the caller asks faster than agreed
 └── Unavailable        something needed is down; try again
     └── Broken         something needed has a bug; trying again is not likely to help
@@ -94,6 +95,12 @@ class TooLarge(Fault):
     """The request is more than we take at once."""
 
     code = "too_large"
+
+
+class Unsupported(Fault):
+    """The body is of a kind that is not taken here."""
+
+    code = "unsupported_media_type"
 
 
 class TooMany(Fault):

@@ -5,28 +5,30 @@ A request passes, in this order: Edge (id, metrics) → Door (authenticate, perm
 that says nothing keeps the app from starting.
 """
 
+import re
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
-import orjson
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Strict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Strict
 from starlette.exceptions import HTTPException
 
-from chassis import problems, strictjson
+from chassis import refusals
 from chassis.caller import Caller
 from chassis.edge import Edge
-from chassis.errors import BadRequest, Fault, FieldError, Invalid, Stale, TooMany
+from chassis.errors import BadRequest, Fault, FieldError, Invalid, TooMany
 from chassis.idempotency import HEADER, Idempotency, Retry
 from chassis.identity import Identity
 from chassis.limits import Limiter
 from chassis.openapi import described
 from chassis.pages import DEFAULT_LIMIT, MAX_LIMIT, Cursors, PageAsk, Slice
+from chassis.reading import StrictRequest
 
 T = TypeVar("T")
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -39,9 +41,17 @@ def _text(value: object) -> object:
     return value
 
 
+def in_utc(moment: datetime) -> datetime:
+    """Return a moment as UTC has it; ValueError if UTC has no such year."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is beyond the calendar") from None
+
+
 # Strict bodies take no number for a time and no false for a 0; these two are spelled as strings in JSON.
 Id = Annotated[UUID, Strict(False), BeforeValidator(_text)]
-Instant = Annotated[AwareDatetime, Strict(False), BeforeValidator(_text)]
+Instant = Annotated[AwareDatetime, Strict(False), BeforeValidator(_text), AfterValidator(in_utc)]
 
 
 class Body(BaseModel):
@@ -56,6 +66,17 @@ class View(BaseModel):
     """What a client gets, read off a domain value."""
 
     model_config = ConfigDict(from_attributes=True)
+
+
+class Page(View, Generic[T]):
+    """A part of a list: numbered (`total`, `page`, `limit`) or by cursor (`has_more`)."""
+
+    items: list[T]
+    total: int | None = None
+    page: int | None = None
+    limit: int | None = None
+    has_more: bool | None = None
+    next_cursor: str | None = None
 
 
 def needs(permission: str, **more: Any) -> Needs:  # noqa: ANN401 - OpenAPI is untyped
@@ -89,16 +110,6 @@ class Wiring:
     uses: dict[type[object], object] = field(default_factory=dict[type[object], object])
 
 
-class StrictRequest(Request):
-    """A request whose JSON is read strictly, and before FastAPI would rename what is wrong with it."""
-
-    async def read_json(self) -> None:
-        """Read the body; BadJson if it is not JSON, or JSON with tricks in it."""
-        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if (kind == "application/json" or kind.endswith("+json")) and (body := await self.body()):
-            self._json = strictjson.loads(body)
-
-
 class Door(APIRoute):
     """A route that knows who asks, and whether they may, before it looks at what they ask."""
 
@@ -110,19 +121,22 @@ class Door(APIRoute):
             raise RuntimeError(f"{self.path} does not say which permission it needs")
         permission: str | None = extra["x-permission"]
         key_only = extra.get("security") == [{"apiKey": []}]
+        takes_json = self.body_field is not None
 
         async def handle(request: Request) -> Response:
             request = StrictRequest(request.scope, request.receive)
             wiring: Wiring = request.app.state.wiring
             if permission is None:
-                await request.read_json()
+                request.check_query()
+                await request.read_json(needed=takes_json)
                 return await answer(request)
             caller = await _admitted(request, wiring, permission, key_only=key_only)
             request.state.caller = caller
             verdict = wiring.limiter.ask(caller.credential, time.monotonic())
             if not verdict.allowed:
                 raise TooMany("too many requests with this credential", retry_after=verdict.reset)
-            await request.read_json()
+            request.check_query()
+            await request.read_json(needed=takes_json)
             response = await _once(request, wiring, caller, answer)
             response.raw_headers.extend(verdict.headers())
             return response
@@ -168,11 +182,12 @@ def rest_app(title: str, routers: Sequence[APIRouter], wiring: Wiring | None = N
         separate_input_output_schemas=False,
     )
     app.state.wiring = wiring or Wiring()
+    app.state.routers = routers
     for router in routers:
         app.include_router(router)
-    app.add_exception_handler(Fault, _tell_fault)
-    app.add_exception_handler(RequestValidationError, _tell_invalid)
-    app.add_exception_handler(HTTPException, _tell_http)
+    app.add_exception_handler(Fault, refusals.tell_fault)
+    app.add_exception_handler(RequestValidationError, refusals.tell_invalid)
+    app.add_exception_handler(HTTPException, refusals.tell_http)
     app.add_middleware(Edge)
     app.openapi = lambda: described(app)
     return app
@@ -202,11 +217,28 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
+# For `responses=` of a route that answers 304.
+TAGGED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "Nothing has changed since the ETag in If-None-Match"}
+}
+
+
 def tagged(response: Response, request: Request, version: int) -> bool:
     """Put the ETag on a response; tell whether the client has this version already (then answer 304)."""
     response.headers["etag"] = etag(version)
-    sent = request.headers.get("if-none-match", "")
-    return request.method == "GET" and etag(version) in (t.strip() for t in sent.split(","))
+    sent = [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]
+    # A proxy that compresses makes a tag weak; what it names is the same (RFC 9110, 13.1.2).
+    known = sent == ["*"] or etag(version) in (tag.removeprefix("W/") for tag in sent)
+    return request.method == "GET" and known
+
+
+class BadIfMatch(Invalid):
+    """If-Match does not hold an ETag of ours."""
+
+    code = "bad_if_match"
+
+
+_OUR_TAG = re.compile(r'(?:W/)?"?([0-9]{1,18})"?')
 
 
 def expected_version(request: Request) -> int | None:
@@ -214,10 +246,12 @@ def expected_version(request: Request) -> int | None:
     sent = request.headers.get("if-match")
     if sent is None or sent.strip() == "*":
         return None
-    tag = sent.strip().removeprefix("W/").strip('"')
-    if not tag.isdigit():
-        raise Stale("If-Match does not carry an ETag of this object", code="stale")
-    return int(tag)
+    if not (tag := _OUR_TAG.fullmatch(sent.strip())):
+        said = 'send one ETag as you were given it, such as "3", or *'
+        raise BadIfMatch(
+            f"If-Match: {said}", errors=(FieldError("header:if-match", said, "bad_etag"),)
+        )
+    return int(tag[1])
 
 
 Expected = Annotated[int | None, Depends(expected_version)]
@@ -279,49 +313,3 @@ def _scope(request: Request) -> str:
         if name not in ("page", "limit", "cursor")
     )
     return f"{caller.tenant} {request.url.path} {filters}"
-
-
-# --- what went wrong ----------------------------------------------------------------------------------------------
-
-
-def _problem(status: int, headers: Mapping[str, str], body: bytes) -> Response:
-    return Response(body, status, dict(headers), media_type=problems.MEDIA_TYPE)
-
-
-async def _tell_fault(request: Request, fault: Exception) -> Response:
-    assert isinstance(fault, Fault)
-    return _problem(*problems.rendered(fault, request.url.path))
-
-
-async def _tell_invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    found = tuple(_field_error(e) for e in error.errors())
-    first = found[0] if found else FieldError("", "it cannot be read")
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    fault = Invalid(f"{first.pointer or 'the body'}: {first.message}{more}", errors=found)
-    return await _tell_fault(request, fault)
-
-
-def _field_error(error: Mapping[str, Any]) -> FieldError:
-    where, *path = error["loc"]
-    if where == "body":
-        pointer = "".join(f"/{str(p).replace('~', '~0').replace('/', '~1')}" for p in path)
-    else:
-        pointer = f"{where}:{'.'.join(str(p) for p in path)}"
-    return FieldError(pointer, str(error["msg"]), str(error["type"]))
-
-
-_HTTP_CODES = {404: "no_such_path", 405: "method_not_allowed", 415: "unsupported_media_type"}
-_HTTP_DETAILS = {
-    404: "there is nothing at this path",
-    405: "this path does not know the method {method}",
-}
-
-
-async def _tell_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    status = error.status_code
-    code = _HTTP_CODES.get(status, "bad_request")
-    detail = _HTTP_DETAILS.get(status, str(error.detail)).format(method=request.method)
-    body = orjson.dumps(problems.document(status, code, detail, request.url.path))
-    return _problem(status, {**problems.headers(status), **(error.headers or {})}, body)

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from chassis.idempotency import MOST
 from chassis.problems import MEDIA_TYPE, SCHEMA, TITLES
 
 SECURITY_SCHEMES: dict[str, Any] = {
@@ -12,6 +13,20 @@ SECURITY_SCHEMES: dict[str, Any] = {
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 EITHER: list[dict[str, list[str]]] = [{"bearer": []}, {"apiKey": []}]
+_PROBLEM = {"$ref": "#/components/schemas/Problem"}
+_TEXT = {"schema": {"type": "string"}}
+_HEADERS = {"201": ("Location", "ETag"), "304": ("ETag",)}
+_SENT: dict[str, tuple[str, dict[str, Any]]] = {
+    "Idempotency-Key": (
+        "A repeated request has one effect; kept 24 h.",
+        {"minLength": 1, "maxLength": MOST, "pattern": "^[ -~]+$"},
+    ),
+    "If-Match": (
+        "The ETag of the version that the change is meant for, or *.",
+        {"pattern": r'^(\*|(W/)?"?[0-9]{1,18}"?)$'},
+    ),
+    "If-None-Match": ("ETags of versions that you have: 304 if one of them is the newest.", {}),
+}
 _METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -35,42 +50,53 @@ def described(app: FastAPI) -> dict[str, Any]:
 def _complete(operation: dict[str, Any], path: str, method: str) -> None:
     operation.setdefault("security", EITHER)
     responses = operation["responses"]
-    for status in sorted(_errors_of(operation, path, method)):
-        if str(status) in responses and status != 422:  # FastAPI's own 422 is not what we answer
-            continue
-        responses[str(status)] = {
-            "description": TITLES[status],
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-    keyed = method in ("post", "patch") and operation["security"]
-    if keyed:
-        _parameter(operation, "Idempotency-Key", "A repeated request has one effect; kept 24 h.")
-    if method in ("put", "patch", "delete") and "{" in path:
-        _parameter(operation, "If-Match", "The ETag of the version that the change is meant for.")
+    reads = operation.pop("x-reads", method == "get")
+    responses.pop("422", None)  # FastAPI's own is not what we answer
+    for status in sorted(_errors_of(operation, path, method, reads=reads)):
+        answer = responses.setdefault(str(status), {"description": TITLES[status]})
+        answer.setdefault("content", {})[MEDIA_TYPE] = {"schema": _PROBLEM}
+    for status, names in _HEADERS.items():
+        if answer := responses.get(status):
+            answer.setdefault("headers", {}).update({name: _TEXT for name in names})
+    if method in ("post", "patch") and operation["security"] and not reads:
+        _parameter(operation, "Idempotency-Key")
+    if _conditional(path, method):
+        _parameter(operation, "If-Match")
+    if "304" in responses:
+        _parameter(operation, "If-None-Match")
+        responses["200"].setdefault("headers", {})["ETag"] = _TEXT
 
 
-def _errors_of(operation: dict[str, Any], path: str, method: str) -> set[int]:
+def _errors_of(operation: dict[str, Any], path: str, method: str, *, reads: bool) -> set[int]:
     found = {400, 413, 422, 429, 503}
     if operation["security"]:
-        found |= {401}
-    if operation.get("x-permission"):
-        found |= {403}
+        found |= {
+            401,
+            403,
+        }  # 403 where no permission is needed: not a person, or more than one holds
     if "{" in path:
         found |= {404}
-    if method != "get":
+    if not reads:
         found |= {409}
-    if method in ("put", "patch", "delete") and "{" in path:
+    if _conditional(path, method):
         found |= {412}
+    if "requestBody" in operation:
+        found |= {415}
     return found | set(operation.pop("x-errors", ()))
 
 
-def _parameter(operation: dict[str, Any], name: str, description: str) -> None:
+def _conditional(path: str, method: str) -> bool:
+    return method in ("put", "patch", "delete") and "{" in path
+
+
+def _parameter(operation: dict[str, Any], name: str) -> None:
+    description, schema = _SENT[name]
     operation.setdefault("parameters", []).append(
         {
             "name": name,
             "in": "header",
             "required": False,
-            "schema": {"type": "string"},
+            "schema": {"type": "string", **schema},
             "description": description,
         }
     )

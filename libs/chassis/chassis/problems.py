@@ -18,6 +18,7 @@ STATUS: dict[type[Fault], int] = {
     errors.Conflict: 409,
     errors.Stale: 412,
     errors.TooLarge: 413,
+    errors.Unsupported: 415,
     errors.Invalid: 422,
     errors.TooMany: 429,
     errors.Unavailable: 503,

@@ -32,6 +32,7 @@ STATUS: dict[type[Fault], StatusCode] = {
     errors.BadRequest: StatusCode.INVALID_ARGUMENT,
     errors.Invalid: StatusCode.INVALID_ARGUMENT,
     errors.TooLarge: StatusCode.INVALID_ARGUMENT,
+    errors.Unsupported: StatusCode.INVALID_ARGUMENT,
     errors.Unauthenticated: StatusCode.UNAUTHENTICATED,
     errors.Forbidden: StatusCode.PERMISSION_DENIED,
     errors.NotFound: StatusCode.NOT_FOUND,

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from chassis.errors import Invalid
 
 DEEPEST = 64
+LONGEST = 309  # digits of the largest double
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BRACKETS = re.compile(rb"[\[\]{}]")
 
@@ -29,12 +30,18 @@ def loads(text: bytes, deepest: int = DEEPEST) -> Any:  # noqa: ANN401 - JSON is
     try:
         said = text.decode("utf-8")
         value = json.loads(
-            said, object_pairs_hook=_unique, parse_constant=_refused, parse_float=_finite
+            said,
+            object_pairs_hook=_unique,
+            parse_constant=_refused,
+            parse_float=_finite,
+            parse_int=_whole,
         )
+    except UnicodeDecodeError:
+        raise BadJson("the body is not UTF-8") from None
     except (ValueError, RecursionError) as wrong:
         raise BadJson(f"the body is not valid JSON: {wrong}") from None
     if "\\u" in said or "\x00" in said:
-        _check_text(value)
+        check_text(value)
     return value
 
 
@@ -65,17 +72,24 @@ def _finite(number: str) -> float:
     return value
 
 
-def _check_text(value: object) -> None:
+def _whole(number: str) -> int:
+    if len(number) > LONGEST:
+        raise BadJson(f"{number[:20]}… is too large for a number")
+    return int(number)
+
+
+def check_text(value: object) -> None:
+    """Refuse a JSON value with a string in it that nothing can store."""
     match value:
         case str():
             if "\x00" in value or any("\ud800" <= c <= "\udfff" for c in value):
                 raise BadJson("a string holds a NUL character or half of a surrogate pair")
         case list():
             for item in value:  # type: ignore[reportUnknownVariableType]
-                _check_text(item)  # type: ignore[reportUnknownArgumentType]
+                check_text(item)  # type: ignore[reportUnknownArgumentType]
         case dict():
             for name, item in value.items():  # type: ignore[reportUnknownVariableType]
-                _check_text(name)  # type: ignore[reportUnknownArgumentType]
-                _check_text(item)  # type: ignore[reportUnknownArgumentType]
+                check_text(name)  # type: ignore[reportUnknownArgumentType]
+                check_text(item)  # type: ignore[reportUnknownArgumentType]
         case _:
             return

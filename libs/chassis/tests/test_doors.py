@@ -11,6 +11,7 @@ from fastapi import Path, Request, Response
 from chassis.caller import Caller
 from chassis.errors import Conflict, NotFound, Unavailable
 from chassis.http import (
+    TAGGED,
     Asking,
     Body,
     Expected,
@@ -102,12 +103,12 @@ async def away() -> dict:
     raise Unavailable("the neighbour is down", retry_after=7)
 
 
-@router.post("/keyed", **keyed("thing:read"))
+@router.post("/keyed", **keyed("thing:read", **{"x-reads": True}))
 async def for_keys() -> dict:
     return {}
 
 
-@router.get("/{thing}", **needs("thing:read"))
+@router.get("/{thing}", responses=TAGGED, **needs("thing:read"))
 async def get(thing: ThingId, request: Request, response: Response, expected: Expected) -> dict:
     if thing == "missing":
         raise NotFound("no such thing")
@@ -283,7 +284,32 @@ class TestHeaders:
     async def test_if_match_says_which_version_is_expected(self, web):
         assert (await web.get("/abc", headers={"if-match": '"7"'})).json()["expected"] == 7
         assert (await web.get("/abc", headers={"if-match": "*"})).json()["expected"] is None
-        told(await web.get("/abc", headers={"if-match": "nonsense"}), 412, "stale")
+
+    @pytest.mark.parametrize("sent", ["nonsense", '""', "-1", '"1", "2"', "\u00b2", "9" * 5000])
+    async def test_an_if_match_that_is_no_etag_of_ours_is_refused(self, web, sent):
+        headers = {"if-match": sent.encode("latin-1")}
+        assert (
+            "as you were given it"
+            in told(await web.get("/abc", headers=headers), 422, "bad_if_match")["detail"]
+        )
+
+    async def test_if_match_does_not_come_before_a_path_that_cannot_be(self, web):
+        r = await web.get("/A-B", headers={"if-match": '"1"'})
+        assert told(r, 422, "invalid")["errors"][0]["pointer"] == "path:thing"
+
+    @pytest.mark.parametrize("sent", ['W/"3"', "*", '"1", W/"3"'])
+    async def test_a_weak_tag_names_the_same_version(self, web, sent):
+        assert (await web.get("/abc", headers={"if-none-match": sent})).status_code == 304
+
+    async def test_head_is_answered_like_get(self, web):
+        got, head = await web.get("/abc"), await web.head("/abc")
+        assert (head.status_code, head.headers["etag"]) == (200, got.headers["etag"])
+        assert (await web.head("/keyed/none")).status_code == 404
+
+    async def test_a_wrong_method_is_told_all_that_are_right(self, web):
+        r = await web.put("", json={})
+        told(r, 405, "method_not_allowed")
+        assert r.headers["allow"] == "GET, HEAD, POST"
 
     async def test_a_request_id_comes_back(self, web):
         r = await web.get("/abc", headers={"x-request-id": "my-request-1"})
@@ -305,7 +331,53 @@ class TestHeaders:
         assert r.headers["retry-after"] == "1"
 
 
+class TestReading:
+    @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", None])
+    async def test_a_body_of_another_kind_is_refused_with_what_to_send(self, web, kind):
+        headers = {"content-type": kind} if kind else {}
+        r = await web.post("", content=b'{"name": "a"}', headers=headers)
+        said = told(r, 415, "unsupported_media_type")
+        assert "content-type: application/json" in said["detail"]
+
+    async def test_a_body_of_another_kind_is_not_looked_at_before_the_permission(self, web):
+        headers = {"x-test-caller": "bob", "content-type": "text/plain"}
+        assert (await web.post("", content=b"x", headers=headers)).status_code in (401, 403)
+
+    @pytest.mark.parametrize("body", [b"", b"[]", b"null"])
+    async def test_what_is_no_object_is_told_so(self, web, body):
+        headers = {"content-type": "application/json"}
+        said = told(await web.post("", content=body, headers=headers), 422, "invalid")
+        assert "JSON object" in said["detail"]
+
+    @pytest.mark.parametrize(
+        "query", ["limit=1&limit=2", "x=%00", "%00=x", "limit=1&other=1&other=1"]
+    )
+    async def test_a_query_that_readers_disagree_on_is_refused(self, web, query):
+        said = told(await web.get(f"?{query}"), 422, "bad_query")
+        assert said["errors"][0]["pointer"].startswith("query:")
+
+    @pytest.mark.parametrize("at", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"])
+    async def test_a_moment_that_utc_does_not_know_is_refused(self, web, at):
+        said = told(await web.post("", json={"name": "a", "at": at}), 422, "invalid")
+        assert said["detail"] == "/at: is beyond the calendar"
+
+
 class TestDescription:
+    def test_what_may_be_sent_and_comes_back_is_described(self):
+        paths = rest_app("things", [router]).openapi()["paths"]
+        post, get = paths["/api/v1/things"]["post"], paths["/api/v1/things/{thing}"]["get"]
+        assert {"201", "415"} <= set(post["responses"])
+        assert set(post["responses"]["201"]["headers"]) == {"Location", "ETag"}
+        [key] = [p for p in post["parameters"] if p["name"] == "Idempotency-Key"]
+        assert (key["schema"]["maxLength"], key["schema"]["minLength"]) == (255, 1)
+        assert "If-None-Match" in [p["name"] for p in get["parameters"]]
+        assert set(get["responses"]["200"]["headers"]) == {"ETag"}
+        assert "415" not in get["responses"]
+        asked = paths["/api/v1/things/keyed"]["post"]
+        assert "parameters" not in asked
+        assert "409" not in asked["responses"]
+        assert "403" in paths["/api/v1/things/mine"]["get"]["responses"]
+
     def test_every_operation_says_what_it_needs_and_how_it_can_fail(self):
         made = rest_app("things", [router]).openapi()
         post = made["paths"]["/api/v1/things"]["post"]

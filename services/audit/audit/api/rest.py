@@ -1,7 +1,6 @@
 """The REST door: read the log."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from audit.domain.errors import UnknownParameter
 from audit.domain.wanted import Wanted
 from audit.usecases.reader import Reader
 from chassis.errors import FieldError
-from chassis.http import Asking, Paging, doors, etag, given, needs, tagged
+from chassis.http import TAGGED, Asking, Paging, doors, etag, given, in_utc, needs, tagged
 
 router = doors("/api/v1/audit-logs", "audit")
 routers = (router,)
@@ -33,31 +32,23 @@ def _spelled(value: object) -> object:
     return value
 
 
-def _utc(value: datetime) -> datetime:
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("is beyond the calendar") from None
-
-
 Name = Annotated[str, Query(max_length=255, pattern=_NAME)]
 Kind = Annotated[str, Query(max_length=63, pattern=_KIND)]
 Action = Annotated[str, Query(max_length=127, pattern=_ACTION)]
 Words = Annotated[str, Query(max_length=200, pattern=_PLAIN)]
-When = Annotated[AwareDatetime, BeforeValidator(_spelled), AfterValidator(_utc), Query()]
+When = Annotated[AwareDatetime, BeforeValidator(_spelled), AfterValidator(in_utc), Query()]
 
 
 def _only_known(request: Request) -> None:
-    """Refuse a parameter that is not in the operation, or is there twice."""
+    """Refuse a parameter that is not in the operation."""
     known = {field.alias for field in _query_of(request.scope["route"].dependant)}
     sent = [name for name, _ in request.query_params.multi_items()]
     for name in sent:
         if name not in known:
             wrong = FieldError(f"query:{name[:64]}", "is not a parameter of this list", "unknown")
-            raise UnknownParameter(f"unknown query parameter {name[:64]!r}", errors=(wrong,))
-        if sent.count(name) > 1:
-            wrong = FieldError(f"query:{name}", "is given more than once", "repeated")
-            raise UnknownParameter(f"query parameter {name!r} is given twice", errors=(wrong,))
+            names = ", ".join(sorted(known))
+            text = f"unknown query parameter {name[:64]!r}; known are {names}"
+            raise UnknownParameter(text, errors=(wrong,))
 
 
 def _query_of(dependant: Any) -> list[Any]:  # noqa: ANN401 - FastAPI's own types
@@ -105,7 +96,13 @@ async def search(caller: Asking, pager: Paging, filters: Asked, reader: Uses) ->
     return JSONResponse(page if pager.by_cursor else {**page, "total_relation": "eq"})
 
 
-@router.get("/{event_id}", response_model=EntryView, dependencies=_KNOWN, **needs("audit:read"))
+@router.get(
+    "/{event_id}",
+    response_model=EntryView,
+    responses=TAGGED,
+    dependencies=_KNOWN,
+    **needs("audit:read"),
+)
 async def entry(
     event_id: UUID,
     caller: Asking,

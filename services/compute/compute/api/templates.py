@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from chassis.http import Asking, Paging, View, doors, given, needs, tagged
+from chassis.http import TAGGED, Asking, Page, Paging, View, doors, given, needs, tagged
 from compute.api.words import Search
 from compute.domain.order import Template
 from compute.ports import Wanted
@@ -30,15 +30,8 @@ class TemplateView(View):
     created_at: datetime
 
 
-class TemplatePage(View):
+class TemplatePage(Page[TemplateView]):
     """A part of a list of templates: numbered (`total`, `page`, `limit`) or by cursor (`has_more`)."""
-
-    items: list[TemplateView]
-    total: int | None = None
-    page: int | None = None
-    limit: int | None = None
-    has_more: bool | None = None
-    next_cursor: str | None = None
 
 
 @router.get(
@@ -52,7 +45,7 @@ async def list_templates(
     return pager.render(await uses.list(caller, wanted), _view)
 
 
-@router.get("/{template}", response_model=TemplateView, **needs("template:read"))
+@router.get("/{template}", response_model=TemplateView, responses=TAGGED, **needs("template:read"))
 async def read_template(
     template: UUID, caller: Asking, uses: Uses, request: Request, response: Response
 ) -> Any:  # noqa: ANN401

@@ -8,7 +8,20 @@ from uuid import UUID
 from fastapi import Depends, Request, Response
 from pydantic import Field
 
-from chassis.http import Asking, Body, Expected, Id, Paging, View, doors, given, needs, tagged
+from chassis.http import (
+    TAGGED,
+    Asking,
+    Body,
+    Expected,
+    Id,
+    Page,
+    Paging,
+    View,
+    doors,
+    given,
+    needs,
+    tagged,
+)
 from compute.api.words import (
     Cpu,
     DiskGb,
@@ -88,15 +101,8 @@ class VmView(View):
     updated_at: datetime
 
 
-class VmPage(View):
+class VmPage(Page[VmView]):
     """A part of a list of machines: numbered (`total`, `page`, `limit`) or by cursor (`has_more`)."""
-
-    items: list[VmView]
-    total: int | None = None
-    page: int | None = None
-    limit: int | None = None
-    has_more: bool | None = None
-    next_cursor: str | None = None
 
 
 # --- doors --------------------------------------------------------------------------------------------------------
@@ -126,7 +132,7 @@ async def list_vms(
     return pager.render(await uses.list(caller, wanted), VmView.model_validate)
 
 
-@router.get("/{vm}", response_model=VmView, **needs("vm:read"))
+@router.get("/{vm}", response_model=VmView, responses=TAGGED, **needs("vm:read"))
 async def read_vm(
     vm: UUID, caller: Asking, uses: Uses, request: Request, response: Response
 ) -> Any:  # noqa: ANN401

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, cast
 
 from fastapi import Query, Request, Response
 
-from chassis.http import Asking, Paging, doors, given, needs, tagged
+from chassis.http import TAGGED, Asking, Paging, doors, given, needs, tagged
 from experiments.api.views import (
     Aimed,
     ExperimentBody,
@@ -59,7 +59,9 @@ async def list_experiments(
     return pager.render(await uses.list(caller, wanted), experiment_view)
 
 
-@router.get("/{experiment}", response_model=ExperimentView, **needs("experiment:read"))
+@router.get(
+    "/{experiment}", response_model=ExperimentView, responses=TAGGED, **needs("experiment:read")
+)
 async def read_experiment(
     experiment: Named, caller: Asking, uses: Uses, request: Request, response: Response
 ) -> Any:  # noqa: ANN401

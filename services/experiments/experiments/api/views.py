@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import Depends, Path
 from pydantic import Field, StringConstraints
 
-from chassis.http import Body, Expected, View
+from chassis.http import Body, Expected, Page, View
 from experiments.domain.experiment import WHOLE, Experiment, Status, Variant
 from experiments.domain.schedule import Moment
 from experiments.usecases.experiments import Intent
@@ -126,15 +126,8 @@ class ExperimentView(View):
     updated_at: datetime
 
 
-class ExperimentPage(View):
+class ExperimentPage(Page[ExperimentView]):
     """A part of a list of experiments: numbered (`total`, `page`, `limit`) or by cursor (`has_more`)."""
-
-    items: list[ExperimentView]
-    total: int | None = None
-    page: int | None = None
-    limit: int | None = None
-    has_more: bool | None = None
-    next_cursor: str | None = None
 
 
 class ScheduledMoveView(View):

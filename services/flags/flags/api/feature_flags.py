@@ -7,6 +7,7 @@ from fastapi import Depends, Path, Query, Request, Response
 from pydantic import BaseModel
 
 from chassis.http import (
+    TAGGED,
     Asking,
     Expected,
     Paging,
@@ -27,6 +28,7 @@ from flags.api.flag_views import (
     shown,
 )
 from flags.api.words import (
+    NO_PLACE,
     PATH_KEY,
     EnvironmentQuery,
     ProjectQuery,
@@ -99,7 +101,9 @@ Aimed = Annotated[Aim, Depends(_aim)]
 # --- the doors ----------------------------------------------------------------------------------------------------
 
 
-@router.get("", response_model=FlagPage, response_model_exclude_unset=True, **needs("flag:read"))
+@router.get(
+    "", response_model=FlagPage, response_model_exclude_unset=True, **needs("flag:read", **NO_PLACE)
+)
 async def list_flags(
     caller: Asking, where: Where, query: Annotated[FlagQuery, Query()], pager: Paging, flags: Uses
 ) -> dict[str, Any]:
@@ -108,7 +112,7 @@ async def list_flags(
     return pager.render(part, lambda flag: shown(flag, where.environment))
 
 
-@router.post("", response_model=FlagView, status_code=201, **needs("flag:create"))
+@router.post("", response_model=FlagView, status_code=201, **needs("flag:create", **NO_PLACE))
 async def create_flag(
     body: FlagBody, caller: Asking, where: Where, flags: Uses, response: Response
 ) -> FlagView:
@@ -119,7 +123,7 @@ async def create_flag(
     return shown(flag, where.environment)
 
 
-@router.get("/{flag}", response_model=FlagView, **needs("flag:read"))
+@router.get("/{flag}", response_model=FlagView, responses=TAGGED, **needs("flag:read"))
 async def get_flag(
     flag: FlagPath, caller: Asking, where: Where, flags: Uses, request: Request, response: Response
 ) -> FlagView | Response:

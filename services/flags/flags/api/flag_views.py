@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, JsonValue
 
-from chassis.http import Body, View
+from chassis.http import Body, Page, View
 from flags.api.words import Description, FlagKey, Name, Reason, Tag, VariantName
 from flags.domain.flag import Change, Draft, Flag, Lifecycle
 from flags.domain.values import FlagType
@@ -82,15 +82,8 @@ class FlagView(View):
     updated_at: datetime
 
 
-class FlagPage(View):
+class FlagPage(Page[FlagView]):
     """A page of flags."""
-
-    items: list[FlagView]
-    total: int | None = None
-    page: int | None = None
-    limit: int | None = None
-    has_more: bool | None = None
-    next_cursor: str | None = None
 
 
 def shown(flag: Flag, environment: str) -> FlagView:

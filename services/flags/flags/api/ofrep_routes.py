@@ -52,6 +52,8 @@ _BULK: dict[str, Any] = {
     "required": ["flags"],
     "properties": {"flags": {"type": "array", "items": _SUCCESS}},
 }
+# POST for the sake of its body only: nothing is changed, so there is nothing to repeat or to clash with.
+_READS: dict[str, Any] = {"x-reads": True}
 _ETAG: dict[str, Any] = {"ETag": {"schema": {"type": "string"}}}
 
 
@@ -67,7 +69,7 @@ def _is(description: str, schema: dict[str, Any]) -> dict[str, Any]:
         400: _is("Not an evaluation request", _FAILURE),
         404: _is("No such flag for this API key", _FAILURE),
     },
-    **keyed("flag:evaluate", requestBody=_REQUEST, **{"x-path-greedy": "key"}),
+    **keyed("flag:evaluate", requestBody=_REQUEST, **_READS, **{"x-path-greedy": "key"}),
 )
 async def evaluate_flag(
     key: Annotated[str, Path(max_length=200)], request: Request, ofrep: Uses
@@ -84,7 +86,7 @@ async def evaluate_flag(
         304: {"description": "Nothing has changed since the ETag in If-None-Match"},
         400: _is("Not an evaluation request", _FAILURE),
     },
-    **keyed("flag:evaluate", requestBody=_REQUEST),
+    **keyed("flag:evaluate", requestBody=_REQUEST, **_READS),
 )
 async def evaluate_all_flags(request: Request, ofrep: Uses) -> Response:
     """Evaluate every flag; answers 304 if nothing has changed for this context."""

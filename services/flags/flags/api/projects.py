@@ -6,8 +6,8 @@ from uuid import UUID
 
 from fastapi import Response
 
-from chassis.http import Asking, Body, Paging, View, doors, etag, given, needs
-from flags.api.words import Name, ProjectQuery, Slug
+from chassis.http import Asking, Body, Page, Paging, View, doors, etag, given, needs
+from flags.api.words import NO_PLACE, Name, ProjectQuery, Slug
 from flags.domain.place import Environment, Project
 from flags.usecases.projects import Projects
 
@@ -42,15 +42,8 @@ class ProjectView(View):
     created_at: datetime
 
 
-class ProjectPage(View):
+class ProjectPage(Page[ProjectView]):
     """A page of projects."""
-
-    items: list[ProjectView]
-    total: int | None = None
-    page: int | None = None
-    limit: int | None = None
-    has_more: bool | None = None
-    next_cursor: str | None = None
 
 
 class EnvironmentList(View):
@@ -81,7 +74,7 @@ async def create_project(
     return project
 
 
-@router.get("/environments", response_model=EnvironmentList, **needs("flag:read"))
+@router.get("/environments", response_model=EnvironmentList, **needs("flag:read", **NO_PLACE))
 async def list_environments(
     caller: Asking, projects: Uses, project: ProjectQuery = None
 ) -> dict[str, list[Environment]]:

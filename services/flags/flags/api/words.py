@@ -1,6 +1,6 @@
 """What the REST doors have in common: how keys, names and places are written."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Query
 from pydantic import StringConstraints
@@ -21,6 +21,9 @@ Tag = Annotated[str, StringConstraints(min_length=1, max_length=50)]
 VariantName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Reason = Annotated[str, StringConstraints(max_length=1000)]
 Text = Annotated[str, StringConstraints(pattern=NO_NUL, max_length=200)]
+
+# For operations without a name in the path, which answer 404 for a project or an environment that is not there.
+NO_PLACE: dict[str, Any] = {"x-errors": [404]}
 
 ProjectQuery = Annotated[Slug | None, Query(description="The project's key; `default` if absent.")]
 EnvironmentQuery = Annotated[

@@ -17,7 +17,7 @@ from flags.domain.errors import (
     UnknownVariant,
 )
 from flags.domain.place import Project
-from flags.domain.values import FlagType, Variants, as_served, fits
+from flags.domain.values import MEANT, FlagType, Variants, as_served, fits
 
 MOST_VARIANTS = 100
 ON_OFF: Variants = {"on": True, "off": False}
@@ -187,8 +187,10 @@ def must_fit(kind: FlagType, variants: Variants) -> None:
         )
     wrong = [name for name, value in variants.items() if not fits(kind, value)]
     if wrong:
-        errors = tuple(FieldError(f"/variants/{_escaped(n)}", f"is not a {kind}") for n in wrong)
-        raise BadVariants(f"variant {wrong[0]!r} is not a {kind}", errors=errors)
+        errors = tuple(
+            FieldError(f"/variants/{_escaped(n)}", f"must be {MEANT[kind]}") for n in wrong
+        )
+        raise BadVariants(f"variant {wrong[0]!r} must be {MEANT[kind]}", errors=errors)
 
 
 def _must_have(variants: Variants, switch: Switch) -> None:

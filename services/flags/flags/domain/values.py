@@ -22,6 +22,16 @@ class FlagType(StrEnum):
     JSON = "json"
 
 
+# What to send for a type, in words.
+MEANT = {
+    FlagType.BOOLEAN: "true or false",
+    FlagType.STRING: "a string",
+    FlagType.INTEGER: f"a whole number from -{LARGEST} to {LARGEST}",
+    FlagType.FLOAT: f"a number, and if a whole one from -{LARGEST} to {LARGEST}",
+    FlagType.JSON: f"an object or an array, with whole numbers from -{LARGEST} to {LARGEST}",
+}
+
+
 def fits(kind: FlagType, value: object) -> bool:
     """Tell whether a value is of a type. A boolean is no number; a whole number is a float too."""
     return _FITS[kind](value)

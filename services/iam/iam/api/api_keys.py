@@ -8,10 +8,12 @@ from fastapi import Path, Request, Response
 from pydantic import Field
 
 from chassis.http import (
+    TAGGED,
     Asking,
     Body,
     Expected,
     Instant,
+    Page,
     Paging,
     View,
     anybody,
@@ -85,6 +87,10 @@ class KeyView(View):
     version: int
 
 
+class KeyPage(Page[KeyView]):
+    """A part of a list of API keys: numbered (`total`, `page`, `limit`) or by cursor (`has_more`)."""
+
+
 class NewKeyView(KeyView):
     """A key with its text, which is shown this once."""
 
@@ -121,7 +127,7 @@ def _shown(key: ApiKey, text: str, response: Response) -> NewKeyView:
     return NewKeyView(**_fields(key), key=text)
 
 
-@router.get("", **anybody())
+@router.get("", response_model=KeyPage, response_model_exclude_unset=True, **anybody())
 async def list_keys(caller: Asking, keys: Uses, pager: Paging) -> dict[str, Any]:
     """List your keys; with `api_key:read`, all of your tenant."""
     return pager.render(await keys.list(caller, pager.ask), view)
@@ -133,7 +139,7 @@ async def create(body: KeyBody, caller: Asking, keys: Uses, response: Response) 
     return _shown(*await keys.create(caller, body.new()), response)
 
 
-@router.get("/{key_id}", response_model=KeyView, **anybody())
+@router.get("/{key_id}", response_model=KeyView, responses=TAGGED, **anybody())
 async def get(
     key_id: KeyId, caller: Asking, keys: Uses, request: Request, response: Response
 ) -> KeyView | Response:

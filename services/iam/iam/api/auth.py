@@ -6,8 +6,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError, model_validator
 
 from chassis import strictjson
-from chassis.errors import FieldError, Invalid
+from chassis.errors import FieldError, Invalid, Unsupported
 from chassis.http import Asking, Body, anybody, doors, given, public
+from chassis.reading import is_json
 from iam.api.fields import LoginName, Password, Secret, Subdomain
 from iam.api.tokens import Cookies, TokensView, private, view
 from iam.api.users import MeView, me_view
@@ -17,7 +18,8 @@ from iam.usecases.opening import Tokens
 
 Uses = Annotated[Logins, given(Logins)]
 Jar = Annotated[Cookies, given(Cookies)]
-_STRICT: dict[str, Any] = {"x-limit": "strict"}
+FORM = "application/x-www-form-urlencoded"
+_STRICT: dict[str, Any] = {"x-limit": "strict", "x-errors": [401]}
 
 
 class LoginBody(Body):
@@ -78,7 +80,7 @@ class LogoutView(Body):
 
 def _content() -> dict[str, Any]:
     schema = {"anyOf": [_schema(TokenBody), _schema(RefreshGrant)]}
-    kinds = ("application/json", "application/x-www-form-urlencoded")
+    kinds = ("application/json", FORM)
     return {"required": True, "content": {kind: {"schema": schema} for kind in kinds}}
 
 
@@ -102,15 +104,27 @@ async def _granted(request: Request) -> TokenBody | RefreshGrant:
 
 
 async def _sent(request: Request) -> Any:  # noqa: ANN401 - JSON is anything
-    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        form = await request.form(max_fields=16)
-        return {name: value for name, value in form.multi_items() if value != ""}
-    return strictjson.loads(await request.body())
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if is_json(kind):
+        return strictjson.loads(await request.body())
+    if kind != FORM:
+        refusal = Unsupported if await request.body() else Invalid
+        raise refusal(f"send the grant as a form (content-type: {FORM}) or as JSON")
+    sent = (await request.form(max_fields=16)).multi_items()
+    if len({name for name, _ in sent}) < len(sent):  # RFC 6749, 3.2
+        raise Invalid("the form has a field twice; send it once")
+    said = {name: value for name, value in sent if value != ""}
+    strictjson.check_text(said)
+    return said
 
 
 def _invalid(error: ValidationError) -> Invalid:
     found = tuple(
-        FieldError("".join(f"/{part}" for part in e["loc"]), e["msg"], e["type"])
+        FieldError(
+            "".join(f"/{part}" for part in e["loc"]),
+            e["msg"].removeprefix("Value error, "),
+            e["type"],
+        )
         for e in error.errors(include_input=False, include_url=False)
     )
     return Invalid(f"{found[0].pointer or 'the body'}: {found[0].message}", errors=found)

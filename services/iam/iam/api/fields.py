@@ -2,11 +2,15 @@
 
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 PersonName = Annotated[str, StringConstraints(max_length=100)]
-Email = Annotated[str, StringConstraints(min_length=3, max_length=254)]
+Email = Annotated[
+    str,
+    StringConstraints(min_length=3, max_length=254),
+    Field(json_schema_extra={"format": "email"}),
+]
 # Printable without spaces; not an address, so that a name and an address are never taken for one another.
 Username = Annotated[str, StringConstraints(pattern=r"^[^\s@\x00-\x1f\x7f]{1,64}$")]
 Password = Annotated[str, StringConstraints(min_length=1, max_length=1024)]

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import Path
 
 from chassis.caller import Caller
-from chassis.http import Asking, Paging, View, anybody, doors, given
+from chassis.http import Asking, Page, Paging, View, anybody, doors, given
 from iam.domain.session import Session
 from iam.usecases.sessions import Sessions
 
@@ -29,6 +29,10 @@ class SessionView(View):
     expires_at: datetime
 
 
+class SessionPage(Page[SessionView]):
+    """A part of a list of sessions: numbered (`total`, `page`, `limit`) or by cursor (`has_more`)."""
+
+
 def view(caller: Caller, session: Session) -> SessionView:
     """Return a session as its owner sees it."""
     return SessionView(
@@ -43,7 +47,7 @@ def view(caller: Caller, session: Session) -> SessionView:
     )
 
 
-@router.get("", **anybody())
+@router.get("", response_model=SessionPage, response_model_exclude_unset=True, **anybody())
 async def list_sessions(caller: Asking, sessions: Uses, pager: Paging) -> dict[str, Any]:
     """List where you are logged in, the newest first."""
     part = await sessions.list(caller, pager.ask)

@@ -8,9 +8,11 @@ from fastapi import Path, Query, Request, Response
 from pydantic import Field, model_validator
 
 from chassis.http import (
+    TAGGED,
     Asking,
     Body,
     Expected,
+    Page,
     Paging,
     View,
     anybody,
@@ -92,6 +94,10 @@ class UserView(View):
     version: int
 
 
+class UserPage(Page[UserView]):
+    """A part of a list of users: numbered (`total`, `page`, `limit`) or by cursor (`has_more`)."""
+
+
 class MeView(UserView):
     """The one who is logged in, where, and with which permissions."""
 
@@ -142,7 +148,7 @@ async def me(caller: Asking, logins: Entering) -> MeView:
     return me_view(*await logins.me(caller))
 
 
-@router.get("", **needs("user:read"))
+@router.get("", response_model=UserPage, response_model_exclude_unset=True, **needs("user:read"))
 async def list_users(
     caller: Asking,
     users: Uses,
@@ -173,7 +179,7 @@ async def create(body: UserBody, caller: Asking, users: Uses, response: Response
     return view(user)
 
 
-@router.get("/{user_id}", response_model=UserView, **needs("user:read"))
+@router.get("/{user_id}", response_model=UserView, responses=TAGGED, **needs("user:read"))
 async def get(
     user_id: UserId, caller: Asking, users: Uses, request: Request, response: Response
 ) -> UserView | Response:

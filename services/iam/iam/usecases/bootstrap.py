@@ -4,13 +4,14 @@ import logging
 from dataclasses import dataclass
 
 from chassis import apikeys
+from chassis.pages import PageAsk
 from iam.domain import password
 from iam.domain.api_key import SMALLEST, ApiKey, Version
 from iam.domain.authority import Kind
 from iam.domain.password import Policy
 from iam.domain.tenant import PLATFORM, Tenant
 from iam.domain.user import Grant, User
-from iam.ports import Means, OpenWork, Passwords, Work
+from iam.ports import Means, OpenWork, Passwords, UserQuery, Work
 from iam.usecases.facts import SYSTEM, key_fact, tenant_fact, user_fact
 
 log = logging.getLogger(__name__)
@@ -36,10 +37,16 @@ class Bootstrap:
         hashed = await self.passwords.hash(self.policy.check(admin_password))
         async with self.work() as work:
             await work.alone("bootstrap")
-            tenant = await work.tenants.named(PLATFORM) or await self._tenant(work)
-            root = await self._root(work, tenant, hashed)
+            root = await self._first(work) or await self._root(work, hashed)
             if api_key is not None:
                 await self._key(work, root, api_key)
+
+    async def _first(self, work: Work) -> User | None:
+        """Return the platform's oldest user: `root`, under whatever name by now, or who came after."""
+        if not (tenant := await work.tenants.named(PLATFORM)):
+            return None
+        oldest = UserQuery(tenant=tenant.id)
+        return next(iter((await work.users.list(oldest, PageAsk(limit=1))).items), None)
 
     async def _tenant(self, work: Work) -> Tenant:
         now = self.means.now()
@@ -55,10 +62,8 @@ class Bootstrap:
         work.record(tenant_fact(SYSTEM, "created", tenant))
         return tenant
 
-    async def _root(self, work: Work, tenant: Tenant, hashed: str) -> User:
-        found = await work.users.named(ROOT, PLATFORM, 1)
-        if found:
-            return found[0]
+    async def _root(self, work: Work, hashed: str) -> User:
+        tenant = await work.tenants.named(PLATFORM) or await self._tenant(work)
         now = self.means.now()
         root = User(
             id=self.means.new_id(),

@@ -91,6 +91,28 @@ async def test_the_token_endpoint_takes_a_form_or_json_and_two_grants(web, ann, 
     assert (other.status_code, other.json()["code"]) == (400, "iam.unsupported_grant_type")
 
 
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ("username=ann&password=%00", 422),
+        ("username=%00&password=x", 422),
+        ("username=ann&username=bob&password=x", 422),
+        ("username=ann&password=%ff", 401),
+    ],
+)
+async def test_a_form_with_tricks_in_it_is_refused(web, ann, sent, status):
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    answer = await web.post("/api/v1/auth/token", content=sent, headers=headers)
+    assert answer.status_code == status, answer.text
+
+
+async def test_the_token_endpoint_says_which_kinds_of_body_it_takes(web):
+    headers = {"content-type": "text/plain"}
+    answer = await web.post("/api/v1/auth/token", content="x", headers=headers)
+    assert answer.status_code == 415
+    assert "application/x-www-form-urlencoded" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("base", ["/api/v1", "/api"])
 async def test_refresh_me_and_logout_answer_at_both_bases(web, ann, asking, make, base):
     login = await web.post("/api/login", json={"user": "ann", "password": make.password})

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -169,3 +170,21 @@ async def test_a_password_that_everybody_knows_is_said_aloud(iam, caplog):
     caplog.clear()
     await iam.bootstrap.begin("correct horse battery", None)
     assert "everybody knows" not in caplog.text
+
+
+async def test_a_first_administrator_with_another_name_is_still_the_first(iam):
+    await iam.bootstrap.begin("changeme", None)
+    [root] = iam.world.users.values()
+    iam.world.users[root.id] = replace(root, username="ada", email="ada@acme.test")
+    await iam.bootstrap.begin("changeme", apikeys.mint("server")[1])
+    assert [user.username for user in iam.world.users.values()] == ["ada"]
+    assert [key.owner for key in iam.world.keys.values()] == [root.id]
+
+
+async def test_a_deleted_first_administrator_does_not_come_back(iam):
+    await iam.bootstrap.begin("changeme", None)
+    [root] = iam.world.users.values()
+    iam.world.users[root.id] = replace(root, deleted_at=root.created_at)
+    ada = iam.user(iam.world.tenants[root.tenant], "ada@acme.test", roles=["super_admin"])
+    await iam.bootstrap.begin("changeme", None)
+    assert set(iam.world.users) == {root.id, ada.id}

@@ -1,0 +1,49 @@
+"""How a request is read before FastAPI reads it: strictly, and with words that say what to send instead."""
+
+from fastapi import Request
+
+from chassis import strictjson
+from chassis.errors import FieldError, Invalid, Unsupported
+
+
+class BadQuery(Invalid):
+    """The query says a parameter twice, or holds a NUL character."""
+
+    code = "bad_query"
+
+
+class StrictRequest(Request):
+    """A request whose query and JSON are read strictly, and before FastAPI would rename what is wrong with them."""
+
+    def check_query(self) -> None:
+        """Refuse a parameter that is there twice (readers disagree on which counts) or that no store can hold."""
+        seen = set[str]()
+        for name, value in self.query_params.multi_items():
+            if name in seen:
+                raise _bad_query(name, "is given more than once; send it once", "repeated")
+            if "\x00" in name or "\x00" in value:
+                raise _bad_query(name, "holds a NUL character; leave it out", "nul")
+            seen.add(name)
+
+    async def read_json(self, *, needed: bool) -> None:
+        """Read a JSON body; BadJson if there are tricks in it, Unsupported if it is none where one is `needed`."""
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if is_json(kind):
+            if body := await self.body():
+                self._json = strictjson.loads(body)
+        elif needed and await self.body():
+            said = f"not as {kind[:64]}" if kind else "and say so"
+            raise Unsupported(f"send the body as JSON, {said}: content-type: application/json")
+
+
+def is_json(kind: str) -> bool:
+    """Tell whether a media type is one of JSON's."""
+    return kind == "application/json" or (
+        kind.startswith("application/") and kind.endswith("+json")
+    )
+
+
+def _bad_query(name: str, message: str, code: str) -> BadQuery:
+    shown = name[:64].replace("\x00", "\ufffd")
+    wrong = FieldError(f"query:{shown}", message, code)
+    return BadQuery(f"the query parameter {shown!r} {message}", errors=(wrong,))
