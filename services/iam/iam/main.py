@@ -32,6 +32,7 @@ from iam.usecases.assignments import Assignments
 from iam.usecases.authority import Replicas
 from iam.usecases.bootstrap import Bootstrap
 from iam.usecases.feed import Feed
+from iam.usecases.invitations import Invitations
 from iam.usecases.keys import SigningKeys
 from iam.usecases.logins import Logins
 from iam.usecases.opening import Opening
@@ -93,6 +94,7 @@ def _wired(settings: Settings, frame: Frame, passwords: PooledPasswords, redis: 
         Organizations(work, passwords, policy, opening),
         Roles(work, means),
         assignments,
+        Invitations(work, passwords, policy, opening),
         Keys(work, means),
         Sessions(work, means),
     )

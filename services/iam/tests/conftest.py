@@ -15,7 +15,13 @@ from iam.clients.keyring import Keyring
 from iam.clients.seal import AesSealer
 from iam.clients.throttle import MemoryThrottle
 from iam.domain.authority import Change, EndedSession, Kind, LiveKey, PublicKey
-from iam.domain.errors import EmailTaken, RoleNameTaken, TenantTaken, UsernameTaken
+from iam.domain.errors import (
+    EmailTaken,
+    InvitationPending,
+    RoleNameTaken,
+    TenantTaken,
+    UsernameTaken,
+)
 from iam.domain.names import folded
 from iam.domain.password import POLICIES
 from iam.domain.roles import ADMINISTRATORS, SYSTEM, permissions_of
@@ -29,6 +35,7 @@ from iam.usecases.assignments import Assignments
 from iam.usecases.authority import Replicas
 from iam.usecases.bootstrap import Bootstrap
 from iam.usecases.feed import Feed
+from iam.usecases.invitations import Invitations
 from iam.usecases.keys import SigningKeys
 from iam.usecases.logins import Logins
 from iam.usecases.opening import Opening
@@ -66,6 +73,7 @@ class World:
     tenants: dict = field(default_factory=dict)
     users: dict = field(default_factory=dict)
     roles: dict = field(default_factory=dict)
+    invitations: dict = field(default_factory=dict)
     begun: set = field(default_factory=set)
     keys: dict = field(default_factory=dict)
     sessions: dict = field(default_factory=dict)
@@ -247,6 +255,42 @@ class FakeRoles:
         return found
 
 
+class FakeInvitations:
+    def __init__(self, world):
+        self._all = world.invitations
+
+    async def get(self, tenant, invitation, *, lock=False):
+        found = self._all.get(invitation)
+        return found if found and found.tenant == tenant else None
+
+    async def shown(self, hash_, *, lock=False):
+        return next((i for i in self._all.values() if i.hash == hash_), None)
+
+    async def open(self, tenant, email):
+        mine = (i for i in self._all.values() if i.tenant == tenant)
+        open_ = (i for i in mine if not i.accepted_at and not i.revoked_at)
+        return next((i for i in open_ if folded(i.email) == folded(email)), None)
+
+    async def list(self, tenant, ask):
+        mine = [i for i in self._all.values() if i.tenant == tenant]
+        mine.sort(key=lambda i: i.id, reverse=True)
+        left = [i for i in mine if ask.after is None or str(i.id) < ask.after[0]][ask.offset :]
+        more = len(left) > ask.limit
+        page = left[: ask.limit]
+        return Slice(items=page, next=(str(page[-1].id),) if more else None, total=len(mine))
+
+    async def waiting(self, tenant, role, now):
+        mine = (i for i in self._all.values() if i.tenant == tenant and i.role == role)
+        return sum(i.status(now) == "pending" for i in mine)
+
+    async def put(self, invitation):
+        other = await self.open(invitation.tenant, invitation.email)
+        still = not invitation.accepted_at and not invitation.revoked_at
+        if other and still and other.id != invitation.id:
+            raise InvitationPending("pending")
+        self._all[invitation.id] = invitation
+
+
 class FakeApiKeys:
     def __init__(self, world):
         self._world = world
@@ -387,6 +431,7 @@ class FakeWork:
         self.tenants = FakeTenants(world)
         self.users = FakeUsers(world, clock)
         self.roles = FakeRoles(world, self.users)
+        self.invitations = FakeInvitations(world)
         self.api_keys = FakeApiKeys(world)
         self.sessions = FakeSessions(world)
         self.signing_keys = FakeSigningKeys(world)
@@ -452,6 +497,7 @@ class Service:
         self.organizations = Organizations(self.work, self.passwords, policy, self.opening)
         self.roles = Roles(self.work, self.means)
         self.assignments = Assignments(self.work, self.means)
+        self.invitations = Invitations(self.work, self.passwords, policy, self.opening)
         self.keys = Keys(self.work, self.means)
         self.sessions = Sessions(self.work, self.means)
         self.bootstrap = Bootstrap(self.work, self.passwords, policy, self.means)

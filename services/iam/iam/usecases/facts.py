@@ -2,6 +2,7 @@
 
 from chassis.facts import Actor, Document, Fact, Outcome, Target
 from iam.domain.api_key import ApiKey
+from iam.domain.invitation import Invitation
 from iam.domain.roles import Role
 from iam.domain.session import Session
 from iam.domain.tenant import Tenant
@@ -120,6 +121,22 @@ def expiry_fact(actor: Actor, turned: Turned) -> Fact:
         target=Target("user", str(turned.user)),
         before={"role": turned.role} if turned.ended else None,
         after=None if turned.ended else {"role": turned.role},
+    )
+
+
+def invitation_fact(actor: Actor, verb: str, invitation: Invitation) -> Fact:
+    """Return the fact that something happened to an invitation."""
+    return Fact(
+        tenant=invitation.tenant,
+        actor=actor,
+        action=f"invitation.{verb}",
+        target=Target("invitation", str(invitation.id), invitation.email),
+        after={
+            "email": invitation.email,
+            "role": invitation.role,
+            "expires_at": invitation.expires_at.isoformat(),
+            "accepted_by": invitation.accepted_by and str(invitation.accepted_by),
+        },
     )
 
 
