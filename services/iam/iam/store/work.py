@@ -14,6 +14,8 @@ from iam.domain.session import Issuer
 from iam.ports import OpenWork, Work
 from iam.store.api_keys import SqlApiKeys
 from iam.store.authority import SqlAuthority
+from iam.store.invitations import SqlInvitations
+from iam.store.roles import SqlRoles
 from iam.store.sessions import SqlSessions
 from iam.store.signing_keys import SqlSigningKeys
 from iam.store.tables import Outbox
@@ -33,6 +35,8 @@ class SqlWork:
         self._changes: dict[tuple[Kind, str], None] = {}
         self.tenants = SqlTenants(session)
         self.users = SqlUsers(session)
+        self.roles = SqlRoles(session)
+        self.invitations = SqlInvitations(session)
         self.api_keys = SqlApiKeys(session)
         self.sessions = SqlSessions(session)
         self.signing_keys = SqlSigningKeys(session)
