@@ -14,7 +14,7 @@ router = doors("/ofrep/v1/evaluate", "ofrep")
 Uses = Annotated[Ofrep, given(Ofrep)]
 
 _CONTEXT: dict[str, Any] = {
-    "type": "object",
+    "type": ["object", "null"],
     "description": "Who or what is asking; `targetingKey` names the unit that splits go by.",
     "properties": {"targetingKey": {"type": "string"}},
 }
