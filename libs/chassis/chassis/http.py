@@ -218,9 +218,7 @@ def etag(version: int) -> str:
 
 
 # For `responses=` of a route that answers 304.
-TAGGED: dict[int | str, dict[str, Any]] = {
-    304: {"description": "Nothing has changed since the ETag in If-None-Match"}
-}
+TAGGED: dict[int | str, Needs] = {304: {"description": "Nothing has changed since that ETag"}}
 
 
 def tagged(response: Response, request: Request, version: int) -> bool:

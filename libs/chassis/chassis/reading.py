@@ -19,10 +19,12 @@ class StrictRequest(Request):
         """Refuse a parameter that is there twice (readers disagree on which counts) or that no store can hold."""
         seen = set[str]()
         for name, value in self.query_params.multi_items():
-            if name in seen:
-                raise _bad_query(name, "is given more than once; send it once", "repeated")
-            if "\x00" in name or "\x00" in value:
-                raise _bad_query(name, "holds a NUL character; leave it out", "nul")
+            twice = name in seen
+            if twice or "\x00" in name or "\x00" in value:
+                why = "is given more than once; send it once" if twice else "holds a NUL character"
+                shown = name[:64].replace("\x00", "\ufffd")
+                wrong = FieldError(f"query:{shown}", why, "repeated" if twice else "nul")
+                raise BadQuery(f"the query parameter {shown!r} {why}", errors=(wrong,))
             seen.add(name)
 
     async def read_json(self, *, needed: bool) -> None:
@@ -38,12 +40,5 @@ class StrictRequest(Request):
 
 def is_json(kind: str) -> bool:
     """Tell whether a media type is one of JSON's."""
-    return kind == "application/json" or (
-        kind.startswith("application/") and kind.endswith("+json")
-    )
-
-
-def _bad_query(name: str, message: str, code: str) -> BadQuery:
-    shown = name[:64].replace("\x00", "\ufffd")
-    wrong = FieldError(f"query:{shown}", message, code)
-    return BadQuery(f"the query parameter {shown!r} {message}", errors=(wrong,))
+    main, _, sub = kind.partition("/")
+    return main == "application" and (sub == "json" or sub.endswith("+json"))

@@ -26,10 +26,10 @@ async def tell_fault(request: Request, fault: Exception) -> Response:
 async def tell_invalid(request: Request, error: Exception) -> Response:
     """Answer what FastAPI found wrong with the values of a request."""
     assert isinstance(error, RequestValidationError)
-    found = tuple(_field_error(e) for e in error.errors())
-    first = found[0] if found else FieldError("", "it cannot be read")
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    fault = Invalid(f"{first.pointer or 'the body'}: {first.message}{more}", errors=found)
+    first, *others = [_field_error(e) for e in error.errors()]
+    more = f" (and {len(others)} more)" if others else ""
+    said = f"{first.pointer or 'the body'}: {first.message}{more}"
+    fault = Invalid(said, errors=(first, *others))
     return await tell_fault(request, fault)
 
 
@@ -49,9 +49,7 @@ _OF_THE_BODY = {
     "missing": "is missing; send a JSON object",
     "model_attributes_type": "must be a JSON object",
 }
-
-
-_HTTP_CODES = {404: "no_such_path", 405: "method_not_allowed", 415: "unsupported_media_type"}
+_HTTP_CODES = {404: "no_such_path", 405: "method_not_allowed"}
 _HTTP_DETAILS = {
     404: "there is nothing at this path",
     405: "this path does not know the method {method}",
