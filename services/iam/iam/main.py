@@ -35,6 +35,7 @@ from iam.usecases.feed import Feed
 from iam.usecases.invitations import Invitations
 from iam.usecases.keys import SigningKeys
 from iam.usecases.logins import Logins
+from iam.usecases.members import Members
 from iam.usecases.opening import Opening
 from iam.usecases.organizations import Organizations
 from iam.usecases.roles import Roles
@@ -73,6 +74,7 @@ def _wired(settings: Settings, frame: Frame, passwords: PooledPasswords, redis: 
     ring = Keyring(AesSealer(settings.sealing_secret, "signing keys"), _now)
     policy = POLICIES[settings.passwords]
     opening = Opening(issuer, ring, means)
+    users = Users(work, passwords, policy, means)
     assignments = Assignments(work, means)
     replicas = Replicas(work, feed, means)
     keys = SigningKeys(work, ring, _rotation(settings), _now)
@@ -90,7 +92,8 @@ def _wired(settings: Settings, frame: Frame, passwords: PooledPasswords, redis: 
         keys,
         Cookies(secure=settings.issuer.startswith("https://")),
         Logins(work, passwords, RedisThrottle(redis), opening),
-        Users(work, passwords, policy, means),
+        users,
+        Members(work, users),
         Organizations(work, passwords, policy, opening),
         Roles(work, means),
         assignments,

@@ -38,6 +38,7 @@ from iam.usecases.feed import Feed
 from iam.usecases.invitations import Invitations
 from iam.usecases.keys import SigningKeys
 from iam.usecases.logins import Logins
+from iam.usecases.members import Members
 from iam.usecases.opening import Opening
 from iam.usecases.organizations import Organizations
 from iam.usecases.roles import Roles
@@ -494,6 +495,7 @@ class Service:
         throttle = MemoryThrottle(lambda: self.clock().timestamp())
         self.logins = Logins(self.work, self.passwords, throttle, self.opening)
         self.users = Users(self.work, self.passwords, policy, self.means)
+        self.members = Members(self.work, self.users)
         self.organizations = Organizations(self.work, self.passwords, policy, self.opening)
         self.roles = Roles(self.work, self.means)
         self.assignments = Assignments(self.work, self.means)

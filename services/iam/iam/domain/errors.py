@@ -199,6 +199,18 @@ class TenantNotFound(NotFound):
     code = "iam.tenant_not_found"
 
 
+class TenantStale(Stale):
+    """The organization was changed since it was read."""
+
+    code = "iam.tenant_stale"
+
+
+class NotYourOrganization(Forbidden):
+    """This is not the caller's organization, if it is one at all."""
+
+    code = "iam.not_your_organization"
+
+
 class TenantTaken(Conflict):
     """An organization with this subdomain exists."""
 

@@ -34,14 +34,15 @@ def user_fact(
     )
 
 
-def tenant_fact(actor: Actor, verb: str, tenant: Tenant) -> Fact:
+def tenant_fact(actor: Actor, verb: str, tenant: Tenant, before: Tenant | None = None) -> Fact:
     """Return the fact that something happened to a tenant."""
     return Fact(
         tenant=tenant.id,
         actor=actor,
         action=f"tenant.{verb}",
         target=Target("tenant", str(tenant.id), tenant.subdomain),
-        after={"subdomain": tenant.subdomain, "name": tenant.name, "active": tenant.active},
+        before=_tenant(before),
+        after=_tenant(tenant),
     )
 
 
@@ -158,6 +159,18 @@ def _user(user: User | None) -> Document | None:
         "last_name": user.last_name,
         "is_active": user.active,
         "roles": list(user.roles),
+    }
+
+
+def _tenant(tenant: Tenant | None) -> Document | None:
+    return tenant and {
+        "subdomain": tenant.subdomain,
+        "name": tenant.name,
+        "full_name": tenant.full_name,
+        "address": dict(tenant.address),
+        "phone": tenant.phone,
+        "email": tenant.email,
+        "active": tenant.active,
     }
 
 
