@@ -95,7 +95,8 @@ def test_an_acl_entry_more_never_takes_anything_away(who, some, need, on, more):
 @given(people, bindings, mask, resources, mask, mask, per_kind)
 def test_one_more_cap_never_adds_anything(who, some, need, on, cap, more, scope):
     subject = compile_subject(who, some, NOW)
-    narrowed = {k: m & scope.get(k, 0) for k, m in (who.scope or dict.fromkeys(KINDS, ALL)).items()}
+    held = dict.fromkeys(KINDS, ALL) if who.scope is None else who.scope
+    narrowed = {k: m & scope.get(k, 0) for k, m in held.items()}
     for capped, left in (
         (subject, cap & more),
         (compile_subject(replace(who, scope=narrowed), some, NOW), cap),
