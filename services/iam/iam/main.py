@@ -30,7 +30,10 @@ from iam.store.work import sql_work
 from iam.usecases.api_keys import Keys
 from iam.usecases.authority import Replicas
 from iam.usecases.bootstrap import Bootstrap
+from iam.usecases.debug import Debug
 from iam.usecases.feed import Feed
+from iam.usecases.gitops import Gitops
+from iam.usecases.gitops_supers import Supers
 from iam.usecases.keys import SigningKeys
 from iam.usecases.logins import Logins
 from iam.usecases.opening import Opening
@@ -92,6 +95,9 @@ def _wired(settings: Settings, frame: Frame, passwords: PooledPasswords, redis: 
         Roles(work),
         Keys(work, means),
         Sessions(work, means),
+        Gitops(work, passwords, policy, means),
+        Supers(work, means),
+        Debug(work, means),
     )
     return frame.service(
         rest,

@@ -1,6 +1,6 @@
 """Every REST door of iam."""
 
-from iam.api import api_keys, auth, organizations, roles, sessions, users, well_known
+from iam.api import api_keys, auth, debug, gitops, organizations, roles, sessions, users, well_known
 
 routers = (
     *auth.routers,
@@ -9,5 +9,7 @@ routers = (
     *organizations.routers,
     api_keys.router,
     sessions.router,
+    gitops.router,
+    debug.router,
     well_known.router,
 )

@@ -10,7 +10,8 @@ _READS = frozenset(p for p in ALL if p.endswith(":read")) - {"debug:read", "plat
 _USER = frozenset({"agent:read", "agent:execute", "agent:create", "template:read", "usage:read"})
 _ORG_ADMIN = (
     _USER
-    | of("user", "group", "role", "invitation", "api_key", "session", "agent", "project")
+    | of("user", "group", "service_account", "pipeline_account", "project")
+    | of("role", "invitation", "api_key", "session", "agent")
     | {"tenant:read", "tenant:update", "audit:read", "quota:read", "flag:evaluate"}
 ) - {"user:impersonate"}
 _DEVELOPER = (
@@ -50,6 +51,25 @@ _SYSTEM = (
     Role("user", "User", "Self-service", _USER),
 )
 SYSTEM: Mapping[str, Role] = MappingProxyType({role.id: role for role in _SYSTEM})
+# Each gives one power over the whole platform. They are granted as `permissions` under /global, not as roles of a user.
+_SUPER = (
+    Role("adm_godmode", "Godmode", "Everything, everywhere", ALL),
+    Role(
+        "adm_user_manager",
+        "User manager",
+        "Users, groups and accounts",
+        of("user", "group", "service_account", "pipeline_account") - {"user:impersonate"},
+    ),
+    Role(
+        "adm_config_editor",
+        "Configuration editor",
+        "The platform's configuration",
+        of("platform"),
+    ),
+    Role("usr_create_groups", "Group creator", "New groups", frozenset({"group:create"})),
+    Role("usr_create_projects", "Project creator", "New projects", frozenset({"project:create"})),
+)
+SUPER: Mapping[str, Role] = MappingProxyType({role.id: role for role in _SUPER})
 DEFAULT = "user"
 # Somebody with one of these can put a tenant in order again; a tenant keeps at least one of them.
 ADMINISTRATORS = frozenset({"super_admin", "admin", "org_admin"})
@@ -57,5 +77,6 @@ ADMINISTRATORS = frozenset({"super_admin", "admin", "org_admin"})
 
 def permissions_of(roles: Iterable[str]) -> frozenset[str]:
     """Return what these roles hold together; a role that is no more holds nothing."""
-    held = (SYSTEM[role].permissions for role in roles if role in SYSTEM)
+    known = {**SYSTEM, **SUPER}
+    held = (known[role].permissions for role in roles if role in known)
     return frozenset[str]().union(*held)

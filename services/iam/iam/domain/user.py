@@ -14,7 +14,7 @@ from iam.domain.errors import (
     SelfDemotion,
     UnknownRole,
 )
-from iam.domain.roles import ADMINISTRATORS, SYSTEM, permissions_of
+from iam.domain.roles import ADMINISTRATORS, SUPER, SYSTEM, permissions_of
 
 Scope = Literal["platform", "tenant"]
 
@@ -74,9 +74,19 @@ class User:
         return self.active and any(grant.role in ADMINISTRATORS for grant in self.grants)
 
     def granted(self, roles: Iterable[str]) -> "User":
-        """Return the user with exactly these roles; a role that reached the whole platform still does."""
+        """Return the user with exactly these roles; a role that reached the whole platform still does.
+
+        Super-permissions are no roles of this list, so they stay.
+        """
         had = {grant.role: grant for grant in self.grants}
-        return replace(self, grants=tuple(sorted({had.get(r, Grant(r)) for r in roles})))
+        supers = {grant for grant in self.grants if grant.role in SUPER}
+        return replace(self, grants=tuple(sorted({had.get(r, Grant(r)) for r in roles} | supers)))
+
+    def empowered(self, permission: str, *, held: bool) -> "User":
+        """Return the user with or without a super-permission."""
+        others = {grant for grant in self.grants if grant.role != permission}
+        mine = {Grant(permission, "platform")} if held else set[Grant]()
+        return replace(self, grants=tuple(sorted(others | mine)))
 
     def changed(self, now: datetime) -> "User":
         """Return the next version of the user."""

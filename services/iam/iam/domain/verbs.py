@@ -62,6 +62,14 @@ def masks(permissions: Iterable[str]) -> dict[str, int]:
     return dict(made)
 
 
+def meaning(kind: str) -> int:
+    """Return the bits that stand for something with a kind."""
+    made = 0
+    for bits in BITS.get(kind, _VERBS).values():
+        made |= bits
+    return made
+
+
 def spelled(kind: str, mask: int) -> tuple[str, ...]:
     """Return the permissions of a kind that a mask touches."""
     return tuple(f"{kind}:{verb}" for verb, bits in BITS.get(kind, _VERBS).items() if bits & mask)

@@ -16,6 +16,7 @@ from iam.domain.roles import DEFAULT, permissions_of
 from iam.domain.user import Grant, User, check_change, known_roles, must_hold
 from iam.ports import Means, OpenWork, Passwords, UserQuery, Work
 from iam.usecases.facts import user_fact
+from iam.usecases.gitops_ties import cut_ties as _cut_ties
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +102,7 @@ class Users:
             await self._check(work, caller, before, after)
             await work.users.put(after)
             await self._tell(work, caller, before, after)
+            await _cut_ties(work, caller, after.id, now)
 
     def _made(self, tenant: UUID, new: NewUser, hashed: str) -> User:
         now = self.means.now()
