@@ -588,6 +588,7 @@ class Makers:
     work = FakeWork
     world = World
     permissions_of = staticmethod(permissions_of)
+    grant = Grant
     administrators = ADMINISTRATORS
 
 
