@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from iam.ports import Means, OpenWork
+from iam.usecases.assignments import TURNED, Assignments
 from iam.usecases.bootstrap import Bootstrap
 from iam.usecases.keys import SigningKeys
 
 TURN = 30.0  # seconds between two looks at the signing keys; far less than a key is published ahead
 SWEEP = 600.0
+TIDE = 0.5  # seconds; a role that begins or ends by itself must be in force everywhere within one
 CHANGES_KEPT = timedelta(hours=1)
 SESSIONS_KEPT = timedelta(days=7)
 
@@ -37,6 +39,19 @@ class Start:
     def waits(self) -> str:
         """Say what keeps iam from serving, or nothing."""
         return "" if self.done else "waiting for the database to make the first key"
+
+
+@dataclass(frozen=True, slots=True)
+class Tide:
+    """Has replicas told when a role that was given for a time begins or ends."""
+
+    assignments: Assignments
+
+    async def run(self) -> None:
+        """Look every half a second until cancelled, at once again where there is more."""
+        while True:
+            if await self.assignments.turn() < TURNED:
+                await asyncio.sleep(TIDE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,13 @@ from iam.clients.throttle import RedisThrottle
 from iam.domain.password import POLICIES
 from iam.domain.session import LEEWAY, Issuer, Lifetimes
 from iam.domain.signing import Rotation
-from iam.jobs import Start, Sweeper
+from iam.jobs import Start, Sweeper, Tide
 from iam.ports import Means, OpenWork
 from iam.settings import Settings
 from iam.store.tables import Idempotency, Lease, Outbox
 from iam.store.work import sql_work
 from iam.usecases.api_keys import Keys
+from iam.usecases.assignments import Assignments
 from iam.usecases.authority import Replicas
 from iam.usecases.bootstrap import Bootstrap
 from iam.usecases.debug import Debug
@@ -74,6 +75,7 @@ def _wired(settings: Settings, frame: Frame, passwords: PooledPasswords, redis: 
     ring = Keyring(AesSealer(settings.sealing_secret, "signing keys"), _now)
     policy = POLICIES[settings.passwords]
     opening = Opening(issuer, ring, means)
+    assignments = Assignments(work, means)
     replicas = Replicas(work, feed, means)
     keys = SigningKeys(work, ring, _rotation(settings), _now)
     start = Start(
@@ -92,7 +94,8 @@ def _wired(settings: Settings, frame: Frame, passwords: PooledPasswords, redis: 
         Logins(work, passwords, RedisThrottle(redis), opening),
         Users(work, passwords, policy, means),
         Organizations(work, passwords, policy, opening),
-        Roles(work),
+        Roles(work, means),
+        assignments,
         Keys(work, means),
         Sessions(work, means),
         Gitops(work, passwords, policy, means),
@@ -102,7 +105,7 @@ def _wired(settings: Settings, frame: Frame, passwords: PooledPasswords, redis: 
     return frame.service(
         rest,
         (NAME,),
-        jobs=(Sweeper(work, means).run,),
+        jobs=(Sweeper(work, means).run, Tide(assignments).run),
         checks=(start.waits,),
         always=(start.run, feed.run, bell.tell, bell.listen),
     )

@@ -14,6 +14,7 @@ from iam.domain.acl import Acl
 from iam.domain.api_key import ApiKey
 from iam.domain.authority import Change, Kind, LiveKey, Thing
 from iam.domain.gitops import Collection, Entity
+from iam.domain.roles import Role
 from iam.domain.session import RefreshToken, Session
 from iam.domain.signing import SigningKey
 from iam.domain.tenant import Tenant
@@ -49,6 +50,16 @@ class UserQuery:
     sort: str = "created_at"
 
 
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """That a role which was given for a time has begun for a user, or has ended."""
+
+    user: UUID
+    tenant: UUID
+    role: str
+    ended: bool
+
+
 class Users(Protocol):
     """The users of all tenants. Deleted ones are not found by anything here."""
 
@@ -69,7 +80,7 @@ class Users(Protocol):
         ...
 
     async def counts(self, tenant: UUID) -> Mapping[str, int]:
-        """Return how many users of a tenant have each role."""
+        """Return to how many users of a tenant each role, by its id, was given."""
         ...
 
     async def put(self, user: User) -> None:
@@ -78,6 +89,40 @@ class Users(Protocol):
 
     async def logged_in(self, user: UUID, at: datetime, rehashed: str | None) -> None:
         """Note a login, and a better hash of the same password if there is one."""
+        ...
+
+
+class Roles(Protocol):
+    """The tenants' own roles. System roles are code (`domain.roles`)."""
+
+    async def get(
+        self, tenant: UUID | None, role: UUID, *, lock: bool = False, keep: bool = False
+    ) -> Role | None:
+        """Return a role of a tenant, or of any if None; locked, or (`keep`) only kept from changing meanwhile."""
+        ...
+
+    async def named(self, tenant: UUID, name: str, *, keep: bool = False) -> Role | None:
+        """Return the role of a tenant with this name, however it is spelled."""
+        ...
+
+    async def all(self, tenant: UUID, limit: int) -> Sequence[Role]:
+        """Return the first `limit` roles of a tenant by name."""
+        ...
+
+    async def holders(self, tenant: UUID, role: str, limit: int) -> Sequence[UUID]:
+        """Return the first `limit` users of a tenant to whom a role was given, by id."""
+        ...
+
+    async def put(self, role: Role) -> None:
+        """Store a role; RoleNameTaken if another of its tenant has its name."""
+        ...
+
+    async def drop(self, role: UUID) -> None:
+        """Forget a role that nobody holds."""
+        ...
+
+    async def turned(self, now: datetime, limit: int) -> Sequence[Turned]:
+        """Note that roles have begun or ended by now, drop the ended; return whose, each once."""
         ...
 
 
@@ -243,6 +288,8 @@ class Work(Protocol):
     def tenants(self) -> Tenants: ...  # noqa: D102 - its type says it
     @property
     def users(self) -> Users: ...  # noqa: D102
+    @property
+    def roles(self) -> Roles: ...  # noqa: D102
     @property
     def api_keys(self) -> ApiKeys: ...  # noqa: D102
     @property

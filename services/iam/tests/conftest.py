@@ -16,18 +16,19 @@ from iam.clients.seal import AesSealer
 from iam.clients.throttle import MemoryThrottle
 from iam.domain.acl import Acl
 from iam.domain.authority import Change, EndedSession, Kind, LiveKey, PublicKey
-from iam.domain.errors import EmailTaken, TenantTaken, UsernameTaken
+from iam.domain.errors import EmailTaken, RoleNameTaken, TenantTaken, UsernameTaken
 from iam.domain.gitops import Collection, Entity, edge, user_key
 from iam.domain.gitops_errors import KeyTaken
 from iam.domain.names import folded
 from iam.domain.password import POLICIES
-from iam.domain.roles import ADMINISTRATORS, permissions_of
+from iam.domain.roles import ADMINISTRATORS, SYSTEM, permissions_of
 from iam.domain.session import Issuer, Lifetimes
 from iam.domain.signing import Rotation
 from iam.domain.tenant import PLATFORM, Tenant
 from iam.domain.user import Grant, User
-from iam.ports import Means
+from iam.ports import Means, Turned
 from iam.usecases.api_keys import Keys
+from iam.usecases.assignments import Assignments
 from iam.usecases.authority import Replicas
 from iam.usecases.bootstrap import Bootstrap
 from iam.usecases.debug import Debug
@@ -70,6 +71,8 @@ class World:
 
     tenants: dict = field(default_factory=dict)
     users: dict = field(default_factory=dict)
+    roles: dict = field(default_factory=dict)
+    begun: set = field(default_factory=set)
     keys: dict = field(default_factory=dict)
     sessions: dict = field(default_factory=dict)
     tokens: dict = field(default_factory=dict)
@@ -119,17 +122,30 @@ class FakeTenants:
 
 
 class FakeUsers:
-    def __init__(self, world):
+    def __init__(self, world, clock):
         self._world = world
+        self._clock = clock
 
     def _here(self):
-        return [u for u in self._world.users.values() if u.deleted_at is None]
+        return [self._read(u) for u in self._world.users.values() if u.deleted_at is None]
+
+    def _read(self, user):
+        """Give the grants their roles as they are now, and say which are in force."""
+        now = self._clock()
+
+        def read(grant):
+            begun = grant.not_before is None or grant.not_before <= now
+            over = grant.expires_at is not None and grant.expires_at <= now
+            custom = self._world.roles.get(grant.role)
+            return replace(grant, custom=custom, in_force=begun and not over)
+
+        return replace(user, grants=tuple(map(read, user.grants)))
 
     async def get(self, tenant, user, *, lock=False):
         found = self._world.users.get(user)
         if found is None or found.deleted_at or (tenant is not None and found.tenant != tenant):
             return None
-        return found
+        return self._read(found)
 
     async def named(self, login, subdomain, limit):
         key = folded(login)
@@ -170,7 +186,7 @@ class FakeUsers:
         return sum(u.administers for u in self._here() if u.tenant == tenant and u.id != without)
 
     async def counts(self, tenant):
-        roles = [r for u in self._here() if u.tenant == tenant for r in u.roles]
+        roles = [g.role for u in self._here() if u.tenant == tenant for g in u.grants]
         return {role: roles.count(role) for role in roles}
 
     async def put(self, user):
@@ -188,6 +204,54 @@ class FakeUsers:
         known = self._world.users[user]
         password = known.password if rehashed is None else rehashed
         self._world.users[user] = replace(known, last_login_at=at, password=password)
+
+
+class FakeRoles:
+    def __init__(self, world, users):
+        self._world = world
+        self._users = users
+
+    async def get(self, tenant, role, *, lock=False, keep=False):
+        found = self._world.roles.get(str(role))
+        return found if found and tenant in (None, found.tenant) else None
+
+    async def named(self, tenant, name, *, keep=False):
+        mine = (r for r in self._world.roles.values() if r.tenant == tenant)
+        return next((r for r in mine if folded(r.name) == folded(name)), None)
+
+    async def all(self, tenant, limit):
+        mine = [r for r in self._world.roles.values() if r.tenant == tenant]
+        return sorted(mine, key=lambda r: folded(r.name))[:limit]
+
+    async def holders(self, tenant, role, limit):
+        users = [u for u in self._users._here() if u.tenant == tenant]
+        return sorted(u.id for u in users if any(g.role == role for g in u.grants))[:limit]
+
+    async def put(self, role):
+        other = await self.named(role.tenant, role.name)
+        if other and other.id != role.id:
+            raise RoleNameTaken("taken")
+        self._world.roles[role.id] = role
+
+    async def drop(self, role):
+        del self._world.roles[str(role)]
+
+    async def turned(self, now, limit):
+        found = []
+        for user in self._world.users.values():
+            kept = []
+            for grant in user.grants:
+                over = grant.expires_at is not None and grant.expires_at <= now
+                begins = grant.not_before is not None and grant.not_before <= now
+                first = (user.id, grant.role, grant.not_before) not in self._world.begun
+                if over:
+                    found.append(Turned(user.id, user.tenant, grant.role, ended=True))
+                elif begins and first:
+                    self._world.begun.add((user.id, grant.role, grant.not_before))
+                    found.append(Turned(user.id, user.tenant, grant.role, ended=False))
+                kept += [] if over else [grant]
+            self._world.users[user.id] = replace(user, grants=tuple(kept))
+        return found
 
 
 class FakeApiKeys:
@@ -390,8 +454,9 @@ class FakeSigningKeys:
 
 
 class FakeAuthority:
-    def __init__(self, world):
+    def __init__(self, world, users):
         self._world = world
+        self._users = users
 
     async def epoch(self):
         return self._world.trimmed + len(self._world.changes)
@@ -422,7 +487,8 @@ class FakeAuthority:
             case Kind.TENANT:
                 found = {str(t.id): t for t in w.tenants.values()}
             case Kind.SUBJECT:
-                found = {str(u.id): u for u in w.users.values() if u.deleted_at is None}
+                users = self._users._here()
+                found = {str(u.id): u for u in users}
             case Kind.SESSION:
                 ended = [s for s in w.sessions.values() if s.ended_at]
                 until = {s: ISSUER.forgotten_after(s.ended_at) for s in ended}
@@ -437,16 +503,17 @@ class FakeAuthority:
 
 
 class FakeWork:
-    def __init__(self, world):
+    def __init__(self, world, clock=lambda: START):
         self._world = world
         self._changes = {}
         self.tenants = FakeTenants(world)
-        self.users = FakeUsers(world)
+        self.users = FakeUsers(world, clock)
+        self.roles = FakeRoles(world, self.users)
         self.api_keys = FakeApiKeys(world)
         self.sessions = FakeSessions(world)
         self.entities = FakeEntities(world)
         self.signing_keys = FakeSigningKeys(world)
-        self.authority = FakeAuthority(world)
+        self.authority = FakeAuthority(world, self.users)
 
     async def alone(self, name):
         pass
@@ -506,7 +573,8 @@ class Service:
         self.logins = Logins(self.work, self.passwords, throttle, self.opening)
         self.users = Users(self.work, self.passwords, policy, self.means)
         self.organizations = Organizations(self.work, self.passwords, policy, self.opening)
-        self.roles = Roles(self.work)
+        self.roles = Roles(self.work, self.means)
+        self.assignments = Assignments(self.work, self.means)
         self.keys = Keys(self.work, self.means)
         self.sessions = Sessions(self.work, self.means)
         self.gitops = Gitops(self.work, self.passwords, policy, self.means)
@@ -523,7 +591,7 @@ class Service:
     @asynccontextmanager
     async def work(self):
         draft = self.world.copy()
-        made = FakeWork(draft)
+        made = FakeWork(draft, self.clock)
         yield made
         made.close()
         vars(self.world).update(vars(draft))
@@ -589,6 +657,7 @@ class Makers:
     world = World
     permissions_of = staticmethod(permissions_of)
     grant = Grant
+    system_roles = SYSTEM
     administrators = ADMINISTRATORS
 
 

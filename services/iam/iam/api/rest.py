@@ -1,11 +1,23 @@
 """Every REST door of iam."""
 
-from iam.api import api_keys, auth, debug, gitops, organizations, roles, sessions, users, well_known
+from iam.api import (
+    api_keys,
+    assignments,
+    auth,
+    debug,
+    gitops,
+    organizations,
+    roles,
+    sessions,
+    users,
+    well_known,
+)
 
 routers = (
     *auth.routers,
     users.router,
     roles.router,
+    assignments.router,
     *organizations.routers,
     api_keys.router,
     sessions.router,

@@ -1,14 +1,60 @@
 """Roles and permissions over REST."""
 
+from datetime import datetime
 from typing import Annotated
 
-from chassis.http import Asking, View, doors, given, needs
-from iam.domain.permissions import Permission
+from fastapi import Path, Request, Response
+from pydantic import Field, StringConstraints, model_validator
+
+from chassis.http import Asking, Body, Expected, View, doors, etag, given, needs, tagged
+from iam.api.fields import Note, PermissionName
+from iam.domain.permissions import Permission, catalogue
 from iam.domain.roles import Role
-from iam.usecases.roles import Roles
+from iam.usecases.roles import NewRole, RoleChange, Roles
 
 router = doors("/api/v1", "roles")
 Uses = Annotated[Roles, given(Roles)]
+RoleId = Annotated[
+    str,
+    Path(
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="A system role's slug, or the UUID of your own role",
+    ),
+]
+PermissionId = Annotated[str, Path(pattern=r"^[a-z_]{1,40}(:[a-z_]{1,40})?$")]
+OwnName = Annotated[
+    str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,100}$", strip_whitespace=True)
+]
+PermissionIds = Annotated[list[PermissionName], Field(max_length=200)]
+
+
+class RoleBody(Body):
+    """A role of your own; it can hold only what you hold yourself."""
+
+    name: OwnName
+    description: Note = ""
+    permission_ids: PermissionIds = Field(default_factory=list[str])
+
+
+class RolePatch(Body):
+    """What shall be different about a role; what is not sent stays."""
+
+    name: OwnName | None = None
+    description: Note | None = None
+    permission_ids: PermissionIds | None = None
+
+    @model_validator(mode="after")
+    def _no_null(self) -> "RolePatch":
+        for name in self.model_fields_set:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} cannot be null; leave it out to keep it")
+        return self
+
+
+class PermissionsBody(Body):
+    """Permissions, by their ids."""
+
+    permission_ids: Annotated[list[PermissionName], Field(min_length=1, max_length=200)]
 
 
 class PermissionView(View):
@@ -29,6 +75,9 @@ class RoleView(View):
     permissions: list[PermissionView]
     is_system_role: bool
     user_count: int
+    created_at: datetime | None
+    updated_at: datetime | None
+    version: int
 
 
 def permission_view(permission: Permission) -> PermissionView:
@@ -36,16 +85,24 @@ def permission_view(permission: Permission) -> PermissionView:
     return PermissionView(id=permission.id, name=permission.id, module=permission.module)
 
 
+def permission_views(role: Role) -> list[PermissionView]:
+    """Return what a role holds, in the order of the catalogue."""
+    return [permission_view(p) for p in catalogue() if p.id in role.permissions]
+
+
 def view(role: Role, count: int) -> RoleView:
     """Return a role as clients see it."""
     return RoleView(
         id=role.id,
-        name=role.id,
+        name=role.label,
         display_name=role.name,
         description=role.description,
-        permissions=[permission_view(Permission(p)) for p in sorted(role.permissions)],
-        is_system_role=True,
+        permissions=permission_views(role),
+        is_system_role=role.system,
         user_count=count,
+        created_at=role.created_at,
+        updated_at=role.updated_at,
+        version=role.version,
     )
 
 
@@ -57,5 +114,97 @@ async def list_permissions(caller: Asking, roles: Uses) -> list[PermissionView]:
 
 @router.get("/roles", **needs("role:read"))
 async def list_roles(caller: Asking, roles: Uses) -> list[RoleView]:
-    """List the roles that users of your tenant can have."""
+    """List the roles that users of your tenant can have: the system's and its own."""
     return [view(role, count) for role, count in await roles.list(caller)]
+
+
+@router.post("/roles", status_code=201, **needs("role:create"))
+async def create(body: RoleBody, caller: Asking, roles: Uses, response: Response) -> RoleView:
+    """Make a role of your tenant. It can hold only permissions that you hold."""
+    new = NewRole(name=body.name, description=body.description, permissions=body.permission_ids)
+    role = await roles.create(caller, new)
+    response.headers["location"] = f"/api/v1/roles/{role.id}"
+    response.headers["etag"] = etag(role.version)
+    return view(role, 0)
+
+
+@router.get("/roles/{role_id}", response_model=RoleView, **needs("role:read"))
+async def get(
+    role_id: RoleId, caller: Asking, roles: Uses, request: Request, response: Response
+) -> RoleView | Response:
+    """Return one role with its permissions."""
+    role, count = await roles.get(caller, role_id)
+    if tagged(response, request, role.version):
+        return Response(status_code=304, headers={"etag": etag(role.version)})
+    return view(role, count)
+
+
+@router.patch("/roles/{role_id}", **needs("role:update"))
+async def update(
+    role_id: RoleId,
+    body: RolePatch,
+    caller: Asking,
+    roles: Uses,
+    expected: Expected,
+    response: Response,
+) -> RoleView:
+    """Change a role of your tenant: at once for everybody who has it."""
+    change = RoleChange(
+        name=body.name,
+        description=body.description,
+        permissions=body.permission_ids,
+        expected=expected,
+    )
+    role, count = await roles.update(caller, role_id, change)
+    response.headers["etag"] = etag(role.version)
+    return view(role, count)
+
+
+@router.delete("/roles/{role_id}", status_code=204, **needs("role:delete"))
+async def delete(role_id: RoleId, caller: Asking, roles: Uses, expected: Expected) -> None:
+    """Delete a role of your tenant that nobody has."""
+    await roles.delete(caller, role_id, expected)
+
+
+@router.get("/roles/{role_id}/permissions", **needs("role:read"))
+async def list_role_permissions(
+    role_id: RoleId, caller: Asking, roles: Uses
+) -> list[PermissionView]:
+    """List the permissions of a role."""
+    role, _ = await roles.get(caller, role_id)
+    return permission_views(role)
+
+
+@router.put("/roles/{role_id}/permissions", status_code=204, **needs("role:update"))
+async def put_permissions(
+    role_id: RoleId, body: PermissionsBody, caller: Asking, roles: Uses, expected: Expected
+) -> None:
+    """Let a role hold exactly these permissions."""
+    change = RoleChange(permissions=body.permission_ids, expected=expected)
+    await roles.update(caller, role_id, change)
+
+
+@router.post("/roles/{role_id}/permissions", status_code=204, **needs("role:update"))
+async def add_permissions(
+    role_id: RoleId, body: PermissionsBody, caller: Asking, roles: Uses
+) -> None:
+    """Put permissions into a role."""
+    await roles.add(caller, role_id, body.permission_ids)
+
+
+@router.put("/roles/{role_id}/permissions/{permission_id}", status_code=204, **needs("role:update"))
+async def add_permission(
+    role_id: RoleId, permission_id: PermissionId, caller: Asking, roles: Uses
+) -> None:
+    """Put one permission into a role."""
+    await roles.add(caller, role_id, [permission_id])
+
+
+@router.delete(
+    "/roles/{role_id}/permissions/{permission_id}", status_code=204, **needs("role:update")
+)
+async def remove_permission(
+    role_id: RoleId, permission_id: PermissionId, caller: Asking, roles: Uses
+) -> None:
+    """Take one permission out of a role."""
+    await roles.remove(caller, role_id, [permission_id])

@@ -33,7 +33,7 @@ Uses = Annotated[Users, given(Users)]
 Entering = Annotated[Logins, given(Logins)]
 UserId = Annotated[UUID, Path(description="The user's UUID")]
 Sort = Literal["created_at", "-created_at", "updated_at", "-updated_at", "email", "-email"]
-Roles = Annotated[list[RoleName], Field(min_length=1, max_length=20)]
+RoleNames = Annotated[list[RoleName], Field(min_length=1, max_length=20)]
 
 
 class UserBody(Body):
@@ -45,7 +45,7 @@ class UserBody(Body):
     last_name: PersonName = ""
     username: Username | None = None
     is_active: bool = True
-    roles: Roles = Field(default_factory=lambda: [DEFAULT])
+    roles: RoleNames = Field(default_factory=lambda: [DEFAULT])
 
 
 class UserPatch(Body):
@@ -56,7 +56,7 @@ class UserPatch(Body):
     first_name: PersonName | None = None
     last_name: PersonName | None = None
     is_active: bool | None = None
-    roles: Roles | None = None
+    roles: RoleNames | None = None
 
     @model_validator(mode="after")
     def _no_null(self) -> "UserPatch":

@@ -15,6 +15,7 @@ ALL = 255
 WIRE_MODIFY, WIRE_READ, WIRE_WRITE, WIRE_ROOT = 16, 7, 31, 127
 
 _VERBS = {"read": READ, "create": CREATE, "update": UPDATE, "delete": DELETE}
+_GENERAL = {**_VERBS, "custom1": CUSTOM1, "custom2": CUSTOM2}
 _CUSTOM1 = {
     "flag": "toggle",
     "vm": "power_manage",
@@ -71,8 +72,14 @@ def meaning(kind: str) -> int:
 
 
 def spelled(kind: str, mask: int) -> tuple[str, ...]:
-    """Return the permissions of a kind that a mask touches."""
-    return tuple(f"{kind}:{verb}" for verb, bits in BITS.get(kind, _VERBS).items() if bits & mask)
+    """Return the permissions of a kind that a mask touches; a bit that has no name in the kind by its general one."""
+    names = BITS.get(kind, {})
+    nameless = mask & ~sum(names.values())
+    touched = [verb for verb, bits in names.items() if bits & mask]
+    return tuple(
+        f"{kind}:{verb}"
+        for verb in (*touched, *(v for v, bits in _GENERAL.items() if bits & nameless))
+    )
 
 
 def from_wire(mask: int) -> int:

@@ -7,18 +7,19 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, delete, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.errors import BadRequest
 from chassis.pages import PageAsk, Position, Slice, cut
 from iam.domain.errors import EmailTaken, UsernameTaken
 from iam.domain.names import folded
-from iam.domain.roles import ADMINISTRATORS
+from iam.domain.roles import ADMINISTRATORS, Role
 from iam.domain.tenant import PLATFORM
 from iam.domain.user import Grant, Scope, User
 from iam.ports import UserQuery
 from iam.store.clash import flushed
+from iam.store.roles import roles_named
 from iam.store.tables import RoleBindingRow, TenantRow, UserRow
 
 _SORTS: dict[str, ColumnElement[Any]] = {
@@ -27,6 +28,11 @@ _SORTS: dict[str, ColumnElement[Any]] = {
     "email": cast("ColumnElement[Any]", UserRow.email_key),
 }
 _HERE = UserRow.deleted_at.is_(None)
+_NOW = func.clock_timestamp()
+_IN_FORCE = and_(
+    or_(RoleBindingRow.not_before.is_(None), RoleBindingRow.not_before <= _NOW),
+    or_(RoleBindingRow.expires_at.is_(None), RoleBindingRow.expires_at > _NOW),
+)
 
 
 class SqlUsers:
@@ -70,17 +76,18 @@ class SqlUsers:
         return Slice(items=items, next=following, total=total or 0)
 
     async def administrators(self, tenant: UUID, without: UUID) -> int:
-        """Return how many active administrators a tenant has beside one user."""
+        """Return how many active administrators, for good, a tenant has beside one user."""
         query = (
             select(func.count(UserRow.id.distinct()))
             .join(RoleBindingRow, RoleBindingRow.principal == UserRow.id)
             .where(UserRow.tenant == tenant, UserRow.id != without, UserRow.active, _HERE)
             .where(RoleBindingRow.role.in_(ADMINISTRATORS))
+            .where(RoleBindingRow.expires_at.is_(None), _IN_FORCE)
         )
         return await self._session.scalar(query) or 0
 
     async def counts(self, tenant: UUID) -> Mapping[str, int]:
-        """Return how many users of a tenant have each role."""
+        """Return to how many users of a tenant each role, by its id, was given."""
         query = (
             select(RoleBindingRow.role, func.count(UserRow.id.distinct()))
             .join(UserRow, RoleBindingRow.principal == UserRow.id)
@@ -110,24 +117,50 @@ class SqlUsers:
     async def _bind(self, user: UUID, grants: Sequence[Grant]) -> None:
         mine = RoleBindingRow.principal == user
         await self._session.execute(delete(RoleBindingRow).where(mine))
-        self._session.add_all(
-            RoleBindingRow(principal=user, role=g.role, scope=g.scope) for g in grants
-        )
+        self._session.add_all(_to_binding(user, grant) for grant in grants)
         await self._session.flush()
 
     async def read(self, query: Select[UserRow]) -> Sequence[User]:
         """Return the users that a query finds, with their grants."""
         rows = (await self._session.scalars(query)).all()
-        grants: dict[UUID, list[Grant]] = defaultdict(list)
-        bindings = RoleBindingRow.principal.in_([row.id for row in rows])
-        found = await self._session.execute(
-            select(RoleBindingRow.principal, RoleBindingRow.role, RoleBindingRow.scope).where(
-                bindings
-            )
-        )
-        for principal, role, scope in found:
-            grants[principal].append(Grant(role, cast("Scope", scope)))
+        grants = await self._grants([row.id for row in rows])
         return [_to_user(row, grants[row.id]) for row in rows]
+
+    async def _grants(self, users: Sequence[UUID]) -> Mapping[UUID, Sequence[Grant]]:
+        wanted = select(RoleBindingRow, _IN_FORCE).where(RoleBindingRow.principal.in_(users))
+        fresh = wanted.execution_options(populate_existing=True)
+        found = (await self._session.execute(fresh)).all()
+        own = await roles_named(self._session, {row.role for row, _ in found})
+        grants: dict[UUID, list[Grant]] = defaultdict(list)
+        for row, in_force in found:
+            grants[row.principal].append(_to_grant(row, own.get(row.role), in_force=in_force))
+        return grants
+
+
+def _to_binding(user: UUID, grant: Grant) -> RoleBindingRow:
+    return RoleBindingRow(
+        principal=user,
+        role=grant.role,
+        scope=grant.scope,
+        not_before=grant.not_before,
+        expires_at=grant.expires_at,
+        granted_by=grant.granted_by,
+        reason=grant.reason,
+        begun=grant.in_force,
+    )
+
+
+def _to_grant(row: RoleBindingRow, custom: Role | None, *, in_force: bool) -> Grant:
+    return Grant(
+        role=row.role,
+        scope=cast("Scope", row.scope),
+        not_before=row.not_before,
+        expires_at=row.expires_at,
+        granted_by=row.granted_by,
+        reason=row.reason,
+        custom=custom,
+        in_force=in_force,
+    )
 
 
 def _clashes(user: User) -> dict[str, EmailTaken | UsernameTaken]:

@@ -2,9 +2,11 @@
 
 from chassis.facts import Actor, Document, Fact, Outcome, Target
 from iam.domain.api_key import ApiKey
+from iam.domain.roles import Role
 from iam.domain.session import Session
 from iam.domain.tenant import Tenant
-from iam.domain.user import User
+from iam.domain.user import Grant, User
+from iam.ports import Turned
 
 SYSTEM = Actor("service", "iam", "iam")
 
@@ -80,6 +82,47 @@ def key_fact(actor: Actor, verb: str, before: ApiKey | None, after: ApiKey | Non
     )
 
 
+def role_fact(actor: Actor, verb: str, before: Role | None, after: Role | None) -> Fact:
+    """Return the fact that something happened to a tenant's own role."""
+    role = after or before
+    assert role is not None
+    return Fact(
+        tenant=role.tenant,
+        actor=actor,
+        action=f"role.{verb}",
+        target=Target("role", role.id, role.name),
+        before=_role(before),
+        after=_role(after),
+    )
+
+
+def assignment_fact(actor: Actor, role: Role, before: User, after: User) -> Fact:
+    """Return the fact that a role was given to a user or taken from them."""
+    given = next((grant for grant in after.grants if grant.role == role.id), None)
+    had = next((grant for grant in before.grants if grant.role == role.id), None)
+    return Fact(
+        tenant=after.tenant,
+        actor=actor,
+        action="role.assigned" if given else "role.unassigned",
+        target=Target("user", str(after.id), after.name),
+        before=_grant(role.label, had),
+        after=_grant(role.label, given),
+        reason=given.reason if given else "",
+    )
+
+
+def expiry_fact(actor: Actor, turned: Turned) -> Fact:
+    """Return the fact that a role which was given for a time has begun or ended."""
+    return Fact(
+        tenant=turned.tenant,
+        actor=actor,
+        action="role.expired" if turned.ended else "role.begun",
+        target=Target("user", str(turned.user)),
+        before={"role": turned.role} if turned.ended else None,
+        after=None if turned.ended else {"role": turned.role},
+    )
+
+
 def signing_key_fact(verb: str, kid: str) -> Fact:
     """Return the fact that a signing key came or went."""
     return Fact(
@@ -98,6 +141,23 @@ def _user(user: User | None) -> Document | None:
         "last_name": user.last_name,
         "is_active": user.active,
         "roles": list(user.roles),
+    }
+
+
+def _role(role: Role | None) -> Document | None:
+    return role and {
+        "name": role.name,
+        "description": role.description,
+        "permissions": sorted(role.permissions),
+    }
+
+
+def _grant(role: str, grant: Grant | None) -> Document | None:
+    return grant and {
+        "role": role,
+        "scope": grant.scope,
+        "not_before": grant.not_before and grant.not_before.isoformat(),
+        "expires_at": grant.expires_at and grant.expires_at.isoformat(),
     }
 
 

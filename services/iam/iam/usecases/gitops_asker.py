@@ -13,7 +13,6 @@ from iam.domain.acl import Acl
 from iam.domain.decision import Binding, Compiled, Resource, Who, compile_subject, decide
 from iam.domain.gitops import C, Collection, Entity
 from iam.domain.gitops_errors import nothing
-from iam.domain.roles import permissions_of
 from iam.domain.user import User
 from iam.domain.verbs import ALL, masks, meaning
 from iam.ports import Work
@@ -88,11 +87,14 @@ def _bindings(user: User) -> Sequence[Binding]:
     return [
         Binding(
             role=grant.role,
-            masks=masks(permissions_of([grant.role])),
+            masks=masks(role.permissions),
             level=grant.scope,
             where=str(user.tenant) if grant.scope == "tenant" else "",
+            not_before=grant.not_before,
+            expires_at=grant.expires_at,
         )
         for grant in user.grants
+        for role in grant.given
     ]
 
 

@@ -10,13 +10,13 @@ from chassis.facts import Actor
 from chassis.pages import PageAsk, Slice
 from iam.domain import names
 from iam.domain.authority import Kind
-from iam.domain.errors import UserNotFound, UserStale
 from iam.domain.password import Policy
-from iam.domain.roles import DEFAULT, permissions_of
-from iam.domain.user import Grant, User, check_change, known_roles, must_hold
+from iam.domain.roles import DEFAULT, Role, together
+from iam.domain.user import User, Window, must_hold
 from iam.ports import Means, OpenWork, Passwords, UserQuery, Work
 from iam.usecases.facts import user_fact
 from iam.usecases.gitops_ties import cut_ties as _cut_ties
+from iam.usecases.giving import checked, chosen, found, locked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,18 +60,18 @@ class Users:
         """Return a user of the caller's tenant; of any tenant to whoever reaches the whole platform."""
         caller.must("user:read")
         async with self.work() as work:
-            return await _found(work, caller, user)
+            return await found(work, caller, user)
 
     async def create(self, caller: Caller, new: NewUser) -> User:
         """Make a user in the caller's tenant, with no role that the caller could not fill."""
         caller.must("user:create")
-        roles = known_roles(list(new.roles))
-        must_hold(caller, permissions_of(roles) if set(roles) != {DEFAULT} else frozenset())
         email = names.email(new.email)
         password = self.policy.check(new.password, email, new.username or "")
         hashed = await self.passwords.hash(password)
-        user = self._made(caller.tenant, new, hashed)
         async with self.work() as work:
+            roles = await chosen(work, caller.tenant, new.roles)
+            must_hold(caller, together(role for role in roles if role.id != DEFAULT))
+            user = self._made(caller, new, hashed, roles)
             await work.users.put(user)
             work.changed(Kind.SUBJECT, str(user.id))
             work.record(user_fact(Actor.of(caller), "created", None, user))
@@ -83,11 +83,13 @@ class Users:
         if change.roles is not None:
             caller.must("role:assign_users")
         async with self.work() as work:
-            before = await self._locked(work, caller, user, change.expected)
+            before = await locked(work, caller, user, change.expected)
             after = replace(before, **_cleaned(change.fields)).changed(self.means.now())
             if change.roles is not None:
-                after = after.granted(known_roles(list(change.roles)))
-            await self._check(work, caller, before, after)
+                roles = await chosen(work, before.tenant, change.roles)
+                window = Window(granted_by=caller.subject)
+                after = after.granted(roles, window, self.means.now())
+            await checked(work, caller, before, after)
             await work.users.put(after)
             await self._tell(work, caller, before, after)
         return after
@@ -96,42 +98,29 @@ class Users:
         """Delete a user: they are found no more, their sessions end, their name becomes free."""
         caller.must("user:delete")
         async with self.work() as work:
-            before = await self._locked(work, caller, user, expected)
+            before = await locked(work, caller, user, expected)
             now = self.means.now()
             after = replace(before, active=False, deleted_at=now).changed(now)
-            await self._check(work, caller, before, after)
+            await checked(work, caller, before, after)
             await work.users.put(after)
             await self._tell(work, caller, before, after)
             await _cut_ties(work, caller, after.id, now)
 
-    def _made(self, tenant: UUID, new: NewUser, hashed: str) -> User:
+    def _made(self, caller: Caller, new: NewUser, hashed: str, roles: Sequence[Role]) -> User:
         now = self.means.now()
-        return User(
+        user = User(
             id=self.means.new_id(),
-            tenant=tenant,
+            tenant=caller.tenant,
             email=names.email(new.email),
             username=new.username,
             first_name=new.first_name,
             last_name=new.last_name,
             password=hashed,
             active=new.active,
-            grants=tuple(sorted({Grant(role) for role in new.roles})),
             created_at=now,
             updated_at=now,
         )
-
-    async def _locked(self, work: Work, caller: Caller, user: UUID, expected: int | None) -> User:
-        """Return a user who cannot change meanwhile, in a tenant whose administrators cannot either."""
-        found = await _found(work, caller, user)
-        await work.tenants.get(found.tenant, lock=True)
-        found = await _found(work, caller, user, lock=True)
-        if expected is not None and expected != found.version:
-            raise UserStale(f"the user is at version {found.version}; read it again")
-        return found
-
-    async def _check(self, work: Work, caller: Caller, before: User, after: User) -> None:
-        others = await work.users.administrators(before.tenant, without=before.id)
-        check_change(caller, before, after, others)
+        return user.granted(roles, Window(granted_by=caller.subject), now)
 
     async def _tell(self, work: Work, caller: Caller, before: User, after: User) -> None:
         verb = "deleted" if after.deleted_at else "updated"
@@ -140,13 +129,6 @@ class Users:
         if not after.active:
             for session in await work.sessions.end_all(after.id, self.means.now()):
                 work.changed(Kind.SESSION, str(session.id))
-
-
-async def _found(work: Work, caller: Caller, user: UUID, *, lock: bool = False) -> User:
-    reach = None if caller.platform else caller.tenant
-    if found := await work.users.get(reach, user, lock=lock):
-        return found
-    raise UserNotFound("there is no such user")
 
 
 def _cleaned(fields: dict[str, Any]) -> dict[str, Any]:

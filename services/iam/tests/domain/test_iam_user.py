@@ -1,4 +1,6 @@
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -7,14 +9,19 @@ from hypothesis import strategies as st
 from iam.domain import names
 from iam.domain.errors import (
     BadEmail,
+    BadWindow,
     LastAdmin,
     MoreThanYouHold,
     SelfDeactivation,
     SelfDemotion,
-    UnknownRole,
 )
-from iam.domain.roles import ADMINISTRATORS, SYSTEM, permissions_of
-from iam.domain.user import Grant, check_change, known_roles
+from iam.domain.roles import ADMINISTRATORS, SYSTEM, Role, permissions_of
+from iam.domain.user import Grant, Window, check_change
+
+
+def granted(user, names, now):
+    return user.granted([SYSTEM[name] for name in names], Window(), now)
+
 
 roles = st.lists(st.sampled_from(sorted(SYSTEM)), max_size=4, unique=True)
 
@@ -33,7 +40,7 @@ def test_what_is_no_address_is_refused(bad):
 
 def test_a_role_over_the_whole_platform_stays_so_when_roles_are_set(make):
     root = make.user(grants=(Grant("super_admin", "platform"),))
-    assert root.granted(["super_admin", "viewer"]).grants == (
+    assert granted(root, ["super_admin", "viewer"], make.start).grants == (
         Grant("super_admin", "platform"),
         Grant("viewer", "tenant"),
     )
@@ -52,7 +59,7 @@ def test_no_change_ever_gives_or_decides_over_more_than_the_caller_holds(
     boss = make.user(grants=tuple(Grant(r) for r in own))
     user = make.user(grants=tuple(Grant(r) for r in before))
     try:
-        check_change(make.caller(boss), user, user.granted(after), others)
+        check_change(make.caller(boss), user, granted(user, after, make.start), others)
     except MoreThanYouHold:
         assert not permissions_of([*before, *after]) <= permissions_of(own)
     except LastAdmin:
@@ -68,7 +75,7 @@ def test_nobody_demotes_or_disables_themselves(make):
     admin = make.user(grants=(Grant("admin"),))
     me = make.caller(admin)
     with pytest.raises(SelfDemotion):
-        check_change(me, admin, admin.granted(["viewer"]), 5)
+        check_change(me, admin, granted(admin, ["viewer"], make.start), 5)
     with pytest.raises(SelfDeactivation):
         check_change(me, admin, replace(admin, active=False), 5)
     with pytest.raises(SelfDeactivation):
@@ -78,7 +85,7 @@ def test_nobody_demotes_or_disables_themselves(make):
 def test_one_may_rename_oneself_and_swap_roles_that_hold_the_same(make):
     admin = make.user(grants=(Grant("admin"), Grant("org_admin")))
     check_change(make.caller(admin), admin, replace(admin, first_name="X"), 0)
-    check_change(make.caller(admin), admin, admin.granted(["admin"]), 0)
+    check_change(make.caller(admin), admin, granted(admin, ["admin"], make.start), 0)
 
 
 def test_the_last_administrator_cannot_be_disabled(make):
@@ -94,6 +101,45 @@ def test_roles_are_listed_mightiest_first(make):
     assert user.roles == ("admin", "viewer", "user")
 
 
-def test_an_unknown_role_is_refused():
-    with pytest.raises(UnknownRole):
-        known_roles(["user", "emperor"])
+def test_a_role_of_the_tenants_own_holds_what_it_says_and_is_named_last(make):
+    own = Role("x1", "Zoo keeper", "", frozenset({"vm:read"}), tenant=uuid4())
+    user = make.user(grants=(Grant("viewer"), Grant(own.id, custom=own)))
+    assert user.roles == ("viewer", "Zoo keeper")
+    assert user.permissions == SYSTEM["viewer"].permissions | {"vm:read"}
+
+
+def test_a_role_for_later_holds_nothing_yet_but_needs_its_giver_to_hold_it(make):
+    ann, boss = make.user(), make.user(grants=(Grant("org_admin"),))
+    later = Window(not_before=make.start + timedelta(days=1))
+    after = ann.given(SYSTEM["admin"], later, make.start)
+    assert (after.permissions, after.roles) == (frozenset(), ())
+    with pytest.raises(MoreThanYouHold):
+        check_change(make.caller(boss), ann, after, 5)
+
+
+def test_an_administrator_for_a_time_does_not_count_as_the_last(make):
+    for_a_day = Window(expires_at=make.start + timedelta(days=1))
+    ann = make.user().given(SYSTEM["admin"], for_a_day, make.start)
+    assert ann.roles == ("admin",)
+    assert not ann.administers
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        Window(expires_at=datetime(2020, 1, 1, tzinfo=UTC)),
+        Window(
+            not_before=datetime(2030, 1, 2, tzinfo=UTC), expires_at=datetime(2030, 1, 1, tzinfo=UTC)
+        ),
+    ],
+)
+def test_a_role_that_would_never_be_in_force_is_refused(make, window):
+    with pytest.raises(BadWindow):
+        make.user().given(SYSTEM["user"], window, make.start)
+
+
+def test_a_role_given_anew_keeps_its_reach(make):
+    root = make.user(grants=(Grant("admin", "platform"),))
+    again = root.given(SYSTEM["admin"], Window(reason="audit"), make.start)
+    assert [(g.scope, g.reason) for g in again.grants] == [("platform", "audit")]
+    assert again.without(SYSTEM["admin"]).grants == ()

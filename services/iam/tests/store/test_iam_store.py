@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -11,7 +11,8 @@ from chassis.facts import Actor, Fact, Target
 from chassis.pages import PageAsk
 from iam.domain.api_key import ApiKey, Version
 from iam.domain.authority import Kind
-from iam.domain.errors import EmailTaken, TenantTaken, UsernameTaken
+from iam.domain.errors import EmailTaken, RoleNameTaken, TenantTaken, UsernameTaken
+from iam.domain.roles import Role
 from iam.domain.session import RefreshToken, Session
 from iam.domain.signing import SigningKey
 from iam.domain.user import Grant
@@ -341,3 +342,89 @@ async def test_a_fact_is_recorded_with_the_work(work, ann):
                 target=Target("user", str(ann.id)),
             )
         )
+
+
+def a_role(tenant, make, **more):
+    values = {
+        "id": str(uuid4()),
+        "name": f"R{uuid4().hex}",
+        "description": "Łódź",
+        "permissions": frozenset({"flag:toggle"}),
+        "tenant": tenant.id,
+        "created_at": make.start,
+        "updated_at": make.start,
+    }
+    return Role(**(values | more))
+
+
+async def test_a_role_comes_back_by_id_and_by_name_in_any_case(work, tenant, make):
+    role = a_role(tenant, make)
+    async with work() as w:
+        await w.roles.put(role)
+    async with work() as w:
+        assert await w.roles.get(tenant.id, UUID(role.id), lock=True) == role
+        assert await w.roles.get(None, UUID(role.id), keep=True) == role
+        assert await w.roles.get(uuid4(), UUID(role.id)) is None
+        assert await w.roles.named(tenant.id, role.name.lower(), keep=True) == role
+        assert await w.roles.all(tenant.id, 10) == [role]
+        await w.roles.put(replace(role, name="other", version=2))
+    async with work() as w:
+        assert (await w.roles.get(tenant.id, UUID(role.id))).version == 2
+        await w.roles.drop(UUID(role.id))
+    async with work() as w:
+        assert await w.roles.all(tenant.id, 10) == []
+
+
+async def test_the_name_of_a_role_is_taken_in_its_tenant_only(work, tenant, make):
+    role, other = a_role(tenant, make), make.tenant()
+    async with work() as w:
+        await w.tenants.put(other)
+        await w.roles.put(role)
+        await w.roles.put(a_role(other, make, name=role.name))
+    with pytest.raises(RoleNameTaken):
+        async with work() as w:
+            await w.roles.put(a_role(tenant, make, name=role.name.upper()))
+
+
+async def test_a_user_comes_back_with_roles_of_the_tenants_own_as_they_are_now(
+    work, tenant, ann, make
+):
+    role = a_role(tenant, make)
+    grant = Grant(role.id, granted_by="boss", reason="because", custom=role)
+    async with work() as w:
+        await w.roles.put(role)
+        await w.users.put(replace(ann, grants=(grant,)))
+    changed = replace(role, permissions=frozenset({"vm:read"}), version=2)
+    async with work() as w:
+        assert (await w.users.get(None, ann.id)).grants == (grant,)
+        assert await w.roles.holders(tenant.id, role.id, 5) == [ann.id]
+        assert await w.roles.holders(uuid4(), role.id, 5) == []
+        assert await w.users.counts(tenant.id) == {role.id: 1}
+        await w.roles.put(changed)
+    async with work() as w:
+        assert (await w.users.get(None, ann.id)).permissions == {"vm:read"}
+
+
+async def test_roles_that_begin_or_end_are_told_once_and_the_ended_are_gone(work, ann, make):
+    past, future = make.start - timedelta(days=1), make.start + timedelta(days=36500)
+    grants = (
+        Grant("admin", not_before=future, in_force=False),
+        Grant("developer", expires_at=future),
+        Grant("user", not_before=past, in_force=False),
+        Grant("viewer", expires_at=past),
+    )
+    async with work() as w:
+        await w.users.put(replace(ann, grants=grants))
+    async with work() as w:
+        found = await w.users.get(None, ann.id)
+        assert found.roles == ("developer", "user")
+        assert await w.users.administrators(ann.tenant, uuid4()) == 0
+        turned = [t for t in await w.roles.turned(make.start, 1000) if t.user == ann.id]
+        assert {(t.role, t.ended, t.tenant) for t in turned} == {
+            ("user", False, ann.tenant),
+            ("viewer", True, ann.tenant),
+        }
+    async with work() as w:
+        assert [t for t in await w.roles.turned(make.start, 1000) if t.user == ann.id] == []
+        left = await w.users.get(None, ann.id)
+        assert [g.role for g in left.grants] == ["admin", "developer", "user"]
