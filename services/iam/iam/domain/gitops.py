@@ -106,9 +106,8 @@ class Entity:
     @property
     def hash_code(self) -> str:
         """What a client shows to prove that it has read the newest version."""
-        shown = (
-            f"{self.collection} {self.key} {self.id} {self.version} {sorted(self.fields.items())}"
-        )
+        name = self.key if self.collection is C.PERMISSIONS else self.id
+        shown = f"{self.collection} {name} {self.version} {sorted(self.fields.items())}"
         return sha256(shown.encode()).hexdigest()[:32]
 
     def readers(self, lent: Acl) -> frozenset[UUID]:
@@ -203,16 +202,33 @@ class Draft:
         for name in _REQUIRED.get(collection, ()):
             if (whole or name in self.fields) and not self.fields.get(name):
                 raise bad_field(name, f"{collection} need it")
-        if self.acl is not None:
-            if collection in (C.MEMBERSHIPS, C.PERMISSIONS):
-                raise bad_field("acl", f"{collection} have no list of their own")
-            acls.checked(self.acl)
+        if collection is C.PERMISSIONS:
+            self._check_view(whole=whole)
+        acls.checked(self.acl or ())
         return self
+
+    def _check_view(self, *, whole: bool) -> None:
+        """Refuse what a view cannot keep; empty, it may come back as it was read."""
+        for name in ("labels", "annotations", "acl"):
+            if getattr(self, name):
+                raise bad_field(name, "permissions have none")
+        if whole and "principals" not in self.fields:
+            raise bad_field("principals", "permissions need it; an empty list takes it from all")
 
 
 def bad_field(name: str, message: str) -> BadField:
     """Return the refusal of one field."""
     return BadField(f"/{name}: {message}", errors=(FieldError(f"/{name}", message, "field"),))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntityQuery:
+    """Which things of a collection are wanted: those that one of `readers` may list, or all if None."""
+
+    tenant: UUID
+    collection: Collection
+    readers: frozenset[UUID] | None = None
+    search: str = ""
 
 
 # --- keys -----------------------------------------------------------------------------------------------------------

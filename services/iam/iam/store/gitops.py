@@ -15,11 +15,10 @@ from sqlalchemy.types import Uuid
 
 from chassis.pages import PageAsk, Slice, cut
 from iam.domain.acl import Acl
-from iam.domain.gitops import C, Collection, Entity, edge
+from iam.domain.gitops import C, Collection, Entity, EntityQuery, edge
 from iam.domain.gitops_errors import KeyTaken
 from iam.domain.names import folded
 from iam.domain.user import User
-from iam.ports import EntityQuery
 from iam.store.clash import flushed
 from iam.store.gitops_rows import Name, entity_of, person_of, username_of
 from iam.store.tables import EntityRow, RoleBindingRow, UserRow

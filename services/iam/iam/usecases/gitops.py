@@ -12,11 +12,21 @@ from chassis.caller import Caller
 from chassis.pages import PageAsk, Slice
 from iam.domain.acl import Acl
 from iam.domain.errors import MoreThanYouHold
-from iam.domain.gitops import C, Collection, Draft, Entity, Ref, bad_field, edge, new_key
+from iam.domain.gitops import (
+    C,
+    Collection,
+    Draft,
+    Entity,
+    EntityQuery,
+    Ref,
+    bad_field,
+    edge,
+    new_key,
+)
 from iam.domain.gitops_errors import KeyTaken, nothing
 from iam.domain.password import Policy
 from iam.domain.verbs import ALL, CREATE, CUSTOM2, DELETE, FETCH, LIST, UPDATE
-from iam.ports import EntityQuery, Means, OpenWork, Passwords, Work
+from iam.ports import Means, OpenWork, Passwords, Work
 from iam.usecases import gitops_people as _people
 from iam.usecases.gitops_asker import Asker
 from iam.usecases.gitops_asker import recognised as _recognised
@@ -198,6 +208,8 @@ class Gitops:
     async def _tied(self, work: Work, asker: Asker, entity: Entity) -> Entity:
         """Return the edge between a principal and a group which the asker may change."""
         principal, group = edge(entity.key)
+        if not entity.inherits:
+            raise bad_field("acl", "the list of the group governs it")
         found = await self._found(work, asker.caller, Ref(C.GROUPS, group))
         if not asker.can(UPDATE, found, await _lent_to(work, found)):
             raise nothing()
@@ -239,7 +251,9 @@ class Gitops:
         after = before.written(draft, whole=whole)
         if whole or "project" in draft.fields:
             after = await self._moved(work, asker, after, draft)
-        if draft.acl is not None:
+        if draft.acl is not None and before.collection is C.MEMBERSHIPS:
+            await self._listed(work, replace(after, acl=lent), draft, 0)
+        elif draft.acl is not None:
             after = await self._listed(work, after, draft, asker.held(before, lent))
         return await self._keep(work, asker.caller, before, after, hashed)
 
@@ -257,6 +271,8 @@ class Gitops:
     async def _listed(self, work: Work, entity: Entity, draft: Draft, held: int) -> Entity:
         """Return a thing with the list that was sent; nobody gives more than they hold."""
         acl = await _drawn(work, entity, draft.acl or (), self.means.now())
+        if entity.collection is C.MEMBERSHIPS and acl != entity.acl:
+            raise bad_field("acl", "the list of the group governs it: change that")
         if acl.gives_beyond(entity.acl, held):
             raise MoreThanYouHold("the ACL would give more than you may do to this yourself")
         return entity if acl == entity.acl else replace(entity, acl=acl, inherits=False)

@@ -9,9 +9,9 @@ import pytest
 from chassis.errors import Conflict
 from chassis.pages import PageAsk
 from iam.domain.acl import Acl, Entry
-from iam.domain.gitops import C, Draft, Entity, Ref
+from iam.domain.gitops import C, Draft, Entity, EntityQuery, Ref
 from iam.domain.gitops_errors import KeyTaken
-from iam.ports import EntityQuery, Means
+from iam.ports import Means
 from iam.usecases.gitops import Gitops
 
 READ, ROOT = 7, 127
