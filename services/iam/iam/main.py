@@ -35,8 +35,10 @@ from iam.usecases.debug import Debug
 from iam.usecases.feed import Feed
 from iam.usecases.gitops import Gitops
 from iam.usecases.gitops_supers import Supers
+from iam.usecases.invitations import Invitations
 from iam.usecases.keys import SigningKeys
 from iam.usecases.logins import Logins
+from iam.usecases.members import Members
 from iam.usecases.opening import Opening
 from iam.usecases.organizations import Organizations
 from iam.usecases.roles import Roles
@@ -75,6 +77,7 @@ def _wired(settings: Settings, frame: Frame, passwords: PooledPasswords, redis: 
     ring = Keyring(AesSealer(settings.sealing_secret, "signing keys"), _now)
     policy = POLICIES[settings.passwords]
     opening = Opening(issuer, ring, means)
+    users = Users(work, passwords, policy, means)
     assignments = Assignments(work, means)
     replicas = Replicas(work, feed, means)
     keys = SigningKeys(work, ring, _rotation(settings), _now)
@@ -92,10 +95,12 @@ def _wired(settings: Settings, frame: Frame, passwords: PooledPasswords, redis: 
         keys,
         Cookies(secure=settings.issuer.startswith("https://")),
         Logins(work, passwords, RedisThrottle(redis), opening),
-        Users(work, passwords, policy, means),
+        users,
+        Members(work, users),
         Organizations(work, passwords, policy, opening),
         Roles(work, means),
         assignments,
+        Invitations(work, passwords, policy, opening),
         Keys(work, means),
         Sessions(work, means),
         Gitops(work, passwords, policy, means),

@@ -16,7 +16,13 @@ from iam.clients.seal import AesSealer
 from iam.clients.throttle import MemoryThrottle
 from iam.domain.acl import Acl
 from iam.domain.authority import Change, EndedSession, Kind, LiveKey, PublicKey
-from iam.domain.errors import EmailTaken, RoleNameTaken, TenantTaken, UsernameTaken
+from iam.domain.errors import (
+    EmailTaken,
+    InvitationPending,
+    RoleNameTaken,
+    TenantTaken,
+    UsernameTaken,
+)
 from iam.domain.gitops import Collection, Entity, edge, user_key
 from iam.domain.gitops_errors import KeyTaken
 from iam.domain.names import folded
@@ -35,8 +41,10 @@ from iam.usecases.debug import Debug
 from iam.usecases.feed import Feed
 from iam.usecases.gitops import Gitops
 from iam.usecases.gitops_supers import Supers
+from iam.usecases.invitations import Invitations
 from iam.usecases.keys import SigningKeys
 from iam.usecases.logins import Logins
+from iam.usecases.members import Members
 from iam.usecases.opening import Opening
 from iam.usecases.organizations import Organizations
 from iam.usecases.roles import Roles
@@ -72,6 +80,7 @@ class World:
     tenants: dict = field(default_factory=dict)
     users: dict = field(default_factory=dict)
     roles: dict = field(default_factory=dict)
+    invitations: dict = field(default_factory=dict)
     begun: set = field(default_factory=set)
     keys: dict = field(default_factory=dict)
     sessions: dict = field(default_factory=dict)
@@ -252,6 +261,42 @@ class FakeRoles:
                 kept += [] if over else [grant]
             self._world.users[user.id] = replace(user, grants=tuple(kept))
         return found
+
+
+class FakeInvitations:
+    def __init__(self, world):
+        self._all = world.invitations
+
+    async def get(self, tenant, invitation, *, lock=False):
+        found = self._all.get(invitation)
+        return found if found and found.tenant == tenant else None
+
+    async def shown(self, hash_, *, lock=False):
+        return next((i for i in self._all.values() if i.hash == hash_), None)
+
+    async def open(self, tenant, email):
+        mine = (i for i in self._all.values() if i.tenant == tenant)
+        open_ = (i for i in mine if not i.accepted_at and not i.revoked_at)
+        return next((i for i in open_ if folded(i.email) == folded(email)), None)
+
+    async def list(self, tenant, ask):
+        mine = [i for i in self._all.values() if i.tenant == tenant]
+        mine.sort(key=lambda i: i.id, reverse=True)
+        left = [i for i in mine if ask.after is None or str(i.id) < ask.after[0]][ask.offset :]
+        more = len(left) > ask.limit
+        page = left[: ask.limit]
+        return Slice(items=page, next=(str(page[-1].id),) if more else None, total=len(mine))
+
+    async def waiting(self, tenant, role, now):
+        mine = (i for i in self._all.values() if i.tenant == tenant and i.role == role)
+        return sum(i.status(now) == "pending" for i in mine)
+
+    async def put(self, invitation):
+        other = await self.open(invitation.tenant, invitation.email)
+        still = not invitation.accepted_at and not invitation.revoked_at
+        if other and still and other.id != invitation.id:
+            raise InvitationPending("pending")
+        self._all[invitation.id] = invitation
 
 
 class FakeApiKeys:
@@ -509,6 +554,7 @@ class FakeWork:
         self.tenants = FakeTenants(world)
         self.users = FakeUsers(world, clock)
         self.roles = FakeRoles(world, self.users)
+        self.invitations = FakeInvitations(world)
         self.api_keys = FakeApiKeys(world)
         self.sessions = FakeSessions(world)
         self.entities = FakeEntities(world)
@@ -572,9 +618,11 @@ class Service:
         throttle = MemoryThrottle(lambda: self.clock().timestamp())
         self.logins = Logins(self.work, self.passwords, throttle, self.opening)
         self.users = Users(self.work, self.passwords, policy, self.means)
+        self.members = Members(self.work, self.users)
         self.organizations = Organizations(self.work, self.passwords, policy, self.opening)
         self.roles = Roles(self.work, self.means)
         self.assignments = Assignments(self.work, self.means)
+        self.invitations = Invitations(self.work, self.passwords, policy, self.opening)
         self.keys = Keys(self.work, self.means)
         self.sessions = Sessions(self.work, self.means)
         self.gitops = Gitops(self.work, self.passwords, policy, self.means)

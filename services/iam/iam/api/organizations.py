@@ -4,22 +4,40 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Response
-from pydantic import Field, StringConstraints
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import Field, StringConstraints, model_validator
 
-from chassis.http import Asking, Body, View, anybody, doors, given, public
+from chassis.http import (
+    Asking,
+    Body,
+    Expected,
+    Paging,
+    View,
+    anybody,
+    doors,
+    etag,
+    given,
+    needs,
+    public,
+    tagged,
+)
 from iam.api.fields import Email, Name, Password, PersonName, Subdomain, Username
 from iam.api.tokens import TokensView, private
 from iam.api.tokens import view as tokens_view
-from iam.api.users import UserView
+from iam.api.users import Listing, UserId, UserPatch, UserView
 from iam.api.users import view as user_view
 from iam.domain.tenant import Tenant
+from iam.ports import UserQuery
+from iam.usecases.members import Members
 from iam.usecases.organizations import Founding, Organizations
 
 Uses = Annotated[Organizations, given(Organizations)]
 Text = Annotated[str, StringConstraints(max_length=500)]
 Phone = Annotated[str, StringConstraints(max_length=40)]
 AddressLine = Annotated[str, StringConstraints(max_length=64)]
+Address = Annotated[dict[AddressLine, Text], Field(max_length=20)] | Text
+Belonging = Annotated[Members, given(Members)]
+OrganizationId = Annotated[UUID, Path(description="The organization's UUID")]
 
 
 class OrganizationBody(Body):
@@ -28,7 +46,7 @@ class OrganizationBody(Body):
     name: Name
     subdomain: Subdomain
     full_name: Text = ""
-    address: Annotated[dict[AddressLine, Text], Field(max_length=20)] | Text | None = None
+    address: Address | None = None
     phone: Phone = ""
     organization_email: Annotated[str, StringConstraints(max_length=254)] = ""
     admin_email: Email
@@ -54,6 +72,31 @@ class OrganizationBody(Body):
         )
 
 
+class OrganizationPatch(Body):
+    """What shall be different about an organization; what is not sent stays. The subdomain is for ever."""
+
+    name: Name | None = None
+    full_name: Text | None = None
+    address: Address | None = None
+    phone: Phone | None = None
+    organization_email: Annotated[str, StringConstraints(max_length=254)] | None = None
+    is_active: bool | None = None
+
+    @model_validator(mode="after")
+    def _no_null(self) -> "OrganizationPatch":
+        for name in self.model_fields_set:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} cannot be null; leave it out to keep it")
+        return self
+
+    def fields(self) -> dict[str, Any]:
+        """Return the change by the names of the fields of a tenant."""
+        sent: dict[str, Any] = self.model_dump(include=self.model_fields_set)
+        renamed = {"organization_email": "email", "is_active": "active"}
+        fields = {renamed.get(name, name): value for name, value in sent.items()}
+        return fields | ({"address": _address(fields["address"])} if "address" in fields else {})
+
+
 def _address(sent: dict[str, str] | str | None) -> dict[str, str]:
     if isinstance(sent, str):
         return {"text": sent} if sent else {}
@@ -74,6 +117,13 @@ class OrganizationView(View):
     is_active: bool
     created_at: datetime
     updated_at: datetime
+    version: int
+
+
+class MessageView(View):
+    """What was done."""
+
+    message: str
 
 
 class RegisteredView(TokensView):
@@ -97,6 +147,7 @@ def view(tenant: Tenant) -> OrganizationView:
         is_active=tenant.active,
         created_at=tenant.created_at,
         updated_at=tenant.updated_at,
+        version=tenant.version,
     )
 
 
@@ -117,13 +168,93 @@ async def list_tenants(caller: Asking, organizations: Uses) -> list[Organization
     return [view(tenant) for tenant in await organizations.within_reach(caller)]
 
 
+async def get(
+    organization_id: OrganizationId,
+    caller: Asking,
+    organizations: Uses,
+    request: Request,
+    response: Response,
+) -> OrganizationView | Response:
+    """Return your organization."""
+    tenant = await organizations.get(caller, organization_id)
+    if tagged(response, request, tenant.version):
+        return Response(status_code=304, headers={"etag": etag(tenant.version)})
+    return view(tenant)
+
+
+async def update(
+    organization_id: OrganizationId,
+    body: OrganizationPatch,
+    caller: Asking,
+    organizations: Uses,
+    expected: Expected,
+    response: Response,
+) -> OrganizationView:
+    """Change your organization."""
+    tenant = await organizations.update(caller, organization_id, body.fields(), expected)
+    response.headers["etag"] = etag(tenant.version)
+    return view(tenant)
+
+
+async def list_members(
+    organization_id: OrganizationId,
+    caller: Asking,
+    members: Belonging,
+    pager: Paging,
+    listing: Listing,
+) -> dict[str, Any]:
+    """List the users of your organization; `search` looks into their names and addresses."""
+    query = UserQuery(tenant=organization_id, search=listing.search, sort=listing.sort)
+    return pager.render(await members.list(caller, query, pager.ask), user_view)
+
+
+async def list_tenant_users(
+    tenant_id: OrganizationId,
+    caller: Asking,
+    members: Belonging,
+    pager: Paging,
+    listing: Listing,
+) -> dict[str, Any]:
+    """List the users of a tenant within your reach."""
+    query = UserQuery(tenant=tenant_id, search=listing.search, sort=listing.sort)
+    return pager.render(await members.within_tenant(caller, query, pager.ask), user_view)
+
+
+async def update_member(
+    organization_id: OrganizationId,
+    user_id: UserId,
+    body: UserPatch,
+    caller: Asking,
+    members: Belonging,
+    expected: Expected,
+) -> UserView:
+    """Change a user of your organization, their roles, or whether they may log in."""
+    change = body.change(expected)
+    return user_view(await members.update(caller, organization_id, user_id, change))
+
+
+async def deactivate_member(
+    organization_id: OrganizationId, user_id: UserId, caller: Asking, members: Belonging
+) -> MessageView:
+    """Keep a user of your organization from logging in; their sessions end at once."""
+    user = await members.deactivate(caller, organization_id, user_id)
+    return MessageView(message=f"User {user.name} was deactivated")
+
+
 def _organizations(prefix: str) -> APIRouter:
     router = doors(prefix, "organizations")
     strict = public(**{"x-limit": "strict"})
+    one = "/organizations/{organization_id}"
     router.post("/organizations/register", status_code=201, **strict)(register)
+    router.get(one, response_model=OrganizationView, **anybody())(get)
+    router.patch(one, **needs("tenant:update"))(update)
+    router.get(f"{one}/users", **needs("user:read"))(list_members)
+    router.patch(f"{one}/users/{{user_id}}", **needs("user:update"))(update_member)
+    router.delete(f"{one}/users/{{user_id}}", **needs("user:delete"))(deactivate_member)
     return router
 
 
 _tenants = doors("/api/v1", "organizations")
 _tenants.get("/tenants", **anybody())(list_tenants)
+_tenants.get("/tenants/{tenant_id}/users", **needs("user:read"))(list_tenant_users)
 routers = (_tenants, _organizations("/api/v1"), _organizations("/api"))

@@ -1,10 +1,11 @@
 """Users over REST."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import Path, Query, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 from pydantic import Field, model_validator
 
 from chassis.http import (
@@ -33,6 +34,21 @@ Uses = Annotated[Users, given(Users)]
 Entering = Annotated[Logins, given(Logins)]
 UserId = Annotated[UUID, Path(description="The user's UUID")]
 Sort = Literal["created_at", "-created_at", "updated_at", "-updated_at", "email", "-email"]
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which users are wanted, and in which order."""
+
+    search: str
+    sort: Sort
+
+
+def _which(search: Annotated[str, Query(max_length=200)] = "", sort: Sort = "created_at") -> Which:
+    return Which(search, sort)
+
+
+Listing = Annotated[Which, Depends(_which)]
 RoleNames = Annotated[list[RoleName], Field(min_length=1, max_length=20)]
 
 
@@ -144,14 +160,10 @@ async def me(caller: Asking, logins: Entering) -> MeView:
 
 @router.get("", **needs("user:read"))
 async def list_users(
-    caller: Asking,
-    users: Uses,
-    pager: Paging,
-    search: Annotated[str, Query(max_length=200)] = "",
-    sort: Sort = "created_at",
+    caller: Asking, users: Uses, pager: Paging, listing: Listing
 ) -> dict[str, Any]:
     """List the users of your tenant; `search` looks into their names and addresses."""
-    query = UserQuery(tenant=caller.tenant, search=search, sort=sort)
+    query = UserQuery(tenant=caller.tenant, search=listing.search, sort=listing.sort)
     return pager.render(await users.list(caller, query, pager.ask), view)
 
 

@@ -157,6 +157,30 @@ class BadWindow(Invalid):
     code = "iam.bad_window"
 
 
+class InvitationNotFound(NotFound):
+    """No such invitation in the caller's tenant."""
+
+    code = "iam.invitation_not_found"
+
+
+class BadInvitation(NotFound):
+    """The invitation is unknown, used, revoked or expired. We do not say which."""
+
+    code = "iam.bad_invitation"
+
+
+class InvitationPending(Conflict):
+    """This address has an open invitation already; resend or revoke that one."""
+
+    code = "iam.invitation_pending"
+
+
+class InvitationClosed(Conflict):
+    """The invitation was accepted or revoked, so nothing can be done with it any more."""
+
+    code = "iam.invitation_closed"
+
+
 class BadEmail(Invalid):
     """This is not an e-mail address."""
 
@@ -173,6 +197,18 @@ class TenantNotFound(NotFound):
     """No such tenant, or the caller cannot reach it."""
 
     code = "iam.tenant_not_found"
+
+
+class TenantStale(Stale):
+    """The organization was changed since it was read."""
+
+    code = "iam.tenant_stale"
+
+
+class NotYourOrganization(Forbidden):
+    """This is not the caller's organization, if it is one at all."""
+
+    code = "iam.not_your_organization"
 
 
 class TenantTaken(Conflict):

@@ -11,6 +11,7 @@ from chassis.facts import Fact
 from chassis.pages import PageAsk, Slice
 from iam.domain.api_key import ApiKey
 from iam.domain.authority import Change, Kind, LiveKey, Thing
+from iam.domain.invitation import Invitation
 from iam.domain.roles import Role
 from iam.domain.session import RefreshToken, Session
 from iam.domain.signing import SigningKey
@@ -124,6 +125,34 @@ class Roles(Protocol):
         ...
 
 
+class Invitations(Protocol):
+    """The invitations of all tenants."""
+
+    async def get(self, tenant: UUID, invitation: UUID, *, lock: bool = False) -> Invitation | None:
+        """Return an invitation of a tenant."""
+        ...
+
+    async def shown(self, hash_: bytes, *, lock: bool = False) -> Invitation | None:
+        """Return the invitation whose token has this SHA-256."""
+        ...
+
+    async def open(self, tenant: UUID, email: str) -> Invitation | None:
+        """Return the invitation of an address that was neither accepted nor revoked; locked."""
+        ...
+
+    async def list(self, tenant: UUID, ask: PageAsk) -> Slice[Invitation]:
+        """Return a part of a tenant's invitations, newest first."""
+        ...
+
+    async def waiting(self, tenant: UUID, role: str, now: datetime) -> int:
+        """Return how many invitations with a role can still be accepted."""
+        ...
+
+    async def put(self, invitation: Invitation) -> None:
+        """Store an invitation; InvitationPending if its address has another open one."""
+        ...
+
+
 class ApiKeys(Protocol):
     """The API keys of all tenants. Revoked ones are not found by anything here."""
 
@@ -231,6 +260,8 @@ class Work(Protocol):
     def users(self) -> Users: ...  # noqa: D102
     @property
     def roles(self) -> Roles: ...  # noqa: D102
+    @property
+    def invitations(self) -> Invitations: ...  # noqa: D102
     @property
     def api_keys(self) -> ApiKeys: ...  # noqa: D102
     @property

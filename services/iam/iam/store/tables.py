@@ -134,6 +134,37 @@ class RoleRow(Base):
     version: Mapped[int]
 
 
+class InvitationRow(Base):
+    """One invitation; its token is known by its SHA-256. One address has one open invitation of a tenant."""
+
+    __tablename__ = "invitation"
+    __table_args__ = (
+        UniqueConstraint("hash", name="invitation_hash_key"),
+        Index("invitation_by_tenant", "tenant", "id"),
+        Index(
+            "invitation_pending_key",
+            "tenant",
+            "email_key",
+            unique=True,
+            postgresql_where=text("accepted_at IS NULL AND revoked_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[UUID] = mapped_column(ForeignKey("iam.tenant.id", name="invitation_tenant_fkey"))
+    email: Mapped[str]
+    email_key: Mapped[str]
+    role: Mapped[str]
+    hash: Mapped[bytes] = mapped_column(LargeBinary)
+    invited_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(Time)
+    expires_at: Mapped[datetime] = mapped_column(Time)
+    accepted_at: Mapped[datetime | None] = mapped_column(Time)
+    accepted_by: Mapped[UUID | None]
+    revoked_at: Mapped[datetime | None] = mapped_column(Time)
+    version: Mapped[int]
+
+
 class ApiKeyRow(Base):
     """One API key, without any of its texts."""
 

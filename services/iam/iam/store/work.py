@@ -15,6 +15,7 @@ from iam.ports import OpenWork, Work
 from iam.store.api_keys import SqlApiKeys
 from iam.store.authority import SqlAuthority
 from iam.store.gitops import SqlEntities
+from iam.store.invitations import SqlInvitations
 from iam.store.roles import SqlRoles
 from iam.store.sessions import SqlSessions
 from iam.store.signing_keys import SqlSigningKeys
@@ -36,6 +37,7 @@ class SqlWork:
         self.tenants = SqlTenants(session)
         self.users = SqlUsers(session)
         self.roles = SqlRoles(session)
+        self.invitations = SqlInvitations(session)
         self.api_keys = SqlApiKeys(session)
         self.sessions = SqlSessions(session)
         self.entities = SqlEntities(session)

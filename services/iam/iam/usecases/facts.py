@@ -2,6 +2,7 @@
 
 from chassis.facts import Actor, Document, Fact, Outcome, Target
 from iam.domain.api_key import ApiKey
+from iam.domain.invitation import Invitation
 from iam.domain.roles import Role
 from iam.domain.session import Session
 from iam.domain.tenant import Tenant
@@ -33,14 +34,15 @@ def user_fact(
     )
 
 
-def tenant_fact(actor: Actor, verb: str, tenant: Tenant) -> Fact:
+def tenant_fact(actor: Actor, verb: str, tenant: Tenant, before: Tenant | None = None) -> Fact:
     """Return the fact that something happened to a tenant."""
     return Fact(
         tenant=tenant.id,
         actor=actor,
         action=f"tenant.{verb}",
         target=Target("tenant", str(tenant.id), tenant.subdomain),
-        after={"subdomain": tenant.subdomain, "name": tenant.name, "active": tenant.active},
+        before=_tenant(before),
+        after=_tenant(tenant),
     )
 
 
@@ -123,6 +125,22 @@ def expiry_fact(actor: Actor, turned: Turned) -> Fact:
     )
 
 
+def invitation_fact(actor: Actor, verb: str, invitation: Invitation) -> Fact:
+    """Return the fact that something happened to an invitation."""
+    return Fact(
+        tenant=invitation.tenant,
+        actor=actor,
+        action=f"invitation.{verb}",
+        target=Target("invitation", str(invitation.id), invitation.email),
+        after={
+            "email": invitation.email,
+            "role": invitation.role,
+            "expires_at": invitation.expires_at.isoformat(),
+            "accepted_by": invitation.accepted_by and str(invitation.accepted_by),
+        },
+    )
+
+
 def signing_key_fact(verb: str, kid: str) -> Fact:
     """Return the fact that a signing key came or went."""
     return Fact(
@@ -141,6 +159,18 @@ def _user(user: User | None) -> Document | None:
         "last_name": user.last_name,
         "is_active": user.active,
         "roles": list(user.roles),
+    }
+
+
+def _tenant(tenant: Tenant | None) -> Document | None:
+    return tenant and {
+        "subdomain": tenant.subdomain,
+        "name": tenant.name,
+        "full_name": tenant.full_name,
+        "address": dict(tenant.address),
+        "phone": tenant.phone,
+        "email": tenant.email,
+        "active": tenant.active,
     }
 
 

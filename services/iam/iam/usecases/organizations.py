@@ -1,14 +1,22 @@
-"""Organizations: found one, and see those within reach."""
+"""Organizations: found one, see those within reach, and change one's own."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+from uuid import UUID
 
 from chassis.caller import Caller
-from chassis.errors import FieldError, Invalid
+from chassis.errors import FieldError, Forbidden, Invalid
+from chassis.facts import Actor
 from iam.domain import names
 from iam.domain.authority import Kind
-from iam.domain.errors import TenantTaken, TooManyRows
+from iam.domain.errors import (
+    NotYourOrganization,
+    TenantNotFound,
+    TenantStale,
+    TenantTaken,
+    TooManyRows,
+)
 from iam.domain.password import Policy
 from iam.domain.tenant import RESERVED, Tenant, may_be_registered
 from iam.domain.user import Grant, User
@@ -80,6 +88,32 @@ class Organizations:
             raise TooManyRows(f"there are more than {MOST_BARE} tenants")
         return found
 
+    async def get(self, caller: Caller, tenant: UUID) -> Tenant:
+        """Return the caller's own organization; any to whoever reaches the whole platform."""
+        caller.must_be_person_or("tenant:read")
+        must_be_own(caller, tenant)
+        async with self.work() as work:
+            return _there(await work.tenants.get(tenant))
+
+    async def update(
+        self, caller: Caller, tenant: UUID, fields: Mapping[str, Any], expected: int | None
+    ) -> Tenant:
+        """Change an organization: `fields` by their names in Tenant. Only the platform switches one off or on."""
+        caller.must("tenant:update")
+        must_be_own(caller, tenant)
+        if "active" in fields:
+            _must_be_platform(caller)
+        async with self.work() as work:
+            before = _there(await work.tenants.get(tenant, lock=True))
+            if expected is not None and expected != before.version:
+                raise TenantStale(f"the organization is at version {before.version}; read it again")
+            now, version = self.opening.means.now(), before.version + 1
+            after = replace(before, **fields, updated_at=now, version=version)
+            await work.tenants.put(after)
+            work.changed(Kind.TENANT, str(tenant))
+            work.record(tenant_fact(Actor.of(caller), "updated", after, before))
+        return after
+
     def _tenant(self, new: Founding) -> Tenant:
         now = self.opening.means.now()
         return Tenant(
@@ -107,6 +141,23 @@ class Organizations:
             created_at=tenant.created_at,
             updated_at=tenant.created_at,
         )
+
+
+def must_be_own(caller: Caller, tenant: UUID) -> None:
+    """Refuse another organization before looking whether it exists."""
+    if tenant != caller.tenant and not caller.platform:
+        raise NotYourOrganization("this is not your organization")
+
+
+def _must_be_platform(caller: Caller) -> None:
+    if not caller.platform:
+        raise Forbidden("only the platform's administrators switch an organization off or on")
+
+
+def _there(tenant: Tenant | None) -> Tenant:
+    if tenant is None:
+        raise TenantNotFound("there is no such organization")
+    return tenant
 
 
 def _check_subdomain(subdomain: str) -> None:

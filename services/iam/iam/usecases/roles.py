@@ -124,6 +124,8 @@ class Roles:
             must_hold(caller, before.permissions)
             if await work.roles.holders(_home(before), before.id, 1):
                 raise RoleAssigned("somebody has this role; take it from them first")
+            if await work.invitations.waiting(_home(before), before.id, self.means.now()):
+                raise RoleAssigned("somebody was invited with this role; revoke the invitation")
             await work.roles.drop(UUID(before.id))
             work.record(role_fact(Actor.of(caller), "deleted", before, None))
 

@@ -335,6 +335,7 @@ def test_every_operation_says_who_may_use_it(app):
         "/api/v1/auth/token",
         *("/api/v1/auth/refresh", "/api/auth/refresh"),
         *("/api/v1/organizations/register", "/api/organizations/register"),
+        *("/api/v1/invitations/accept", "/api/v1/invitations/verify"),
         *("/.well-known/jwks.json", "/.well-known/openid-configuration"),
     }
     login = document["paths"]["/api/v1/login"]["post"]

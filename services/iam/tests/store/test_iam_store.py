@@ -11,7 +11,14 @@ from chassis.facts import Actor, Fact, Target
 from chassis.pages import PageAsk
 from iam.domain.api_key import ApiKey, Version
 from iam.domain.authority import Kind
-from iam.domain.errors import EmailTaken, RoleNameTaken, TenantTaken, UsernameTaken
+from iam.domain.errors import (
+    EmailTaken,
+    InvitationPending,
+    RoleNameTaken,
+    TenantTaken,
+    UsernameTaken,
+)
+from iam.domain.invitation import Invitation
 from iam.domain.roles import Role
 from iam.domain.session import RefreshToken, Session
 from iam.domain.signing import SigningKey
@@ -428,3 +435,58 @@ async def test_roles_that_begin_or_end_are_told_once_and_the_ended_are_gone(work
         assert [t for t in await w.roles.turned(make.start, 1000) if t.user == ann.id] == []
         left = await w.users.get(None, ann.id)
         assert [g.role for g in left.grants] == ["admin", "developer", "user"]
+
+
+def an_invitation(tenant, make, **more):
+    values = {
+        "id": uuid4(),
+        "tenant": tenant.id,
+        "email": f"{uuid4().hex}@acme.test",
+        "role": "user",
+        "hash": uuid4().bytes,
+        "invited_by": "boss",
+        "created_at": make.start,
+        "expires_at": make.start + timedelta(days=1),
+    }
+    return Invitation(**(values | more))
+
+
+async def test_an_invitation_comes_back_by_id_token_and_address(work, tenant, make):
+    made = an_invitation(tenant, make)
+    async with work() as w:
+        await w.invitations.put(made)
+    async with work() as w:
+        assert await w.invitations.get(tenant.id, made.id, lock=True) == made
+        assert await w.invitations.get(uuid4(), made.id) is None
+        assert await w.invitations.shown(made.hash, lock=True) == made
+        assert await w.invitations.shown(b"no") is None
+        assert await w.invitations.open(tenant.id, made.email.upper()) == made
+        assert await w.invitations.waiting(tenant.id, "user", make.start) == 1
+        assert await w.invitations.waiting(tenant.id, "user", made.expires_at) == 0
+        await w.invitations.put(made.accepted(uuid4(), make.start))
+    async with work() as w:
+        assert await w.invitations.open(tenant.id, made.email) is None
+        assert await w.invitations.waiting(tenant.id, "user", make.start) == 0
+
+
+async def test_an_address_has_one_open_invitation_of_a_tenant(work, tenant, make):
+    made = an_invitation(tenant, make)
+    async with work() as w:
+        await w.invitations.put(made)
+    with pytest.raises(InvitationPending):
+        async with work() as w:
+            await w.invitations.put(an_invitation(tenant, make, email=made.email.upper()))
+    async with work() as w:
+        await w.invitations.put(made.revoked(make.start))
+        await w.invitations.put(an_invitation(tenant, make, email=made.email))
+
+
+async def test_pages_of_invitations_join_to_the_whole_list(work, tenant, make):
+    made = [an_invitation(tenant, make) for _ in range(3)]
+    async with work() as w:
+        for one in made:
+            await w.invitations.put(one)
+        first = await w.invitations.list(tenant.id, PageAsk(limit=2))
+        rest = await w.invitations.list(tenant.id, PageAsk(limit=2, after=first.next))
+    assert [*first.items, *rest.items] == sorted(made, key=lambda i: i.id, reverse=True)
+    assert (first.total, rest.next) == (3, None)

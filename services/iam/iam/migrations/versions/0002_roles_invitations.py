@@ -1,4 +1,4 @@
-"""Tenants' own roles, and roles that are given for a time. Expands only: yesterday's code goes on beside it.
+"""Tenants' own roles, roles that are given for a time, invitations. Expands only: yesterday's code goes on beside it.
 
 Revision ID: 0002
 """
@@ -19,6 +19,7 @@ Time = sa.DateTime(timezone=True)
 def upgrade() -> None:
     windows()
     roles()
+    invitations()
 
 
 def windows() -> None:
@@ -65,4 +66,39 @@ def roles() -> None:
         sa.Column("version", sa.Integer, nullable=False),
         sa.UniqueConstraint("tenant", "name_key", name="role_name_key"),
         schema=IAM,
+    )
+
+
+def invitations() -> None:
+    op.create_table(
+        "invitation",
+        sa.Column("id", sa.Uuid, primary_key=True),
+        sa.Column(
+            "tenant",
+            sa.Uuid,
+            sa.ForeignKey("iam.tenant.id", name="invitation_tenant_fkey"),
+            nullable=False,
+        ),
+        sa.Column("email", sa.String, nullable=False),
+        sa.Column("email_key", sa.String, nullable=False),
+        sa.Column("role", sa.String, nullable=False),
+        sa.Column("hash", sa.LargeBinary, nullable=False),
+        sa.Column("invited_by", sa.String, nullable=False),
+        sa.Column("created_at", Time, nullable=False),
+        sa.Column("expires_at", Time, nullable=False),
+        sa.Column("accepted_at", Time),
+        sa.Column("accepted_by", sa.Uuid),
+        sa.Column("revoked_at", Time),
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.UniqueConstraint("hash", name="invitation_hash_key"),
+        schema=IAM,
+    )
+    op.create_index("invitation_by_tenant", "invitation", ["tenant", "id"], schema=IAM)
+    op.create_index(
+        "invitation_pending_key",
+        "invitation",
+        ["tenant", "email_key"],
+        schema=IAM,
+        unique=True,
+        postgresql_where=sa.text("accepted_at IS NULL AND revoked_at IS NULL"),
     )
