@@ -20,7 +20,8 @@ class Caller:
     """Whoever stands behind the request, as vouched for by their credential.
 
     `subject` is the id of the user, account or key; `credential` the session or key that was shown.
-    `environment` and `project` are set for an API key that is bound to one.
+    `environment` and `project` are set for an API key that is bound to one. `account` is whose authority stands behind
+    it, empty where that is nobody's; `scope` what the credential narrows that authority to, None: to nothing less.
     """
 
     subject: str
@@ -34,6 +35,8 @@ class Caller:
     environment: str = ""
     project: str = ""
     platform: bool = False
+    account: str = ""
+    scope: frozenset[str] | None = None
 
     def may(self, permission: str) -> bool:
         """Tell whether the caller holds `permission` (spelled kind:verb)."""
@@ -43,6 +46,11 @@ class Caller:
         """Refuse the request unless the caller holds `permission`."""
         if permission not in self.permissions:
             raise Forbidden(f"Insufficient permissions: {permission} required")
+
+    def must_be_known(self) -> None:
+        """Refuse whoever is nobody or a service: what all others may do is decided thing by thing."""
+        if self.kind in ("anonymous", "service"):
+            raise Forbidden("this is for people and their keys")
 
     def must_be_person(self) -> UUID:
         """Return who logged in; refuse an API key."""

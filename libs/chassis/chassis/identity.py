@@ -109,6 +109,8 @@ class Identity:
             key_kind=key.kind,
             environment=key.environment,
             project=key.project,
+            account=key.subject if key.kind == "management" else "",
+            scope=key.scopes if key.scopes or key.kind != "management" else None,
         )
 
     async def _by_token(self, token: str) -> Caller:
@@ -130,6 +132,8 @@ class Identity:
             roles=subject.roles,
             credential=claims.session,
             platform=subject.platform,
+            account=subject.id,
+            scope=claims.scope or None,
         )
 
     async def _claims(self, token: str) -> Claims:

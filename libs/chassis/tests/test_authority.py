@@ -158,6 +158,8 @@ class TestTokens:
     async def test_a_scope_narrows_and_never_widens(self, identity, signer):
         caller = await identity.of(bearer(signer.sign(scope="flag:read vm:delete")))
         assert caller.permissions == {"flag:read"}
+        assert (caller.account, caller.scope) == (USER, {"flag:read", "vm:delete"})
+        assert (await identity.of(bearer(signer.sign()))).scope is None
 
     async def test_an_ended_session_is_out_even_if_its_token_was_verified_before(
         self, identity, authority, signer
@@ -255,12 +257,21 @@ class TestKeys:
         with pytest.raises(BadKey, match="expired"):
             await identity.of({"x-api-key": key})
 
+    async def test_a_server_key_has_nobodys_authority_and_only_its_scopes(
+        self, identity, authority, key
+    ):
+        await authority.apply(pb.SnapshotEvent(api_key=api_key(key)))
+        caller = await identity.of({"x-api-key": key})
+        assert (caller.account, caller.scope) == ("", caller.permissions)
+
     async def test_a_management_key_does_what_its_subject_may_within_its_scopes(
         self, identity, authority, key
     ):
         made = api_key(key, kind="management", subject_id=USER, scopes=["flag:read", "vm:delete"])
         await authority.apply(pb.SnapshotEvent(api_key=made))
-        assert (await identity.of({"x-api-key": key})).permissions == {"flag:read"}
+        caller = await identity.of({"x-api-key": key})
+        assert caller.permissions == {"flag:read"}
+        assert (caller.account, caller.scope) == (USER, {"flag:read", "vm:delete"})
         await authority.apply(subject(active=False))
         with pytest.raises(BadKey, match="account"):
             await identity.of({"x-api-key": key})

@@ -220,6 +220,15 @@ def test_a_caller_without_the_permission_is_told_which_one():
         Caller(subject="u", tenant=UUID(int=1)).must("flag:toggle")
 
 
+@pytest.mark.parametrize("kind", ["anonymous", "service"])
+def test_nobody_is_not_known(kind):
+    from uuid import UUID
+
+    with pytest.raises(Forbidden):
+        Caller(subject="", tenant=UUID(int=1), kind=kind).must_be_known()
+    Caller(subject="k", tenant=UUID(int=1), kind="api_key").must_be_known()
+
+
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
 def test_the_usual_spellings_of_a_database_url_are_understood(scheme):
     assert driver_url(f"{scheme}://u:p@h:1/d?x=1") == "postgresql+asyncpg://u:p@h:1/d?x=1"

@@ -31,7 +31,10 @@ from iam.usecases.api_keys import Keys
 from iam.usecases.assignments import Assignments
 from iam.usecases.authority import Replicas
 from iam.usecases.bootstrap import Bootstrap
+from iam.usecases.debug import Debug
 from iam.usecases.feed import Feed
+from iam.usecases.gitops import Gitops
+from iam.usecases.gitops_supers import Supers
 from iam.usecases.invitations import Invitations
 from iam.usecases.keys import SigningKeys
 from iam.usecases.logins import Logins
@@ -100,6 +103,9 @@ def _wired(settings: Settings, frame: Frame, passwords: PooledPasswords, redis: 
         Invitations(work, passwords, policy, opening),
         Keys(work, means),
         Sessions(work, means),
+        Gitops(work, passwords, policy, means),
+        Supers(work, means),
+        Debug(work, means),
     )
     return frame.service(
         rest,

@@ -14,6 +14,7 @@ from chassis.pages import Slice
 from iam.clients.keyring import Keyring
 from iam.clients.seal import AesSealer
 from iam.clients.throttle import MemoryThrottle
+from iam.domain.acl import Acl
 from iam.domain.authority import Change, EndedSession, Kind, LiveKey, PublicKey
 from iam.domain.errors import (
     EmailTaken,
@@ -22,6 +23,8 @@ from iam.domain.errors import (
     TenantTaken,
     UsernameTaken,
 )
+from iam.domain.gitops import Collection, Entity, edge, user_key
+from iam.domain.gitops_errors import KeyTaken
 from iam.domain.names import folded
 from iam.domain.password import POLICIES
 from iam.domain.roles import ADMINISTRATORS, SYSTEM, permissions_of
@@ -34,7 +37,10 @@ from iam.usecases.api_keys import Keys
 from iam.usecases.assignments import Assignments
 from iam.usecases.authority import Replicas
 from iam.usecases.bootstrap import Bootstrap
+from iam.usecases.debug import Debug
 from iam.usecases.feed import Feed
+from iam.usecases.gitops import Gitops
+from iam.usecases.gitops_supers import Supers
 from iam.usecases.invitations import Invitations
 from iam.usecases.keys import SigningKeys
 from iam.usecases.logins import Logins
@@ -81,6 +87,7 @@ class World:
     tokens: dict = field(default_factory=dict)
     signing_keys: dict = field(default_factory=dict)
     changes: list = field(default_factory=list)
+    entities: dict = field(default_factory=dict)
     trimmed: int = 0
     facts: list = field(default_factory=list)
 
@@ -362,6 +369,121 @@ class FakeSessions:
         return len(over)
 
 
+class FakeEntities:
+    """Things in a dictionary; of users only what /global adds. Who may list what is worked out anew each time."""
+
+    def __init__(self, world):
+        self._world = world
+
+    def _person(self, user):
+        fields = {
+            "email": user.email,
+            "first_name": user.first_name,
+            "last_name": user.last_name,
+            "is_active": user.active,
+        }
+        known = self._world.entities.get(user.id)
+        now = {"fields": fields, "version": user.version, "updated_at": user.updated_at}
+        now |= {"key": user_key(user.username, user.email, user.id), "deleted_at": user.deleted_at}
+        if known:
+            return replace(known, **now)
+        return Entity(
+            id=user.id,
+            tenant=user.tenant,
+            collection=Collection.USERS,
+            created_at=user.created_at,
+            **now,
+        )
+
+    def _every(self, collection):
+        if collection is Collection.USERS:
+            found = [self._person(user) for user in self._world.users.values()]
+        else:
+            found = [e for e in self._world.entities.values() if e.collection is collection]
+        return sorted(found, key=lambda entity: entity.id)
+
+    def _here(self, tenant, collection):
+        live = [e for e in self._every(collection) if e.deleted_at is None]
+        return [e for e in live if tenant in (None, e.tenant)]
+
+    def _lent(self, entity):
+        parent = self._world.entities.get(entity.parent)
+        if parent is None or parent.deleted_at:
+            return Acl()
+        if entity.collection is not Collection.MEMBERSHIPS or not parent.inherits:
+            return parent.acl
+        return Acl((*parent.acl.entries, *self._lent(parent).entries))
+
+    async def get(self, tenant, collection, id_):
+        return next((e for e in self._here(tenant, collection) if e.id == id_), None)
+
+    async def named(self, tenant, collection, key):
+        if collection is Collection.MEMBERSHIPS:
+            principal, group = edge(key)
+            ids = await self.principals(tenant, [principal, group])
+            ends = (ids.get(principal), ids.get(group))
+            here = self._here(tenant, collection)
+            return next((e for e in here if (e.principal, e.parent) == ends), None)
+        return next((e for e in self._here(tenant, collection) if e.key == key), None)
+
+    async def list(self, query, ask):
+        found = self._here(query.tenant, query.collection)
+        if query.readers is not None:
+            found = [
+                e
+                for e in found
+                if query.readers & e.readers(self._lent(e))
+                or (e.collection is Collection.USERS and e.id in query.readers)
+            ]
+        if query.search:
+            found = [e for e in found if query.search.lower() in e.key.lower()]
+        part = _slice(found, ask, lambda e: (str(e.id),))
+        return replace(part, total=None)
+
+    async def put(self, entity, lent):
+        others = self._here(entity.tenant, entity.collection)
+        twins = [e for e in others if e.id != entity.id and folded(e.key) == folded(entity.key)]
+        if entity.collection is Collection.MEMBERSHIPS:
+            entity = replace(entity, key="")
+            ends = (entity.principal, entity.parent)
+            twins = [e for e in others if e.id != entity.id and (e.principal, e.parent) == ends]
+        if twins and entity.deleted_at is None and entity.collection is not Collection.USERS:
+            raise KeyTaken("taken")
+        self._world.entities[entity.id] = entity
+
+    async def principals(self, tenant, keys):
+        kinds = [Collection(c) for c in ("users", "groups", "service_accounts")]
+        kinds.append(Collection.PIPELINE_ACCOUNTS)
+        live = [e for kind in kinds for e in self._here(tenant, kind)]
+        known = {e.key: e.id for e in live} | {str(e.id): e.id for e in live}
+        return {key: known[key] for key in keys if key in known}
+
+    async def keys(self, tenant, ids):
+        kinds = [c for c in Collection if c is not Collection.MEMBERSHIPS]
+        live = [e for kind in kinds for e in self._here(tenant, kind)]
+        return {e.id: e.key for e in live if e.id in ids}
+
+    async def groups(self, principal, depth):
+        edges = self._here(None, Collection.MEMBERSHIPS)
+        reached, front = set(), {principal}
+        for _ in range(depth):
+            front = {e.parent for e in edges if e.principal in front}
+            reached |= front
+        return frozenset(reached)
+
+    async def tied(self, to):
+        every = [e for c in Collection for e in self._here(None, c)]
+        return [e for e in every if to in (e.parent, e.principal)]
+
+    async def holders(self, permission):
+        live = [u for u in self._world.users.values() if u.deleted_at is None]
+        held = [u.id for u in live if Grant(permission, "platform") in u.grants]
+        return sorted(held)
+
+    async def dump(self, collection, limit):
+        return self._every(collection)[:limit]
+
+
 class FakeSigningKeys:
     def __init__(self, world):
         self._all = world.signing_keys
@@ -435,6 +557,7 @@ class FakeWork:
         self.invitations = FakeInvitations(world)
         self.api_keys = FakeApiKeys(world)
         self.sessions = FakeSessions(world)
+        self.entities = FakeEntities(world)
         self.signing_keys = FakeSigningKeys(world)
         self.authority = FakeAuthority(world, self.users)
 
@@ -502,6 +625,9 @@ class Service:
         self.invitations = Invitations(self.work, self.passwords, policy, self.opening)
         self.keys = Keys(self.work, self.means)
         self.sessions = Sessions(self.work, self.means)
+        self.gitops = Gitops(self.work, self.passwords, policy, self.means)
+        self.supers = Supers(self.work, self.means)
+        self.debug = Debug(self.work, self.means)
         self.bootstrap = Bootstrap(self.work, self.passwords, policy, self.means)
         rotation = Rotation(
             signs_for=timedelta(days=30),
@@ -559,6 +685,7 @@ def as_caller(user, session=None, **more):
         "roles": user.roles,
         "name": user.name,
         "platform": user.platform,
+        "account": str(user.id),
         "credential": str(session or uuid4()),
     }
     return Caller(**(values | more))
@@ -577,6 +704,7 @@ class Makers:
     work = FakeWork
     world = World
     permissions_of = staticmethod(permissions_of)
+    grant = Grant
     system_roles = SYSTEM
     administrators = ADMINISTRATORS
 

@@ -4,6 +4,8 @@ from iam.api import (
     api_keys,
     assignments,
     auth,
+    debug,
+    gitops,
     invitations,
     organizations,
     roles,
@@ -21,5 +23,7 @@ routers = (
     *organizations.routers,
     api_keys.router,
     sessions.router,
+    gitops.router,
+    debug.router,
     well_known.router,
 )

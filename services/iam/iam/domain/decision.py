@@ -254,7 +254,9 @@ def _sources(compiled: Compiled, on: Resource) -> dict[str, int]:
     """Return what each grant gives: the subject is decided about once with each binding as the only one."""
     bare = on._replace(owner="", acl=0)
     nobody = _compiled(compiled.who, ())
-    made = {b.name: _granted(_compiled(compiled.who, (b,)), bare) for b in compiled.bindings}
+    made: dict[str, int] = defaultdict(int)
+    for binding in compiled.bindings:  # of one role there may be several, for different times
+        made[binding.name] |= _granted(_compiled(compiled.who, (binding,)), bare)
     if on.owner and on.owner == compiled.id:
         made["owner"] = compiled.lanes.get(on.kind, compiled.rest) >> _OWNED & ALL
     made["acl"] = _granted(nobody, bare._replace(acl=on.acl))

@@ -21,6 +21,8 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
     "audit": ("read", "export", "admin"),
     "user": (*_CRUD, "impersonate", "reset_credentials"),
     "group": _CRUD,
+    "service_account": _CRUD,
+    "pipeline_account": _CRUD,
     "role": (*_CRUD, "assign_users"),
     "tenant": _CRUD,
     "invitation": _CRUD,

@@ -15,7 +15,8 @@ _READS = frozenset(p for p in ALL if p.endswith(":read")) - {"debug:read", "plat
 _USER = frozenset({"agent:read", "agent:execute", "agent:create", "template:read", "usage:read"})
 _ORG_ADMIN = (
     _USER
-    | of("user", "group", "role", "invitation", "api_key", "session", "agent", "project")
+    | of("user", "group", "service_account", "pipeline_account", "project")
+    | of("role", "invitation", "api_key", "session", "agent")
     | {"tenant:read", "tenant:update", "audit:read", "quota:read", "flag:evaluate"}
 ) - {"user:impersonate"}
 _DEVELOPER = (
@@ -75,14 +76,34 @@ _SYSTEM = (
     Role("user", "User", "Self-service", _USER),
 )
 SYSTEM: Mapping[str, Role] = MappingProxyType({role.id: role for role in _SYSTEM})
+# Each gives one power over the whole platform. They are granted as `permissions` under /global, not as roles of a user.
+_SUPER = (
+    Role("adm_godmode", "Godmode", "Everything, everywhere", ALL),
+    Role(
+        "adm_user_manager",
+        "User manager",
+        "Users, groups and accounts",
+        of("user", "group", "service_account", "pipeline_account") - {"user:impersonate"},
+    ),
+    Role(
+        "adm_config_editor",
+        "Configuration editor",
+        "The platform's configuration",
+        of("platform"),
+    ),
+    Role("usr_create_groups", "Group creator", "New groups", frozenset({"group:create"})),
+    Role("usr_create_projects", "Project creator", "New projects", frozenset({"project:create"})),
+)
+SUPER: Mapping[str, Role] = MappingProxyType({role.id: role for role in _SUPER})
+BUILT_IN: Mapping[str, Role] = MappingProxyType({**SYSTEM, **SUPER})
 DEFAULT = "user"
 # Somebody with one of these can put a tenant in order again; a tenant keeps at least one of them.
 ADMINISTRATORS = frozenset({"super_admin", "admin", "org_admin"})
 
 
 def permissions_of(roles: Iterable[str]) -> frozenset[str]:
-    """Return what these system roles hold together; a role that is no more holds nothing."""
-    return together(SYSTEM[role] for role in roles if role in SYSTEM)
+    """Return what these built-in roles hold together; a role that is no more holds nothing."""
+    return together(BUILT_IN[role] for role in roles if role in BUILT_IN)
 
 
 def together(roles: Iterable[Role]) -> frozenset[str]:
@@ -101,7 +122,7 @@ def known_permissions(names: Iterable[str]) -> frozenset[str]:
 
 def check_name(name: str) -> str:
     """Return the name of a tenant's own role; RoleNameTaken if a system role goes by it."""
-    taken = {folded(n) for role in SYSTEM.values() for n in (role.id, role.name)}
+    taken = {folded(n) for role in BUILT_IN.values() for n in (role.id, role.name)}
     if folded(name) in taken:
         raise RoleNameTaken(f"a system role is called {name!r}")
     return name

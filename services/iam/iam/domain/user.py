@@ -14,7 +14,7 @@ from iam.domain.errors import (
     SelfDeactivation,
     SelfDemotion,
 )
-from iam.domain.roles import ADMINISTRATORS, SYSTEM, Role, together
+from iam.domain.roles import ADMINISTRATORS, BUILT_IN, SUPER, SYSTEM, Role, together
 
 Scope = Literal["platform", "tenant"]
 
@@ -42,7 +42,7 @@ class Grant:
     @property
     def given(self) -> tuple[Role, ...]:
         """The role that it gives at some time: none if the role is no more."""
-        role = self.custom or SYSTEM.get(self.role)
+        role = self.custom or BUILT_IN.get(self.role)
         return (role,) if role else ()
 
     @property
@@ -134,10 +134,20 @@ class User:
         return any(grant.role == role.id for grant in self.grants)
 
     def granted(self, roles: Iterable[Role], window: Window, now: datetime) -> "User":
-        """Return the user with exactly these roles; one that they had stays as it was given."""
+        """Return the user with exactly these roles; one that they had stays as it was given.
+
+        Super-permissions are no roles of this list, so they stay.
+        """
         had = {grant.role: grant for grant in self.grants}
         given = {role.id: had.get(role.id) or window.grant(role, now) for role in roles}
-        return replace(self, grants=tuple(sorted(given.values())))
+        supers = (grant for grant in self.grants if grant.role in SUPER)
+        return replace(self, grants=tuple(sorted((*given.values(), *supers))))
+
+    def empowered(self, permission: str, *, held: bool) -> "User":
+        """Return the user with or without a super-permission."""
+        others = (grant for grant in self.grants if grant.role != permission)
+        mine = (Grant(permission, "platform"),) if held else ()
+        return replace(self, grants=tuple(sorted((*others, *mine))))
 
     def given(self, role: Role, window: Window, now: datetime) -> "User":
         """Return the user with one more role, or with that role given anew; its reach stays."""

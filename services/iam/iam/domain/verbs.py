@@ -63,6 +63,14 @@ def masks(permissions: Iterable[str]) -> dict[str, int]:
     return dict(made)
 
 
+def meaning(kind: str) -> int:
+    """Return the bits that stand for something with a kind."""
+    made = 0
+    for bits in BITS.get(kind, _VERBS).values():
+        made |= bits
+    return made
+
+
 def spelled(kind: str, mask: int) -> tuple[str, ...]:
     """Return the permissions of a kind that a mask touches; a bit that has no name in the kind by its general one."""
     names = BITS.get(kind, {})

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     UniqueConstraint,
+    Uuid,
     func,
     text,
 )
@@ -269,6 +270,57 @@ class ChangeRow(Base):
     kind: Mapped[str]
     id: Mapped[str]
     at: Mapped[datetime] = mapped_column(Time, server_default=func.now())
+
+
+class EntityRow(Base):
+    """What /global keeps: a group, an account, a project, a membership, or the labels and the ACL of a user.
+
+    `readers` are all whom an ACL lets list it, the list that its `parent` lends included; `key_folded` is empty where
+    the key is made of other things (users, memberships).
+    """
+
+    __tablename__ = "entity"
+    __table_args__ = (
+        Index(
+            "entity_key",
+            "tenant",
+            "collection",
+            "key_folded",
+            unique=True,
+            postgresql_where=text("deleted_at IS NULL AND key_folded IS NOT NULL"),
+        ),
+        Index(
+            "entity_edge",
+            "parent",
+            "principal",
+            unique=True,
+            postgresql_where=text("deleted_at IS NULL AND principal IS NOT NULL"),
+        ),
+        Index("entity_by_tenant", "tenant", "collection", "id"),
+        Index("entity_by_parent", "parent"),
+        Index("entity_by_principal", "principal"),
+        Index("entity_by_reader", "readers", postgresql_using="gin"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[UUID] = mapped_column(ForeignKey("iam.tenant.id", name="entity_tenant_fkey"))
+    collection: Mapped[str]
+    key: Mapped[str | None]
+    key_folded: Mapped[str | None]
+    fields: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    labels: Mapped[dict[str, str]] = mapped_column(JSONB)
+    annotations: Mapped[dict[str, str]] = mapped_column(JSONB)
+    acl: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    acl_changed_at: Mapped[datetime | None] = mapped_column(Time)
+    inherits: Mapped[bool]
+    parent: Mapped[UUID | None]
+    principal: Mapped[UUID | None]
+    creator: Mapped[UUID | None]
+    readers: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+    created_at: Mapped[datetime] = mapped_column(Time)
+    updated_at: Mapped[datetime] = mapped_column(Time)
+    deleted_at: Mapped[datetime | None] = mapped_column(Time)
+    version: Mapped[int]
 
 
 class Outbox(OutboxRow, Base):

@@ -14,6 +14,7 @@ from iam.domain.session import Issuer
 from iam.ports import OpenWork, Work
 from iam.store.api_keys import SqlApiKeys
 from iam.store.authority import SqlAuthority
+from iam.store.gitops import SqlEntities
 from iam.store.invitations import SqlInvitations
 from iam.store.roles import SqlRoles
 from iam.store.sessions import SqlSessions
@@ -39,6 +40,7 @@ class SqlWork:
         self.invitations = SqlInvitations(session)
         self.api_keys = SqlApiKeys(session)
         self.sessions = SqlSessions(session)
+        self.entities = SqlEntities(session)
         self.signing_keys = SqlSigningKeys(session)
         self.authority = SqlAuthority(session, issuer)
 

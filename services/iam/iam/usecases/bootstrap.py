@@ -72,7 +72,7 @@ class Bootstrap:
             username=ROOT,
             first_name="Root",
             password=hashed,
-            grants=(Grant("super_admin", "platform"),),
+            grants=(Grant("adm_godmode", "platform"), Grant("super_admin", "platform")),
             created_at=now,
             updated_at=now,
         )

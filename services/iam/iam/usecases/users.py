@@ -15,6 +15,7 @@ from iam.domain.roles import DEFAULT, Role, together
 from iam.domain.user import User, Window, must_hold
 from iam.ports import Means, OpenWork, Passwords, UserQuery, Work
 from iam.usecases.facts import user_fact
+from iam.usecases.gitops_ties import cut_ties as _cut_ties
 from iam.usecases.giving import checked, chosen, found, locked
 
 
@@ -103,6 +104,7 @@ class Users:
             await checked(work, caller, before, after)
             await work.users.put(after)
             await self._tell(work, caller, before, after)
+            await _cut_ties(work, caller, after.id, now)
 
     def _made(self, caller: Caller, new: NewUser, hashed: str, roles: Sequence[Role]) -> User:
         now = self.means.now()

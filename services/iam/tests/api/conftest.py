@@ -30,6 +30,7 @@ def identity():
 def app(iam, identity):
     uses = (
         *(iam.logins, iam.users, iam.organizations, iam.roles, iam.keys, iam.sessions),
+        *(iam.gitops, iam.supers, iam.debug),
         *(iam.assignments, iam.invitations, iam.members),
         *(iam.signing, iam.opening.issuer, Cookies(secure=False)),
     )

@@ -1,4 +1,4 @@
-"""What iam asks of the world."""
+"""What iam asks of the world; for the gitops doors see `gitops`."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -17,6 +17,7 @@ from iam.domain.session import RefreshToken, Session
 from iam.domain.signing import SigningKey
 from iam.domain.tenant import Tenant
 from iam.domain.user import User
+from iam.ports.gitops import Entities
 
 
 class Tenants(Protocol):
@@ -265,6 +266,8 @@ class Work(Protocol):
     def api_keys(self) -> ApiKeys: ...  # noqa: D102
     @property
     def sessions(self) -> Sessions: ...  # noqa: D102
+    @property
+    def entities(self) -> Entities: ...  # noqa: D102
     @property
     def signing_keys(self) -> SigningKeys: ...  # noqa: D102
     @property

@@ -1,0 +1,103 @@
+"""Who asks at the gitops doors, and what they may do to one thing: roles, own things and ACLs, decided in one place.
+
+Authority is read in the transaction that uses it, not from the replica: who was put into a group may use that at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from chassis.caller import Caller
+from iam.domain.acl import Acl
+from iam.domain.decision import Binding, Compiled, Resource, Who, compile_subject, decide
+from iam.domain.gitops import C, Collection, Entity
+from iam.domain.gitops_errors import nothing
+from iam.domain.user import User
+from iam.domain.verbs import ALL, masks, meaning
+from iam.ports import Work
+
+DEPTH = 10  # steps from somebody to a group that contains them
+_BITS = tuple(1 << n for n in range(8))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Somebody with a credential: `names` are all under which an ACL can mean them."""
+
+    caller: Caller
+    account: UUID | None
+    names: frozenset[UUID]
+    compiled: Compiled
+
+    def may(self, need: int, collection: Collection, tenant: UUID, acl: int = 0) -> bool:
+        """Tell whether they may do something to things of a collection to which an ACL gives them `acl`."""
+        return decide(self.compiled, need, Resource(collection.kind, str(tenant), acl=acl))
+
+    def must(self, need: int, collection: Collection, tenant: UUID, acl: int = 0) -> None:
+        """Refuse as if nothing were there, unless they may."""
+        if not self.may(need, collection, tenant, acl):
+            raise nothing()
+
+    def given(self, acl: Acl, tenant: UUID, kind: str) -> int:
+        """Return what a list gives them; those of another tenant's lists mean nobody here."""
+        return acl.mask(self.names, kind) if tenant == self.caller.tenant else 0
+
+    def on(self, entity: Entity, lent: Acl) -> Resource:
+        """Return a thing as the decision sees it. A person is their own; of others' things none is."""
+        kind = entity.collection.kind
+        mask = self.given(entity.acl, entity.tenant, kind)
+        if entity.inherits:
+            mask |= self.given(lent, entity.tenant, kind)
+        owner = entity.id if entity.collection is C.USERS else entity.creator
+        return Resource(kind, str(entity.tenant), owner=str(owner or ""), acl=mask)
+
+    def can(self, need: int, entity: Entity, lent: Acl) -> bool:
+        """Tell whether they may do something to a thing; `lent` is the list of what governs it."""
+        return decide(self.compiled, need, self.on(entity, lent))
+
+    def held(self, entity: Entity, lent: Acl) -> int:
+        """Return everything that they may do to a thing; what means nothing for its kind anybody may."""
+        idle = ALL & ~meaning(entity.collection.kind)
+        return idle | sum(bit for bit in _BITS if self.can(bit, entity, lent))
+
+    def everywhere(self, kind: str, need: int) -> bool:
+        """Tell whether they may do something to things of a kind in every tenant."""
+        return decide(self.compiled, need, Resource(kind, ""))
+
+
+async def recognised(work: Work, caller: Caller, now: datetime) -> Asker:
+    """Return who asks, with their roles and groups as they are now."""
+    user = await work.users.get(None, UUID(caller.account)) if caller.account else None
+    names = frozenset[UUID]()
+    if user is not None:
+        names = await work.entities.groups(user.id, DEPTH) | {user.id}
+    who = Who(
+        id=str(user.id) if user else caller.subject,
+        tenant=str(caller.tenant),
+        active=user is None or user.active,
+        scope=None if caller.scope is None else masks(caller.scope),
+    )
+    bindings = _bindings(user) if user else [_own(caller)]
+    compiled = compile_subject(who, bindings, now)
+    return Asker(caller=caller, account=user and user.id, names=names, compiled=compiled)
+
+
+def _bindings(user: User) -> Sequence[Binding]:
+    return [
+        Binding(
+            role=grant.role,
+            masks=masks(role.permissions),
+            level=grant.scope,
+            where=str(user.tenant) if grant.scope == "tenant" else "",
+            not_before=grant.not_before,
+            expires_at=grant.expires_at,
+        )
+        for grant in user.grants
+        for role in grant.given
+    ]
+
+
+def _own(caller: Caller) -> Binding:
+    """What a key without an account behind it may do by itself."""
+    return Binding(role="key", masks=masks(caller.permissions), where=str(caller.tenant))
