@@ -82,35 +82,21 @@ def rendered(fault: Fault, path: str) -> tuple[int, Mapping[str, str], bytes]:
     return status, headers(status, fault.retry_after), orjson.dumps(said)
 
 
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "code", "request_id", "errors", "error"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "instance": {"type": "string"},
-        "code": {"type": "string"},
-        "request_id": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "pointer": {"type": "string"},
-                    "message": {"type": "string"},
-                    "code": {"type": "string"},
-                },
-            },
-        },
-        "error": {
-            "type": "object",
-            "properties": {
-                "message": {"type": "string"},
-                "status": {"type": "integer"},
-                "type": {"type": "string"},
-            },
-        },
-    },
-}
+_TEXT, _NUMBER = {"type": "string"}, {"type": "integer"}
+
+
+def _object(**properties: Any) -> dict[str, Any]:  # noqa: ANN401 - OpenAPI is untyped
+    return {"type": "object", "properties": properties}
+
+
+SCHEMA: dict[str, Any] = _object(
+    type=_TEXT,
+    title=_TEXT,
+    status=_NUMBER,
+    detail=_TEXT,
+    instance=_TEXT,
+    code=_TEXT,
+    request_id=_TEXT,
+    errors={"type": "array", "items": _object(pointer=_TEXT, message=_TEXT, code=_TEXT)},
+    error=_object(message=_TEXT, status=_NUMBER, type=_TEXT),
+) | {"required": ["type", "title", "status", "detail", "code", "request_id", "errors", "error"]}
