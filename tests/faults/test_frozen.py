@@ -97,7 +97,7 @@ async def test_evaluation_goes_on_while_postgres_hangs_and_writes_are_refused_so
         await evaluates(org.sdk)
         begun = time.monotonic()
         refused = await org.post(f"{org.flag}/toggle", json={"reason": "now?"})
-        assert time.monotonic() - begun < 4
+        assert time.monotonic() - begun < 5
         assert refused.status_code == 503
         assert refused.headers["content-type"] == "application/problem+json"
         assert int(refused.headers["retry-after"]) >= 1

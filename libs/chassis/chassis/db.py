@@ -16,7 +16,7 @@ from sqlalchemy.orm import DeclarativeBase
 from chassis.errors import Unavailable
 
 # Seconds for a connection that answers. One that does not takes SQLAlchemy two more to give up.
-PATIENCE = 1.0
+PATIENCE = 2.0
 
 Sessions = async_sessionmaker[AsyncSession]
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
