@@ -32,6 +32,7 @@ from iam.usecases.assignments import Assignments
 from iam.usecases.authority import Replicas
 from iam.usecases.bootstrap import Bootstrap
 from iam.usecases.debug import Debug
+from iam.usecases.decisions import Decisions
 from iam.usecases.feed import Feed
 from iam.usecases.gitops import Gitops
 from iam.usecases.gitops_supers import Supers
@@ -100,6 +101,7 @@ def _wired(settings: Settings, frame: Frame, passwords: PooledPasswords, redis: 
         Organizations(work, passwords, policy, opening),
         Roles(work, means),
         assignments,
+        Decisions(work, means),
         Invitations(work, passwords, policy, opening),
         Keys(work, means),
         Sessions(work, means),

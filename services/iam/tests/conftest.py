@@ -38,6 +38,7 @@ from iam.usecases.assignments import Assignments
 from iam.usecases.authority import Replicas
 from iam.usecases.bootstrap import Bootstrap
 from iam.usecases.debug import Debug
+from iam.usecases.decisions import Decisions
 from iam.usecases.feed import Feed
 from iam.usecases.gitops import Gitops
 from iam.usecases.gitops_supers import Supers
@@ -618,6 +619,7 @@ class Service:
         throttle = MemoryThrottle(lambda: self.clock().timestamp())
         self.logins = Logins(self.work, self.passwords, throttle, self.opening)
         self.users = Users(self.work, self.passwords, policy, self.means)
+        self.decisions = Decisions(self.work, self.means)
         self.members = Members(self.work, self.users)
         self.organizations = Organizations(self.work, self.passwords, policy, self.opening)
         self.roles = Roles(self.work, self.means)

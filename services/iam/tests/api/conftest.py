@@ -31,7 +31,7 @@ def app(iam, identity):
     uses = (
         *(iam.logins, iam.users, iam.organizations, iam.roles, iam.keys, iam.sessions),
         *(iam.gitops, iam.supers, iam.debug),
-        *(iam.assignments, iam.invitations, iam.members),
+        *(iam.assignments, iam.invitations, iam.members, iam.decisions),
         *(iam.signing, iam.opening.issuer, Cookies(secure=False)),
     )
     wiring = Wiring(identity=identity, uses={type(use): use for use in uses})
