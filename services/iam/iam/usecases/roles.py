@@ -17,6 +17,7 @@ from iam.usecases.facts import role_fact
 from iam.usecases.giving import own_role
 
 MOST_BARE = 10_000
+EVERYBODY = 2**31 - 1  # whoever is not told of a change goes on as before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +151,7 @@ class Roles:
         must_hold(caller, before.permissions | after.permissions)
         await work.roles.put(after)
         if before.permissions != after.permissions or before.name != after.name:
-            for user in await work.roles.holders(_home(after), after.id, MOST_BARE):
+            for user in await work.roles.holders(_home(after), after.id, EVERYBODY):
                 work.changed(Kind.SUBJECT, str(user))
         work.record(role_fact(Actor.of(caller), "updated", before, after))
 
