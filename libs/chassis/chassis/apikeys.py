@@ -27,11 +27,6 @@ def well_formed(key: str) -> bool:
     return bool(FORM.fullmatch(key)) and key[-_CHECK:] == check_of(key[:-_CHECK])
 
 
-def id_of(key: str) -> str:
-    """Return the public id in a well-formed key."""
-    return key.split("_")[2]
-
-
 def prefix_of(key: str) -> str:
     """Return the part of a well-formed key that may be shown: everything before the secret."""
     return key.rpartition("_")[0]

@@ -274,11 +274,6 @@ def principal_key(key: str) -> str:
     raise BadKey(f"{key[:80]!r} is no principal: those begin with {', '.join(PREFIXES.values())}")
 
 
-def collection_of(principal: str) -> Collection:
-    """Return the collection that the key of a principal belongs to."""
-    return next(c for c, prefix in PREFIXES.items() if principal.startswith(prefix))
-
-
 def user_key(username: str | None, email: str, id_: UUID) -> str:
     """Return how a user is called here: by their name, else by their address; by their id if neither can be written."""
     name = normalize("NFC", username or email)
