@@ -21,7 +21,7 @@ from uuid import uuid4
 
 import uvloop
 
-from chassis import apikeys
+from authz import apikeys
 from chassis.authority import ApiKey, Authority
 from chassis.identity import Identity
 from chassis.limits import Limiter

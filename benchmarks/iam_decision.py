@@ -18,7 +18,7 @@ from time import perf_counter_ns
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "libs/chassis"), str(ROOT / "services/iam")]
 
-from iam.domain.decision import (  # noqa: E402 - the path comes first
+from authz.decision import (  # noqa: E402 - the path comes first
     Binding,
     Compiled,
     Resource,
@@ -27,9 +27,9 @@ from iam.domain.decision import (  # noqa: E402 - the path comes first
     decide,
     explain,
 )
-from iam.domain.permissions import CATALOGUE  # noqa: E402
+from authz.permissions import CATALOGUE  # noqa: E402
+from authz.verbs import ALL, masks  # noqa: E402
 from iam.domain.roles import SYSTEM  # noqa: E402
-from iam.domain.verbs import ALL, masks  # noqa: E402
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TARGET = {"p50": 0.6, "p99": 5.0}

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from chassis.apikeys import well_formed
+from authz.apikeys import well_formed
 from yard import logbook, ports, procs, record, session, vault
 from yard.procs import Known
 from yard.record import Entry, Record

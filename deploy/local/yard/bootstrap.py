@@ -17,6 +17,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[3]
 VENV = CHECKOUT / ".venv"
 SOURCES = (
+    "libs/authz",
     "libs/chassis",
     "protos",
     *(f"services/{name}" for name in ("iam", "flags", "experiments", "audit", "compute")),

@@ -11,7 +11,7 @@ import string
 from collections.abc import Iterable
 from pathlib import Path
 
-from chassis.apikeys import mint  # of all the chassis the one page that needs nothing but Python
+from authz.apikeys import mint  # of all the chassis the one page that needs nothing but Python
 
 ALPHABET = string.digits + string.ascii_letters
 

@@ -14,7 +14,7 @@ from uuid import UUID
 import grpc
 from grpc import aio
 
-from chassis import apikeys
+from authz import apikeys
 from chassis.authority import ApiKey, Authority, Subject, key_of
 from chassis.caller import Caller
 from chassis.errors import BadRequest, Unauthenticated, Unavailable

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from grpc import aio
 
-from chassis import apikeys
+from authz import apikeys
 from chassis.authority import PRUNE, Authority
 from chassis.errors import Unavailable
 from chassis.identity import BadKey, Identity, NoAuthority, NoCredential, TwoCredentials

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
 
-from chassis import apikeys, mesh, strictjson
+from authz import apikeys
+from chassis import mesh, strictjson
 from chassis.caller import Caller
 from chassis.context import request_id_of, trace_of
 from chassis.db import driver_url

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chassis import apikeys
+from authz import apikeys
 from chassis.authority import ApiKey, Authority
 from chassis.http import Wiring, rest_app
 from chassis.identity import Identity

@@ -7,11 +7,11 @@ from uuid import UUID
 from fastapi import Response
 from pydantic import ConfigDict, Field, StringConstraints
 
+from authz.verbs import spelled
 from chassis.caller import Caller
 from chassis.errors import Invalid
 from chassis.http import Asking, Body, Id, View, anybody, doors, given, needs
 from iam.domain.errors import UnknownPermission, UserNotFound
-from iam.domain.verbs import spelled
 from iam.usecases.decisions import Decisions, Question
 
 Uses = Annotated[Decisions, given(Decisions)]

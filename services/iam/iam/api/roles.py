@@ -6,9 +6,9 @@ from typing import Annotated
 from fastapi import Path, Request, Response
 from pydantic import Field, StringConstraints, model_validator
 
+from authz.permissions import Permission, catalogue
 from chassis.http import Asking, Body, Expected, View, doors, etag, given, needs, tagged
 from iam.api.fields import Note, PermissionName
-from iam.domain.permissions import Permission, catalogue
 from iam.domain.roles import Role
 from iam.usecases.roles import NewRole, RoleChange, Roles
 

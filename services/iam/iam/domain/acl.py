@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from authz.decision import AclEntry, acl_mask
+from authz.permissions import CATALOGUE
+from authz.verbs import LIST, WIRE_ROOT, from_wire
 from chassis.errors import FieldError
-from iam.domain.decision import AclEntry, acl_mask
 from iam.domain.gitops_errors import BadAcl
-from iam.domain.permissions import CATALOGUE
-from iam.domain.verbs import LIST, WIRE_ROOT, from_wire
 
 MOST_ENTRIES = 1000
 MOST_PRINCIPALS = 1000  # of one entry

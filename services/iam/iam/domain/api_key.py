@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from iam.domain import permissions
+from authz import permissions
 from iam.domain.errors import BadExpiry, BadScope
 
 Kind = Literal["server", "client", "management"]

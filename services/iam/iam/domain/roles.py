@@ -7,9 +7,9 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
+from authz.permissions import ALL, named, of
 from iam.domain.errors import RoleNameTaken, SystemRole, UnknownPermission
 from iam.domain.names import folded
-from iam.domain.permissions import ALL, named, of
 
 _READS = frozenset(p for p in ALL if p.endswith(":read")) - {"debug:read", "platform:read"}
 _USER = frozenset({"agent:read", "agent:execute", "agent:create", "template:read", "usage:read"})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from chassis import apikeys
+from authz import apikeys
 from chassis.caller import Caller
 from chassis.facts import Actor
 from chassis.pages import PageAsk, Slice

@@ -4,9 +4,9 @@ import time
 from collections.abc import AsyncGenerator, Callable, Collection
 from dataclasses import dataclass
 
+from authz import permissions
 from chassis.caller import Caller
 from chassis.errors import Unavailable
-from iam.domain import permissions
 from iam.domain.authority import Beat, Event, Kind, LiveKey, News, Ready
 from iam.domain.errors import KeyNotFound
 from iam.ports import Means, OpenWork

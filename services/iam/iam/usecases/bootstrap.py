@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 
-from chassis import apikeys
+from authz import apikeys
 from chassis.pages import PageAsk
 from iam.domain import password
 from iam.domain.api_key import SMALLEST, ApiKey, Version

@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from authz.verbs import FETCH
 from chassis.caller import Caller
 from chassis.errors import Forbidden
 from iam.domain.errors import TooManyRows
 from iam.domain.gitops import C, Collection, Entity
 from iam.domain.gitops_errors import BadCollectionName, GodmodeNeeded, NoSuchCollection
 from iam.domain.roles import SUPER
-from iam.domain.verbs import FETCH
 from iam.ports import Means, OpenWork, Work
 from iam.usecases.gitops_asker import recognised as _recognised
 

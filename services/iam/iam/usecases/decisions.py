@@ -4,9 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from chassis.caller import Caller
-from chassis.pages import PageAsk
-from iam.domain.decision import (
+from authz.decision import (
     Binding,
     Compiled,
     Explanation,
@@ -16,10 +14,12 @@ from iam.domain.decision import (
     decide,
     explain,
 )
+from authz.verbs import masks, need_of
+from chassis.caller import Caller
+from chassis.pages import PageAsk
 from iam.domain.errors import TooManyRows, UnknownPermission, UserNotFound
 from iam.domain.roles import SYSTEM
 from iam.domain.user import Grant, User
-from iam.domain.verbs import masks, need_of
 from iam.ports import Means, OpenWork, UserQuery, Work
 from iam.usecases.giving import own_role
 

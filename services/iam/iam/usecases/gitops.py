@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+from authz.verbs import ALL, CREATE, CUSTOM2, DELETE, FETCH, LIST, UPDATE
 from chassis.caller import Caller
 from chassis.pages import PageAsk, Slice
 from iam.domain.acl import Acl
@@ -25,7 +26,6 @@ from iam.domain.gitops import (
 )
 from iam.domain.gitops_errors import KeyTaken, nothing
 from iam.domain.password import Policy
-from iam.domain.verbs import ALL, CREATE, CUSTOM2, DELETE, FETCH, LIST, UPDATE
 from iam.ports import Means, OpenWork, Passwords, Work
 from iam.usecases import gitops_people as _people
 from iam.usecases.gitops_asker import Asker

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from authz.decision import Binding, Compiled, Resource, Who, compile_subject, decide
+from authz.verbs import ALL, masks, meaning
 from chassis.caller import Caller
 from iam.domain.acl import Acl
-from iam.domain.decision import Binding, Compiled, Resource, Who, compile_subject, decide
 from iam.domain.gitops import C, Collection, Entity
 from iam.domain.gitops_errors import nothing
 from iam.domain.user import User
-from iam.domain.verbs import ALL, masks, meaning
 from iam.ports import Work
 
 DEPTH = 10  # steps from somebody to a group that contains them

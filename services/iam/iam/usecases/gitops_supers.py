@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+from authz.verbs import CUSTOM1, FETCH, masks
 from chassis.caller import Caller
 from chassis.facts import Actor
 from iam.domain.authority import Kind
@@ -16,7 +17,6 @@ from iam.domain.gitops import C, Draft, Entity, Ref, bad_field, principal_key
 from iam.domain.gitops_errors import BadKey, KeyTaken, nothing
 from iam.domain.roles import SUPER
 from iam.domain.user import User, check_change
-from iam.domain.verbs import CUSTOM1, FETCH, masks
 from iam.ports import Means, OpenWork, Work
 from iam.usecases.facts import user_fact
 from iam.usecases.gitops_asker import Asker

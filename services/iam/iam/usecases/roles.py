@@ -4,12 +4,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from authz import permissions
+from authz.permissions import Permission
 from chassis.caller import Caller
 from chassis.facts import Actor
-from iam.domain import permissions
 from iam.domain.authority import Kind
 from iam.domain.errors import RoleAssigned, RoleNotFound, RoleStale, SystemRole, TooManyRows
-from iam.domain.permissions import Permission
 from iam.domain.roles import SYSTEM, Role, check_name, known_permissions
 from iam.domain.user import must_hold
 from iam.ports import Means, OpenWork, Work

@@ -6,7 +6,8 @@ import grpc
 import pytest
 from grpc import aio
 
-from chassis import apikeys, mesh
+from authz import apikeys
+from chassis import mesh
 from chassis.authority import Authority
 from chassis.identity import Identity
 from chassis.rpc import Guard, neighbour

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from authz.verbs import ALL, LIST, from_wire
 from iam.domain import acl as acls
 from iam.domain.acl import Acl, Entry, EntryDraft
 from iam.domain.gitops_errors import BadAcl
-from iam.domain.verbs import ALL, LIST, from_wire
 
 PEOPLE = [UUID(int=n) for n in range(5)]
 people = st.lists(st.sampled_from(PEOPLE), min_size=1, max_size=4, unique=True).map(tuple)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iam.domain import permissions
+from authz import permissions
 from iam.domain.roles import SYSTEM, permissions_of
 
 

@@ -6,7 +6,7 @@ from cryptography.exceptions import InvalidTag
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis import apikeys
+from authz import apikeys
 from iam.domain import api_key, password
 from iam.domain.api_key import ApiKey, Version, check_expiry, scopes_for
 from iam.domain.authority import LiveKey

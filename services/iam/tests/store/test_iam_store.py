@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from chassis import apikeys
+from authz import apikeys
 from chassis.facts import Actor, Fact, Target
 from chassis.pages import PageAsk
 from iam.domain.api_key import ApiKey, Version

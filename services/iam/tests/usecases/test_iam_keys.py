@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from chassis import apikeys
+from authz import apikeys
 from chassis.errors import Forbidden
 from chassis.pages import PageAsk
 from iam.domain.authority import Kind

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from iam.domain.permissions import CATALOGUE, named
+from authz.permissions import CATALOGUE, named
 
 FETCH, LIST, NOTIFY, CREATE, UPDATE, CUSTOM1, CUSTOM2, DELETE = (1 << n for n in range(8))
 MODIFY = UPDATE | DELETE  # one bit (16) on the wire, two inside

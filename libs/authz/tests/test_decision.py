@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iam.domain import verbs
-from iam.domain.decision import (
+from authz import verbs
+from authz.decision import (
     GODMODE,
     AclEntry,
     Binding,
@@ -19,9 +19,9 @@ from iam.domain.decision import (
     decide,
     explain,
 )
-from iam.domain.permissions import ALL as CATALOGUE
+from authz.permissions import ALL as CATALOGUE
+from authz.verbs import ALL, BITS, CREATE, FETCH, LIST, MODIFY, READ, WRITE
 from iam.domain.roles import SYSTEM
-from iam.domain.verbs import ALL, BITS, CREATE, FETCH, LIST, MODIFY, READ, WRITE
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 KINDS = ("flag", "user", "vm", "session", "group", "membership")

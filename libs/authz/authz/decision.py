@@ -16,7 +16,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from iam.domain.verbs import ALL, CREATE, DELETE, MODIFY, READ, spelled
+from authz.verbs import ALL, CREATE, DELETE, MODIFY, READ, spelled
 
 # --- what is put in -------------------------------------------------------------------------------------------------
 

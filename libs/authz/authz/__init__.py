@@ -1,0 +1,7 @@
+"""Who may do what: the one decision function and its words, pure, for every service.
+
+permissions   the catalogue, spelled kind:verb, and the names that older systems use
+verbs         the same as bits
+decision      grants and caps: compile a subject once, decide in half a microsecond, explain with the same code
+apikeys       what an API key looks like, and under which digest it is known
+"""
