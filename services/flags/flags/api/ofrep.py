@@ -1,8 +1,9 @@
 """OFREP 0.3, the door of OpenFeature's SDKs: raw ASGI, dispatched before FastAPI, because it is the hot one.
 
 A warm request touches nothing that is shared: its API key is a dictionary entry (a *desk*), its answer is bytes that
-were written when the ruleset came in. A desk is made anew when the authority changes (a key revoked, a tenant closed);
-it turns to new answers when a new ruleset is in force. A request id is given back if one was sent (the gateway does).
+were written when the ruleset came in; a flag with targeting only decides which. A desk is made anew when the authority
+changes (a key revoked, a tenant closed); it turns to new answers when a new ruleset is in force. A request id is given
+back if one was sent (the gateway does).
 
 OFREP's own errors (400, 404) have OFREP's form. All others are problem documents that carry `errorCode` and
 `errorDetails` as well, for clients that read every failure in that form.
@@ -10,7 +11,7 @@ OFREP's own errors (400, 404) have OFREP's form. All others are problem document
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -26,6 +27,7 @@ from chassis.identity import BadKey, Identity, credentials
 from chassis.limits import Bucket, Limiter
 from chassis.telemetry import span
 from flags.api.rendered import PREFIX, Fields, Rendered, Reply, failure, rendered, reply
+from flags.domain.context import Context
 from flags.domain.place import Place
 from flags.usecases.rulesets import Held, Rulesets
 
@@ -60,6 +62,16 @@ class NotAContext(Exception):
         self.details = details
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """One request, read."""
+
+    path: str
+    headers: Headers
+    body: bytes
+    context: Context
+
+
 @dataclass(slots=True)
 class Desk:
     """Where one API key is served, until `expires` (monotonic seconds) or the authority's next `generation`."""
@@ -83,6 +95,7 @@ class Ofrep:
     rulesets: Rulesets
     identity: Identity
     limiter: Limiter
+    clock: Callable[[], float] = time.time
     _desks: dict[bytes, Desk] = field(default_factory=dict[bytes, Desk])
     _rendered: dict[tuple[Place, bool], Rendered] = field(
         default_factory=dict[tuple[Place, bool], Rendered]
@@ -139,11 +152,13 @@ class Ofrep:
         left = desk.bucket.take(time.monotonic())
         if left < 0:
             raise TooMany("too many evaluations with this API key", retry_after=1)
-        check(body)
+        context = context_in(body)
         answers = desk.answers
         if answers.ruleset is not desk.held.ruleset:
             answers = desk.answers = self._answers(desk.held, client_side=desk.client_side)
-        found = answers.single.get(path) or _otherwise(answers, path, headers, body)
+        found = answers.alone(path, context, self.clock())
+        if found is None:
+            found = self._otherwise(answers, Asking(path, headers, body, context))
         fields = found[1] + (self._told.get(left // self._shade) or self._tell(left))
         if b"x-request-id" in headers:
             fields.append(_echo(headers))
@@ -189,6 +204,16 @@ class Ofrep:
             self._rendered[held.place, client_side] = known
         return known
 
+    def _otherwise(self, answers: Rendered, asking: Asking) -> Reply:
+        """Return the answer to what is not the plain path of a flag: the bulk, a trailing slash, or no such flag."""
+        path = asking.path.rstrip("/")
+        if path == PREFIX:
+            return _bulk(answers, asking, self.clock())
+        if found := answers.alone(path, asking.context, self.clock()):
+            return found
+        key = key_in(path)
+        return failure(404, "FLAG_NOT_FOUND", f"there is no flag {key!r} for this API key", key)
+
     def _tell(self, left: int) -> Fields:
         """Write out what is left of a rate limit, rounded down to a shade, once for all who are in it."""
         shade = left // self._shade
@@ -220,23 +245,13 @@ def _credential(headers: Headers) -> bytes:
     return key if bearer is None else key + b"\n" + bearer
 
 
-def _otherwise(answers: Rendered, path: str, headers: Headers, body: bytes) -> Reply:
-    """Return the answer to what is not the plain path of a flag: the bulk, a trailing slash, or no such flag."""
-    path = path.rstrip("/")
-    if path == PREFIX:
-        return _bulk(answers, headers, body)
-    if found := answers.single.get(path):
-        return found
-    key = key_in(path)
-    return failure(404, "FLAG_NOT_FOUND", f"there is no flag {key!r} for this API key", key)
-
-
-def _bulk(answers: Rendered, headers: Headers, body: bytes) -> Reply:
-    tag = answers.etag(body)
-    if tag in _tags(headers.get(b"if-none-match", b"")):
+def _bulk(answers: Rendered, asking: Asking, now: float) -> Reply:
+    """Answer 304 before anything is evaluated; only where time itself decides, the tag is that of the answer."""
+    said = answers.everything(asking.context, now) if answers.timed else None
+    tag = answers.etag(asking.body if said is None else said)
+    if tag in _tags(asking.headers.get(b"if-none-match", b"")):
         return 304, [(b"etag", tag)], b""
-    status, fields, said = answers.bulk
-    return status, [*fields, (b"etag", tag)], said
+    return reply(200, said or answers.everything(asking.context, now), [(b"etag", tag)])
 
 
 def _tags(sent: bytes) -> list[bytes]:
@@ -247,8 +262,8 @@ def _echo(headers: Headers) -> tuple[bytes, bytes]:
     return b"x-request-id", request_id_of(headers[b"x-request-id"].decode("latin-1")).encode()
 
 
-def check(body: bytes) -> None:
-    """Refuse a body that is not an evaluation request. An empty one asks without a context."""
+def context_in(body: bytes) -> Context:
+    """Return the context of an evaluation request. An empty body asks without one, as does a null."""
     if len(body) > MOST_BYTES:
         raise ContextTooLarge("an evaluation request is at most one mebibyte")
     try:
@@ -259,11 +274,12 @@ def check(body: bytes) -> None:
         raise NotAContext("PARSE_ERROR", "the body is not a JSON object")
     context: Any = asked.get("context")  # type: ignore[reportUnknownMemberType]
     if context is None:
-        return
+        return {}
     if not isinstance(context, dict):
         raise NotAContext("INVALID_CONTEXT", "the context is not an object")
     if not isinstance(context.get("targetingKey", ""), str):  # type: ignore[reportUnknownMemberType]
         raise NotAContext("INVALID_CONTEXT", "the targetingKey is not a string")
+    return context  # type: ignore[reportUnknownVariableType]
 
 
 def key_in(path: str) -> str:
