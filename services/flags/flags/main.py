@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from uuid_utils.compat import uuid7
 
+from authz.limits import Limiter
 from chassis.frame import Tables, framed
-from chassis.limits import Limiter
 from chassis.serve import Service
 from flags.api.grpc import FlagsServicer
 from flags.api.ofrep import Ofrep

@@ -18,12 +18,12 @@ from typing import Any
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from authz.limits import Bucket, Limiter
 from chassis import problems
 from chassis.context import CURRENT, request_id_of
 from chassis.edge import asked_by
 from chassis.errors import BadRequest, Fault, TooLarge, TooMany
 from chassis.identity import BadKey, Identity, credentials
-from chassis.limits import Bucket, Limiter
 from chassis.telemetry import span
 from flags.api.rendered import PREFIX, Fields, Rendered, Reply, failure, rendered, reply
 from flags.domain.place import Place
