@@ -74,3 +74,15 @@ async def test_a_flood_of_refusals_is_a_few_entries_with_the_number(org, other, 
 
     assert len(await eventually(all_told, 15)) <= 4
     assert await denied(other) == []
+
+
+async def test_a_key_that_may_not_evaluate_is_told_from_the_hot_door(org, url, eventually):
+    key = await org.key(scopes=["flag:read"])
+    async with httpx.AsyncClient(base_url=url, headers={"x-api-key": key}) as sdk:
+
+        async def refused():
+            return (await sdk.post("/ofrep/v1/evaluate/flags", json={})).status_code == 403
+
+        await eventually(refused)
+    [entry] = await eventually(lambda: denied(org))
+    assert (entry["after"]["permission"], entry["context"]["service"]) == ("flag:evaluate", "flags")

@@ -36,7 +36,8 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         flags = Flags(work, _now, uuid7)
         rulesets = Rulesets(SqlShelf(frame.sessions))
 
-        ofrep = Ofrep(rulesets, frame.identity, Limiter(settings.evaluations_per_second))
+        limiter = Limiter(settings.evaluations_per_second)
+        ofrep = Ofrep(rulesets, frame.identity, limiter, frame.denials)
 
         rest = ofrep.before(frame.rest("flags", routers, flags, projects, ofrep))
         servicer = FlagsServicer(flags, frame.identity, frame.cursors)
