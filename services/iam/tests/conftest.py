@@ -341,10 +341,9 @@ class FakeSessions:
         total = sum(s.user == user and s.live(now) for s in self._world.sessions.values())
         return Slice(items=page, next=(str(page[-1].id),) if more else None, total=total)
 
-    async def end_all(self, user, now):
-        ended = [
-            s.ended(now) for s in self._world.sessions.values() if s.user == user and s.live(now)
-        ]
+    async def end_all(self, user, now, but=None):
+        live = [s for s in self._world.sessions.values() if s.user == user and s.live(now)]
+        ended = [s.ended(now) for s in live if s.id != but]
         self._world.sessions.update({s.id: s for s in ended})
         return ended
 

@@ -254,6 +254,6 @@ class BadExpiry(Invalid):
 
 
 class SessionNotFound(NotFound):
-    """The caller has no such session."""
+    """No such live session of the caller, or of their tenant for whoever may see those."""
 
     code = "iam.session_not_found"

@@ -43,8 +43,10 @@ class Sessions(Protocol):
         """Return a part of a user's live sessions, newest first."""
         ...
 
-    async def end_all(self, user: UUID, now: datetime) -> Sequence[Session]:
-        """End every live session of a user; return them."""
+    async def end_all(
+        self, user: UUID, now: datetime, but: UUID | None = None
+    ) -> Sequence[Session]:
+        """End every live session of a user, perhaps all but one; return them."""
         ...
 
     async def put(self, session: Session) -> None:

@@ -14,6 +14,7 @@ from iam.domain.password import Policy
 from iam.domain.roles import DEFAULT, Role, together
 from iam.domain.user import User, Window, must_hold
 from iam.ports import Means, OpenWork, Passwords, UserQuery, Work
+from iam.usecases.ending import end_sessions
 from iam.usecases.facts import user_fact
 from iam.usecases.gitops_ties import cut_ties as _cut_ties
 from iam.usecases.giving import checked, chosen, found, locked
@@ -127,8 +128,8 @@ class Users:
         work.changed(Kind.SUBJECT, str(after.id))
         work.record(user_fact(Actor.of(caller), verb, before, None if after.deleted_at else after))
         if not after.active:
-            for session in await work.sessions.end_all(after.id, self.means.now()):
-                work.changed(Kind.SESSION, str(session.id))
+            why = f"the account was {'deleted' if after.deleted_at else 'disabled'}"
+            await end_sessions(work, Actor.of(caller), after.id, self.means.now(), why)
 
 
 def _cleaned(fields: dict[str, Any]) -> dict[str, Any]:

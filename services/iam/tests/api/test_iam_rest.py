@@ -329,6 +329,11 @@ async def test_one_sees_and_ends_ones_sessions(web, iam, ann, asking, make):
     web.headers.update(asking(ann, credential=str(session)))
     listed = (await web.get("/api/v1/sessions")).json()
     assert [(s["id"], s["current"]) for s in listed["items"]] == [(str(session), True)]
+    (shown,) = listed["items"]
+    assert (shown["user_id"], shown["device"], shown["amr"]) == (str(ann.id), "Python", ["pwd"])
+    assert shown["auth_time"] == shown["created_at"]
+    assert (await web.delete("/api/v1/sessions?keep_current=true")).status_code == 204
+    assert (await web.get("/api/v1/sessions?user_id=no-uuid")).status_code == 422
     assert (await web.get(f"/api/v1/sessions/{session}")).status_code == 200
     assert (await web.delete(f"/api/v1/sessions/{session}")).status_code == 204
     assert (await web.get(f"/api/v1/sessions/{session}")).status_code == 404

@@ -231,7 +231,11 @@ async def test_sessions_come_back_and_end_together(work, ann, make):
         rest = await w.sessions.live(ann.id, make.start, PageAsk(limit=2, after=first.next))
         assert [*first.items, *rest.items] == sorted(live, key=lambda s: s.id, reverse=True)
         assert first.total == 3
-        ended = await w.sessions.end_all(ann.id, make.start)
+        one = first.items[0].id
+        ended = await w.sessions.end_all(ann.id, make.start, but=one)
+        assert one not in {session.id for session in ended}
+        assert (await w.sessions.live(ann.id, make.start, PageAsk())).total == 1
+        ended = [*ended, *await w.sessions.end_all(ann.id, make.start)]
         assert {s.id for s in ended} == {s.id for s in live}
         assert all(s.ended_at == make.start for s in ended)
         assert (await w.sessions.live(ann.id, make.start, PageAsk())).total == 0
