@@ -8,6 +8,7 @@ from uuid import UUID
 from chassis.pages import PageAsk, Slice
 from iam.domain.api_key import ApiKey
 from iam.domain.authority import LiveKey
+from iam.domain.reset import PasswordReset
 from iam.domain.session import RefreshToken, Session
 from iam.domain.signing import SigningKey
 
@@ -63,6 +64,26 @@ class Sessions(Protocol):
 
     async def sweep(self, before: datetime) -> int:
         """Forget sessions that were over before that; return how many."""
+        ...
+
+
+class Resets(Protocol):
+    """The password resets; a user has one at most."""
+
+    async def shown(self, hash_: bytes) -> PasswordReset | None:
+        """Return the reset whose token has this SHA-256, as it is now."""
+        ...
+
+    async def put(self, reset: PasswordReset) -> None:
+        """Store a user's reset in the place of any before."""
+        ...
+
+    async def drop(self, user: UUID) -> None:
+        """Forget a user's reset."""
+        ...
+
+    async def sweep(self, before: datetime) -> int:
+        """Forget what expired before that; return how many."""
         ...
 
 

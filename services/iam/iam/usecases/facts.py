@@ -58,6 +58,17 @@ def session_fact(actor: Actor, verb: str, session: Session, reason: str = "") ->
     )
 
 
+def password_fact(actor: Actor, verb: str, user: User, outcome: Outcome = Outcome.SUCCESS) -> Fact:
+    """Return the fact that something happened to a user's password."""
+    return Fact(
+        tenant=user.tenant,
+        actor=actor,
+        action=f"user.{verb}",
+        target=Target("user", str(user.id), user.name),
+        outcome=outcome,
+    )
+
+
 def failed_login(user: User | None) -> Fact:
     """Return the fact that a login failed. What was typed for an unknown account may be a password: it is not kept."""
     target = Target("user", str(user.id), user.name) if user else Target("user", "", "unknown")

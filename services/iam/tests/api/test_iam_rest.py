@@ -220,16 +220,19 @@ async def test_one_cannot_disable_oneself(web, boss, asking):
 
 
 PROTECTED = [
-    ("GET", "/api/v1/users"),
     ("POST", "/api/v1/users"),
-    ("GET", "/api/v1/users/no-uuid"),
     ("PATCH", "/api/v1/users/no-uuid"),
     ("DELETE", "/api/v1/users/no-uuid"),
+    ("POST", "/api/v1/users/no-uuid/password-reset"),
     ("GET", "/api/v1/roles"),
     ("GET", "/api/v1/permissions"),
 ]
 FOR_ANYBODY = [
+    ("GET", "/api/v1/users"),
+    ("GET", "/api/v1/users/no-uuid"),
     ("GET", "/api/v1/users/me"),
+    ("PATCH", "/api/v1/users/me"),
+    ("POST", "/api/v1/users/me/password"),
     ("GET", "/api/v1/tenants"),
     ("GET", "/api/v1/sessions"),
     ("DELETE", "/api/v1/sessions"),
@@ -363,6 +366,7 @@ def test_every_operation_says_who_may_use_it(app):
         *("/api/v1/auth/refresh", "/api/auth/refresh"),
         *("/api/v1/organizations/register", "/api/organizations/register"),
         *("/api/v1/invitations/accept", "/api/v1/invitations/verify"),
+        "/api/v1/auth/password-reset",
         *("/.well-known/jwks.json", "/.well-known/openid-configuration"),
     }
     login = document["paths"]["/api/v1/login"]["post"]

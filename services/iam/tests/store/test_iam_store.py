@@ -19,6 +19,7 @@ from iam.domain.errors import (
     UsernameTaken,
 )
 from iam.domain.invitation import Invitation
+from iam.domain.reset import PasswordReset
 from iam.domain.roles import Role
 from iam.domain.session import RefreshToken, Session
 from iam.domain.signing import SigningKey
@@ -494,3 +495,37 @@ async def test_pages_of_invitations_join_to_the_whole_list(work, tenant, make):
         rest = await w.invitations.list(tenant.id, PageAsk(limit=2, after=first.next))
     assert [*first.items, *rest.items] == sorted(made, key=lambda i: i.id, reverse=True)
     assert (first.total, rest.next) == (3, None)
+
+
+async def test_a_user_has_one_password_reset_at_most(work, ann, make):
+    later = make.start + timedelta(hours=1)
+    first, second = [
+        PasswordReset(user=ann.id, hash=h, created_at=make.start, expires_at=later)
+        for h in (uuid4().bytes, uuid4().bytes)
+    ]
+    async with work() as w:
+        await w.resets.put(first)
+        await w.resets.put(second)
+        assert await w.resets.shown(first.hash) is None
+        assert await w.resets.shown(second.hash) == second
+    async with work() as w:
+        await w.resets.sweep(make.start)
+        assert await w.resets.shown(second.hash) == second
+        assert await w.resets.sweep(later + timedelta(seconds=1)) >= 1
+        assert await w.resets.shown(second.hash) is None
+        await w.resets.put(first)
+        await w.resets.drop(ann.id)
+        assert await w.resets.shown(first.hash) is None
+
+
+async def test_a_brief_list_leaves_out_addresses_and_the_disabled(work, tenant, make):
+    ann = make.user(tenant=tenant.id, email="ann@brief.test", first_name="Ann")
+    idle = make.user(tenant=tenant.id, email="bob@brief.test", first_name="Anton", active=False)
+    async with work() as w:
+        await w.users.put(ann)
+        await w.users.put(idle)
+        whole = UserQuery(tenant=tenant.id, search="brief.test")
+        assert (await w.users.list(whole, PageAsk())).total == 2
+        assert (await w.users.list(replace(whole, brief=True), PageAsk())).total == 0
+        named = UserQuery(tenant=tenant.id, search="an", brief=True)
+        assert [u.id for u in (await w.users.list(named, PageAsk())).items] == [ann.id]
