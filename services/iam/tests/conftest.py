@@ -325,6 +325,11 @@ class FakeApiKeys:
         live = (k for k in self._world.keys.values() if not k.revoked_at)
         return next((LiveKey(k, v) for k in live for v in k.versions if v.hash == hash_), None)
 
+    async def used(self, keys, at):
+        known = self._world.keys
+        for key in (known[k] for k in keys if k in known):
+            known[key.id] = replace(key, last_used_at=max(at, key.last_used_at or at))
+
     async def put(self, key):
         self._world.keys[key.id] = key
 

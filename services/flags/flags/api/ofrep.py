@@ -64,6 +64,7 @@ class NotAContext(Exception):
 class Desk:
     """Where one API key is served, until `expires` (monotonic seconds) or the authority's next `generation`."""
 
+    key: str
     generation: int
     expires: float
     client_side: bool
@@ -140,6 +141,7 @@ class Ofrep:
         if left < 0:
             raise TooMany("too many evaluations with this API key", retry_after=1)
         check(body)
+        self.identity.used.add(desk.key)
         answers = desk.answers
         if answers.ruleset is not desk.held.ruleset:
             answers = desk.answers = self._answers(desk.held, client_side=desk.client_side)
@@ -163,6 +165,7 @@ class Ofrep:
             raise KeyNeeded("evaluation is for API keys: send one as X-API-Key")
         held = await self.rulesets.open(caller)
         desk = Desk(
+            key=caller.credential,
             generation=generation,
             expires=expires,
             client_side=caller.key_kind == "client",

@@ -28,6 +28,10 @@ class ApiKeys(Protocol):
         """Return the key with this SHA-256."""
         ...
 
+    async def used(self, keys: Sequence[UUID], at: datetime) -> None:
+        """Note when keys were used last; a key that is being changed right now is passed over."""
+        ...
+
     async def put(self, key: ApiKey) -> None:
         """Store a key with its versions."""
         ...

@@ -529,3 +529,22 @@ async def test_a_brief_list_leaves_out_addresses_and_the_disabled(work, tenant, 
         assert (await w.users.list(replace(whole, brief=True), PageAsk())).total == 0
         named = UserQuery(tenant=tenant.id, search="an", brief=True)
         assert [u.id for u in (await w.users.list(named, PageAsk())).items] == [ann.id]
+
+
+async def test_when_a_key_was_used_last_survives_its_change_and_never_goes_back(work, ann, make):
+    key = a_key(ann, make)
+    later = make.start + timedelta(minutes=5)
+    async with work() as w:
+        await w.api_keys.put(key)
+        assert (await w.api_keys.get(ann.tenant, key.id)).last_used_at is None
+    async with work() as w:
+        await w.api_keys.used([key.id, uuid4()], later)
+    async with work() as w:
+        found = await w.api_keys.get(ann.tenant, key.id, lock=True)
+        assert found.last_used_at == later
+        await w.api_keys.put(replace(found, name="other"))
+    async with work() as w:
+        await w.api_keys.used([key.id], make.start)
+        await w.api_keys.used([], make.start)
+        found = await w.api_keys.get(ann.tenant, key.id)
+        assert (found.name, found.last_used_at) == ("other", later)
