@@ -11,33 +11,40 @@ OFREP's own errors (400, 404) have OFREP's form. All others are problem document
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any
 
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from authz.limits import Bucket, Limiter
 from chassis import problems
+from chassis.caller import Caller
 from chassis.context import CURRENT, request_id_of
+from chassis.denials import Denials
 from chassis.edge import asked_by
-from chassis.errors import BadRequest, Fault, TooLarge, TooMany
+from chassis.errors import BadRequest, Fault, Forbidden, TooMany
 from chassis.identity import BadKey, Identity, credentials
-from chassis.limits import Bucket, Limiter
 from chassis.telemetry import span
+from flags.api.asking import (
+    MOST_BYTES,
+    Asking,
+    Headers,
+    NotAContext,
+    context_in,
+    key_in,
+    tags,
+)
 from flags.api.rendered import PREFIX, Fields, Rendered, Reply, failure, rendered, reply
-from flags.domain.context import Context
 from flags.domain.place import Place
 from flags.usecases.rulesets import Held, Rulesets
 
 log = logging.getLogger(__name__)
 
 MOST_DESKS = 20_000
-MOST_BYTES = 1024 * 1024
 SHADES = 100  # RateLimit counts down in so many steps, rounded down, so that its text is made once
 
-Headers = Mapping[bytes, bytes]
 _BELOW = f"{PREFIX}/"
 
 
@@ -47,35 +54,11 @@ class KeyNeeded(BadRequest):
     code = "api_key_needed"
 
 
-class ContextTooLarge(TooLarge):
-    """The evaluation context is larger than a mebibyte."""
-
-    code = "flags.context_too_large"
-
-
-class NotAContext(Exception):
-    """The body is not an evaluation request; `code` is OpenFeature's word for why."""
-
-    def __init__(self, code: str, details: str) -> None:
-        super().__init__(details)
-        self.code = code
-        self.details = details
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """One request, read."""
-
-    path: str
-    headers: Headers
-    body: bytes
-    context: Context
-
-
 @dataclass(slots=True)
 class Desk:
     """Where one API key is served, until `expires` (monotonic seconds) or the authority's next `generation`."""
 
+    key: str
     generation: int
     expires: float
     client_side: bool
@@ -95,6 +78,7 @@ class Ofrep:
     rulesets: Rulesets
     identity: Identity
     limiter: Limiter
+    denials: Denials | None = None
     clock: Callable[[], float] = time.time
     _desks: dict[bytes, Desk] = field(default_factory=dict[bytes, Desk])
     _rendered: dict[tuple[Place, bool], Rendered] = field(
@@ -153,6 +137,7 @@ class Ofrep:
         if left < 0:
             raise TooMany("too many evaluations with this API key", retry_after=1)
         context = context_in(body)
+        self.identity.used.add(desk.key)
         answers = desk.answers
         if answers.ruleset is not desk.held.ruleset:
             answers = desk.answers = self._answers(desk.held, client_side=desk.client_side)
@@ -176,8 +161,13 @@ class Ofrep:
         caller = self.identity.caller_of(known) if known else await self.identity.of(text)
         if caller.kind != "api_key":
             raise KeyNeeded("evaluation is for API keys: send one as X-API-Key")
-        held = await self.rulesets.open(caller)
+        try:
+            held = await self.rulesets.open(caller)
+        except Forbidden as refusal:
+            await self._note(caller, refusal, headers)
+            raise
         desk = Desk(
+            key=caller.credential,
             generation=generation,
             expires=expires,
             client_side=caller.key_kind == "client",
@@ -188,6 +178,16 @@ class Ofrep:
         if known:
             self._keep(_credential(headers), desk)
         return desk
+
+    async def _note(self, caller: Caller, refusal: Forbidden, headers: Headers) -> None:
+        """Tell the audit log, with the request, of which nothing is known on the warm path."""
+        if self.denials is None:
+            return
+        token = CURRENT.set(asked_by(headers.items()))
+        try:
+            await self.denials.note(caller, refusal, "POST", PREFIX)
+        finally:
+            CURRENT.reset(token)
 
     def _keep(self, credential: bytes, desk: Desk) -> None:
         if len(self._desks) >= MOST_DESKS:
@@ -249,42 +249,13 @@ def _bulk(answers: Rendered, asking: Asking, now: float) -> Reply:
     """Answer 304 before anything is evaluated; only where time itself decides, the tag is that of the answer."""
     said = answers.everything(asking.context, now) if answers.timed else None
     tag = answers.etag(asking.body if said is None else said)
-    if tag in _tags(asking.headers.get(b"if-none-match", b"")):
+    if tag in tags(asking.headers.get(b"if-none-match", b"")):
         return 304, [(b"etag", tag)], b""
     return reply(200, said or answers.everything(asking.context, now), [(b"etag", tag)])
 
 
-def _tags(sent: bytes) -> list[bytes]:
-    return [tag.strip().removeprefix(b"W/") for tag in sent.split(b",")]
-
-
 def _echo(headers: Headers) -> tuple[bytes, bytes]:
     return b"x-request-id", request_id_of(headers[b"x-request-id"].decode("latin-1")).encode()
-
-
-def context_in(body: bytes) -> Context:
-    """Return the context of an evaluation request. An empty body asks without one, as does a null."""
-    if len(body) > MOST_BYTES:
-        raise ContextTooLarge("an evaluation request is at most one mebibyte")
-    try:
-        asked: Any = orjson.loads(body) if body else {}
-    except orjson.JSONDecodeError as wrong:
-        raise NotAContext("PARSE_ERROR", f"the body is not valid JSON: {wrong}") from None
-    if not isinstance(asked, dict):
-        raise NotAContext("PARSE_ERROR", "the body is not a JSON object")
-    context: Any = asked.get("context")  # type: ignore[reportUnknownMemberType]
-    if context is None:
-        return {}
-    if not isinstance(context, dict):
-        raise NotAContext("INVALID_CONTEXT", "the context is not an object")
-    if not isinstance(context.get("targetingKey", ""), str):  # type: ignore[reportUnknownMemberType]
-        raise NotAContext("INVALID_CONTEXT", "the targetingKey is not a string")
-    return context  # type: ignore[reportUnknownVariableType]
-
-
-def key_in(path: str) -> str:
-    """Return the flag's key in a path; empty for the bulk."""
-    return path.removeprefix(PREFIX).strip("/")
 
 
 def _refused(fault: Fault, path: str, headers: Headers) -> Reply:
