@@ -43,6 +43,7 @@ from flags.usecases.rulesets import Held, Rulesets
 log = logging.getLogger(__name__)
 
 MOST_DESKS = 20_000
+MOST_REMEMBERED = 2048  # bytes of a request whose context is kept for previews
 SHADES = 100  # RateLimit counts down in so many steps, rounded down, so that its text is made once
 
 _BELOW = f"{PREFIX}/"
@@ -138,10 +139,12 @@ class Ofrep:
             raise TooMany("too many evaluations with this API key", retry_after=1)
         context = context_in(body)
         self.identity.used.add(desk.key)
+        if context and len(body) <= MOST_REMEMBERED:
+            desk.held.seen.append(context)
         answers = desk.answers
         if answers.ruleset is not desk.held.ruleset:
             answers = desk.answers = self._answers(desk.held, client_side=desk.client_side)
-        found = answers.alone(path, context, self.clock())
+        found = answers.single.get(path) or answers.alone(path, context, self.clock())
         if found is None:
             found = self._otherwise(answers, Asking(path, headers, body, context))
         fields = found[1] + (self._told.get(left // self._shade) or self._tell(left))

@@ -72,6 +72,22 @@ def analyse(
     return sorted(found, key=lambda f: f.severity)[:MOST_FINDINGS]
 
 
+def doubts(document: object) -> list[Finding]:
+    """Return what looks like a mistake in a flag's targeting, as far as it shows without any neighbour."""
+    try:
+        targeting = targeting_of(document)
+    except Wrong as wrong:
+        return [Finding("error", wrong.pointer, wrong.message, wrong.code)]
+    found = [*_smells(targeting)]
+    for index, rule in enumerate(targeting.rules):
+        if rule.when is not None:
+            at = f"/rules/{index}/when"
+            found += [
+                Finding("warning", at, why, "contradiction") for why in contradictions(rule.when)
+            ]
+    return found[:MOST_FINDINGS]
+
+
 def analyse_segment(key: str, document: object, neighbours: Neighbours) -> list[Finding]:
     """Return what is to be said about who is in the segment `key`."""
     if too_large := _too_large(document):

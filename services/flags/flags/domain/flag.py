@@ -5,21 +5,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 from chassis.errors import FieldError
+from flags.domain.bucketing import NEWEST
 from flags.domain.errors import (
     BadKey,
+    BadSchema,
     BadVariants,
     EnvironmentNotFound,
     FlagArchived,
     UnknownVariant,
 )
 from flags.domain.place import Project
+from flags.domain.schema import check_schema, misfit
 from flags.domain.values import MEANT, FlagType, Variants, as_served, fits
+from flags.domain.wrong import Wrong
 
 MOST_VARIANTS = 100
+Documents = tuple[Mapping[str, Any], ...]
+TARGETING = ("prerequisites", "targets", "rules")
 ON_OFF: Variants = {"on": True, "off": False}
 
 
@@ -38,12 +45,21 @@ class Switch:
     enabled: bool = False
     default_variant: str
     off_variant: str
+    prerequisites: Documents = ()
+    targets: Documents = ()
+    rules: Documents = ()
     version: int = 1
 
     @property
     def status(self) -> str:
         """The state in a word, as clients and the audit log read it."""
         return "enabled" if self.enabled else "disabled"
+
+    @property
+    def targeting(self) -> dict[str, Any]:
+        """What decides before the default does, as the document that `reading` reads; empty if nothing does."""
+        said = {name: list(getattr(self, name)) for name in TARGETING}
+        return {name: parts for name, parts in said.items() if parts}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +80,9 @@ class Flag:
     tags: tuple[str, ...] = ()
     lifecycle: Lifecycle = Lifecycle.ACTIVE
     client_side: bool = False
+    schema: Mapping[str, Any] | None = None
+    salt: str = ""
+    bucketing: int = NEWEST
     version: int = 1
     created_at: datetime
     updated_at: datetime
@@ -82,14 +101,21 @@ class Flag:
         """Return the flag enabled or disabled in one environment; itself if it is so already."""
         return self.changed(environment, now, Change(switch={"enabled": enabled}))
 
-    def changed(self, environment: str, now: datetime, change: "Change") -> "Flag":
-        """Return the flag as the change has it; itself if nothing differs."""
+    def changed(
+        self, environment: str, now: datetime, change: "Change", since: "Flag | None" = None
+    ) -> "Flag":
+        """Return the flag as the change has it; what it was `since` (itself, usually) if nothing differs."""
+        since = since or self
         fields = dict(change.flag)
         if "variants" in fields:
             fields["variants"] = _as_served(self.type, fields["variants"])
+        if "schema" in fields or "variants" in fields:
+            _must_follow(
+                self.type, fields.get("schema", self.schema), fields.get("variants", self.variants)
+            )
         after = replace(self, **fields, switches=self._switched(environment, change.switch))
-        if _said(after) == _said(self):
-            return self
+        if _said(after) == _said(since):
+            return since
         if self.lifecycle is after.lifecycle is Lifecycle.ARCHIVED:
             raise FlagArchived(
                 f"flag {self.key!r} is archived; set its lifecycle to active to change it"
@@ -128,12 +154,17 @@ class Draft:
     tags: tuple[str, ...] = ()
     lifecycle: Lifecycle = Lifecycle.ACTIVE
     client_side: bool = False
+    schema: Mapping[str, Any] | None = None
+    prerequisites: Documents = ()
+    targets: Documents = ()
+    rules: Documents = ()
 
 
 def made(draft: Draft, flag_id: UUID, project: Project, owner: str, now: datetime) -> Flag:
     """Return a new flag, disabled everywhere. Unless told, it serves its first variant, and its last when off."""
     _must_not_look_like_an_id(draft.key)
     variants = _as_served(draft.type, _variants_of(draft))
+    _must_follow(draft.type, draft.schema, variants)
     switch = _first_and_last(draft, list(variants))
     _must_have(variants, switch)
     return Flag(
@@ -151,6 +182,8 @@ def made(draft: Draft, flag_id: UUID, project: Project, owner: str, now: datetim
         tags=draft.tags,
         lifecycle=draft.lifecycle,
         client_side=draft.client_side,
+        schema=draft.schema,
+        salt=draft.key,
         created_at=now,
         updated_at=now,
     )
@@ -165,7 +198,8 @@ def _variants_of(draft: Draft) -> Variants:
 def _first_and_last(draft: Draft, names: list[str]) -> Switch:
     default = names[0] if draft.default_variant is None else draft.default_variant
     off = names[-1] if draft.off_variant is None else draft.off_variant
-    return Switch(default_variant=default, off_variant=off)
+    targeting = {name: getattr(draft, name) for name in TARGETING}
+    return Switch(default_variant=default, off_variant=off, **targeting)
 
 
 def _as_served(kind: FlagType, variants: Variants) -> Variants:
@@ -191,6 +225,27 @@ def must_fit(kind: FlagType, variants: Variants) -> None:
             FieldError(f"/variants/{_escaped(n)}", f"must be {MEANT[kind]}") for n in wrong
         )
         raise BadVariants(f"variant {wrong[0]!r} must be {MEANT[kind]}", errors=errors)
+
+
+def _must_follow(kind: FlagType, schema: Mapping[str, Any] | None, variants: Variants) -> None:
+    """Refuse a schema that is not one, and variants that break it."""
+    if schema is None:
+        return
+    if kind is not FlagType.JSON:
+        raise BadSchema("only a flag of type json has a schema")
+    try:
+        check_schema(dict(schema))
+    except Wrong as wrong:
+        error = FieldError(f"/json_schema{wrong.pointer}", wrong.message)
+        raise BadSchema(f"json_schema{wrong}", errors=(error,)) from None
+    found = {name: misfit(dict(schema), value) for name, value in variants.items()}
+    errors = tuple(
+        FieldError(f"/variants/{_escaped(name)}{wrong.pointer}", wrong.message)
+        for name, wrong in found.items()
+        if wrong
+    )
+    if errors:
+        raise BadVariants("a variant breaks the flag's JSON Schema", errors=errors)
 
 
 def _must_have(variants: Variants, switch: Switch) -> None:
@@ -226,12 +281,29 @@ def document(flag: Flag) -> dict[str, Any]:
         "tags": list(flag.tags),
         "lifecycle": flag.lifecycle.value,
         "client_side": flag.client_side,
+        **({} if flag.schema is None else {"json_schema": dict(flag.schema)}),
         "environments": {
             key: {
                 "status": switch.status,
                 "default_variant": switch.default_variant,
                 "off_variant": switch.off_variant,
+                **switch.targeting,
             }
             for key, switch in flag.switches.items()
         },
     }
+
+
+LARGEST_TOLD = 16_384  # characters of one environment's targeting in an entry of the audit log
+
+
+def told(flag: Flag) -> dict[str, Any]:
+    """Return the flag as the audit log keeps it: long targeting by size and digest (its revision has it whole)."""
+    said = document(flag)
+    for switch in said["environments"].values():
+        for name in TARGETING:
+            text = json.dumps(switch.get(name, ()))
+            if len(text) > LARGEST_TOLD:
+                digest = sha256(text.encode()).hexdigest()
+                switch[name] = {"count": len(switch[name]), "sha256": digest}
+    return said

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from flags.domain.rules import Condition, Evaluates, InSegment, Targeting, inside
 
@@ -38,3 +39,12 @@ def used_in(conditions: Iterable[Condition]) -> Uses:
             elif isinstance(part, InSegment):
                 segments.update(part.segments)
     return Uses(frozenset(flags), frozenset(segments))
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A place where something is asked for: a flag in one environment, or a segment."""
+
+    kind: Literal["flag", "segment"]
+    key: str
+    environment: str = ""

@@ -1,6 +1,6 @@
 """Managing flags."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -8,11 +8,14 @@ from uuid import UUID
 from chassis.caller import Caller
 from chassis.facts import Actor, Document, Fact, Target
 from chassis.pages import PageAsk, Slice
-from flags.domain.errors import FlagNotFound, StaleFlag
-from flags.domain.flag import Change, Draft, Flag, document, made
+from flags.domain.errors import FlagInUse, FlagNotFound, RevisionNotFound, StaleFlag
+from flags.domain.flag import Change, Draft, Flag, document, made, told
 from flags.domain.listing import Wanted
 from flags.domain.place import Place, Project
+from flags.domain.revision import Revision, reverted
+from flags.domain.uses import Use
 from flags.ports import OpenWork, Work
+from flags.usecases.checking import check, named
 from flags.usecases.homes import home
 
 Move = Callable[[Flag, datetime], Flag]
@@ -42,9 +45,12 @@ class Flags:
         async with self.work() as work:
             project = await self._project(work, place)
             flag = made(draft, self.new_id(), project, caller.subject, self.now())
+            await check(work, project, flag, flag.switches)
             await work.flags.add(project, flag)
+            fact = _fact(caller, "flag.created", flag, after=told(flag))
+            await work.history.add(_revision(flag, fact))
             await work.projects.bump(project, flag.switches)
-            work.record(_fact(caller, "flag.created", flag, after=document(flag)))
+            work.record(fact)
         return flag
 
     async def get(self, caller: Caller, place: Place, flag: str) -> Flag:
@@ -67,22 +73,61 @@ class Flags:
             project, before = await self._locked(work, aim)
             after = before.changed(aim.place.environment, self.now(), change)
             if after is not before:
+                await check(work, project, after, _rechecked(before, after))
                 fact = _fact(
-                    caller, "flag.updated", after, before=document(before), after=document(after)
+                    caller,
+                    "flag.updated",
+                    after,
+                    before=told(before),
+                    after=told(after),
+                    reason=aim.reason,
                 )
                 await self._keep(work, project, after, after.switches, fact)
         return after
+
+    async def revert(self, caller: Caller, aim: Aim, number: int) -> Flag:
+        """Have a flag as one of its revisions had it, in every environment; that is a revision of its own."""
+        caller.must("flag:update")
+        async with self.work() as work:
+            project, before = await self._locked(work, aim)
+            then = await work.history.get(before, number)
+            if then is None:
+                raise RevisionNotFound(f"flag {before.key!r} has no revision {number}")
+            after = reverted(before, then.document, self.now())
+            if after is not before:
+                await check(work, project, after, _rechecked(before, after))
+                fact = _fact(
+                    caller,
+                    "flag.reverted",
+                    after,
+                    before=told(before),
+                    after=told(after),
+                    reason=aim.reason or f"as revision {number}",
+                )
+                await self._keep(work, project, after, after.switches, fact)
+        return after
+
+    async def used(self, caller: Caller, place: Place, flag: str) -> Sequence[Use]:
+        """Return which flags and segments look at what a flag serves."""
+        caller.must("flag:read")
+        async with self.work() as work:
+            project = await self._project(work, place)
+            found = _found(await work.flags.get(project, flag), flag)
+            return await work.uses.of_flag(project, found.key)
 
     async def delete(self, caller: Caller, aim: Aim) -> None:
         """Forget a flag; clients fall back to what their code says."""
         caller.must("flag:delete")
         async with self.work() as work:
             project, flag = await self._locked(work, aim)
+            await work.uses.hold(project)
+            if users := await work.uses.of_flag(project, flag.key):
+                raise FlagInUse(
+                    f"flag {flag.key!r} is asked for by {named(users)}: change those first"
+                )
             await work.flags.remove(flag)
             await work.projects.bump(project, flag.switches)
-            work.record(
-                _fact(caller, "flag.deleted", flag, before=document(flag), reason=aim.reason)
-            )
+            work.record(_fact(caller, "flag.deleted", flag, before=told(flag), reason=aim.reason))
 
     async def toggle(self, caller: Caller, aim: Aim) -> Flag:
         """Switch a flag over in one environment."""
@@ -127,6 +172,7 @@ class Flags:
         self, work: Work, project: Project, flag: Flag, touched: Collection[str], fact: Fact
     ) -> None:
         await work.flags.put(project, flag)
+        await work.history.add(_revision(flag, fact))
         await work.projects.bump(project, touched)
         work.record(fact)
 
@@ -141,6 +187,27 @@ def _found(flag: Flag | None, name: str) -> Flag:
     if flag is None:
         raise FlagNotFound(f"there is no flag {name!r} in this project")
     return flag
+
+
+def _rechecked(before: Flag, after: Flag) -> list[str]:
+    """Return the environments whose targeting may no longer hold."""
+    if before.variants.keys() != after.variants.keys():
+        return list(after.switches)
+    return [k for k, s in after.switches.items() if s.targeting != before.switches[k].targeting]
+
+
+def _revision(flag: Flag, fact: Fact) -> Revision:
+    return Revision(
+        flag_id=flag.id,
+        number=flag.version,
+        at=flag.updated_at,
+        actor_type=fact.actor.type,
+        actor_id=fact.actor.id,
+        actor_name=fact.actor.name,
+        action=fact.action,
+        reason=fact.reason,
+        document=document(flag),
+    )
 
 
 def _switched(caller: Caller, aim: Aim, before: Flag, after: Flag) -> Fact:
