@@ -47,6 +47,7 @@ class Asked:
 
 
 Holds = Callable[[Context, Asked], bool]
+Join = Callable[[Sequence[Holds]], Holds]
 
 
 @dataclass(slots=True)
@@ -81,16 +82,23 @@ class Compiler:
         default_factory=dict[str, tuple[Holds, Notes, int] | Wrong]
     )
     _depth: int = 0
+    # What is written alike in several flags is one closure: there is less to keep, and less to fetch when asked.
+    _clauses: dict[tuple[str, Attribute, str], tuple[Holds, bool]] = field(
+        default_factory=dict[tuple[str, Attribute, str], tuple[Holds, bool]]
+    )
+    _junctions: dict[tuple[object, ...], Holds] = field(
+        default_factory=dict[tuple[object, ...], Holds]
+    )
 
     def condition(self, condition: Condition, notes: Notes) -> Holds:
         """Return the closure of a condition. Wrong if a segment it needs is not there or cannot be used."""
         match condition:
             case Clause(op, attribute, operand):
-                return _clause(op, attribute, dict(operand), notes)
+                return self._clause(op, attribute, dict(operand), notes)
             case All(parts):
-                return _all([self.condition(part, notes) for part in parts])
+                return self._joined(_all, [self.condition(part, notes) for part in parts])
             case Some(parts):
-                return _some([self.condition(part, notes) for part in parts])
+                return self._joined(_some, [self.condition(part, notes) for part in parts])
             case Not(part):
                 return _not(self.condition(part, notes))
             case Elements(attribute, where):
@@ -101,6 +109,23 @@ class Compiler:
             case Evaluates(flag, variants):
                 notes.needs.add(flag)
                 return _evaluates(flag, frozenset(variants))
+
+    def _clause(
+        self, op: str, attribute: Attribute, operand: dict[str, Any], notes: Notes
+    ) -> Holds:
+        key = (op, attribute, repr(operand))
+        if key not in self._clauses:
+            own = Notes()
+            self._clauses[key] = _clause(op, attribute, operand, own), own.timed
+        holds, timed = self._clauses[key]
+        notes.timed |= timed
+        return holds
+
+    def _joined(self, join: Join, parts: Sequence[Holds]) -> Holds:
+        key = (join, *parts)
+        if key not in self._junctions:
+            self._junctions[key] = join(parts)
+        return self._junctions[key]
 
     def _segment(self, key: str, notes: Notes) -> Holds:
         found = self._known.get(key)
