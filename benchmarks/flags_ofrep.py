@@ -22,7 +22,8 @@ from uuid import uuid4
 import uvloop
 
 from authz import apikeys
-from chassis.authority import ApiKey, Authority
+from authz.replica import ApiKey
+from chassis.authority import Authority
 from chassis.identity import Identity
 from chassis.limits import Limiter
 from chassis.serve import _http

@@ -21,7 +21,7 @@ from chassis.caller import Caller
 from chassis.context import CURRENT, asked
 from chassis.edge import asked_by
 from chassis.errors import Fault, FieldError
-from chassis.identity import Identity
+from chassis.identity import EPOCH, Identity
 from chassis.telemetry import CALLS, span, traceparent
 
 log = logging.getLogger(__name__)
@@ -112,7 +112,10 @@ class Guard(aio.ServerInterceptor):
             with _answering(context, method) as end:
                 try:
                     self._admit(method, context)
-                    return await handler.unary_unary(request, context)
+                    answer = await handler.unary_unary(request, context)
+                    if ours := tuple(asked().answer.items()):
+                        context.set_trailing_metadata((*(context.trailing_metadata() or ()), *ours))
+                    return answer
                 except Fault as fault:
                     end(fault)
                     await _abort(context, fault)
@@ -165,9 +168,10 @@ def _answering(context: Context, method: str) -> Generator[Callable[[Fault], Non
         CURRENT.reset(token)
 
 
-async def who(identity: Identity, context: Context) -> Caller:
-    """Return the person or key behind a call, from the credential that was passed on."""
-    return await identity.of(_metadata(context))
+async def who(identity: Identity, context: Context, *, reads: bool = False) -> Caller:
+    """Return the person or key behind a call, from the credential that was passed on; `reads` if it changes nothing."""
+    caller = await identity.of(_metadata(context))
+    return caller if reads or caller.confirm is None else await caller.confirm()
 
 
 async def _abort(context: Context, fault: Fault) -> None:
@@ -232,6 +236,8 @@ class _Tell:
             metadata.add("traceparent", traceparent())
         if request.credential:
             metadata.add(*request.credential)
+        if request.epoch:
+            metadata.add(EPOCH, request.epoch)
         timeout = given.timeout or (DEADLINE if deadline else None)
         return aio.ClientCallDetails(
             given.method, timeout, metadata, given.credentials, given.wait_for_ready

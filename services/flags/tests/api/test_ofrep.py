@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from authz import apikeys
-from chassis.authority import ApiKey, Authority
+from authz.replica import ApiKey
+from chassis.authority import Authority
 from chassis.http import Wiring, rest_app
 from chassis.identity import Identity
 from chassis.limits import Limiter

@@ -136,5 +136,10 @@ async def test_check_wants_a_person(stub):
 
 
 def test_the_internal_methods_are_those_that_show_everybodys_secrets():
-    assert {m.rpartition("/")[2] for m in INTERNAL} == {"Snapshot", "ResolveKey"}
+    assert {m.rpartition("/")[2] for m in INTERNAL} == {
+        "Snapshot",
+        "ResolveKey",
+        "Introspect",
+        "ResolvePrincipals",
+    }
     assert mesh.verify(SECRET, mesh.sign(SECRET, "flags", time.time()), time.time()) == "flags"
