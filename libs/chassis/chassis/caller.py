@@ -84,6 +84,7 @@ class Caller:
         """Refuse unless the caller may do it to this thing; as `missing` if they may not even read it."""
         if not self.held.may(permission, thing):
             may_read = self.held.may(f"{permission.partition(':')[0]}:read", thing)
+            missing.needed = permission
             raise lacking(permission) if may_read else missing
 
     def must_be_known(self) -> None:
@@ -105,4 +106,4 @@ class Caller:
 
 def lacking(permission: str) -> Forbidden:
     """Return the refusal of whoever lacks a permission."""
-    return Forbidden(f"Insufficient permissions: {permission} required")
+    return Forbidden(f"Insufficient permissions: {permission} required", needed=permission)

@@ -27,6 +27,7 @@ from switchyard.iam.v1 import iam_pb2_grpc
 MOST_CACHED = 20_000
 EPOCH = "x-authz-epoch"
 PATIENCE = 1.0  # seconds that iam has for an answer
+UNKNOWN_FOR = 10.0  # seconds for which iam is not asked again about a key that it does not know
 
 
 class NoCredential(Unauthenticated):
@@ -73,6 +74,9 @@ class Identity:
     verifier: Verifier
     iam: "iam_pb2_grpc.IamAsyncStub"
     clock: Callable[[], float] = time.time
+    # Ids of keys that were used since this was last looked at (chassis.usage).
+    used: set[str] = field(default_factory=set[str])
+    _unknown: dict[str, float] = field(default_factory=dict[str, float])
     _verified: dict[bytes, tuple[int, Claims]] = field(
         default_factory=dict[bytes, tuple[int, Claims]]
     )
@@ -119,6 +123,8 @@ class Identity:
             known = self.key(key) or await self._resolve(key)
         if known.expires is not None and known.expires <= self.clock():
             raise BadKey("the API key has expired")
+        if known.kind == "management" and known.subject not in self.authority.state.subjects:
+            await self.authority.until(lambda s: known.subject in s.subjects)  # on its way to us
         return self.caller_of(known)
 
     def key(self, key: str) -> ApiKey | None:
@@ -129,17 +135,23 @@ class Identity:
         """Ask iam about a key that may be younger than the replica's news."""
         if not apikeys.well_formed(key):
             raise BadKey("this is not an API key: was a character lost in copying?")
+        name = apikeys.digest(key)
+        if self._unknown.get(name, 0.0) > self.clock():
+            raise BadKey("the API key is unknown or was revoked")
         try:
-            asked = pb.ResolveKeyRequest(hash=apikeys.digest(key))
-            return key_of(await self.iam.ResolveKey(asked, timeout=1.0))
+            return key_of(await self.iam.ResolveKey(pb.ResolveKeyRequest(hash=name), timeout=1.0))
         except aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
+                if len(self._unknown) >= MOST_CACHED:
+                    self._unknown.clear()
+                self._unknown[name] = self.clock() + UNKNOWN_FOR
                 raise BadKey("the API key is unknown or was revoked") from None
             raise NoAuthority("iam cannot be asked about this API key", retry_after=2) from error
 
     def caller_of(self, key: ApiKey) -> Caller:
         """Return the caller behind a key. A management key may do what its subject may, within its scopes."""
         self._open_tenant(key.tenant)
+        self.used.add(key.id)
         mine = Caller(
             subject=key.id,
             tenant=UUID(key.tenant),

@@ -24,7 +24,8 @@ from switchyard.iam.v1 import iam_pb2_grpc
 
 NAME = "switchyard.iam.v1.Iam"
 INTERNAL = frozenset(
-    f"/{NAME}/{rpc}" for rpc in ("Snapshot", "ResolveKey", "Introspect", "ResolvePrincipals")
+    f"/{NAME}/{rpc}"
+    for rpc in ("Snapshot", "ResolveKey", "NoteKeyUse", "Introspect", "ResolvePrincipals")
 )
 
 
@@ -48,6 +49,13 @@ class IamServicer(iam_pb2_grpc.IamServicer):
     ) -> pb.ApiKey:
         """Look an API key up."""
         return key_of(await self._replicas.resolve(request.hash))
+
+    async def NoteKeyUse(  # noqa: N802
+        self, request: pb.NoteKeyUseRequest, context: Context
+    ) -> pb.NoteKeyUseResponse:
+        """Note that API keys were used just now."""
+        await self._replicas.used(request.key_ids)
+        return pb.NoteKeyUseResponse()
 
     async def Check(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:  # noqa: N802
         """Tell whether the caller may do something, and if they want to know, by which authority."""

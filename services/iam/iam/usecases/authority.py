@@ -1,8 +1,10 @@
 """What replicas are told, and what they ask when they have not been told yet. For services only, except `check`."""
 
+import re
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from uuid import UUID
 
 from authz.decision import Explanation, Resource, decide, explain
@@ -18,7 +20,9 @@ from iam.usecases.feed import Feed
 
 PAGE = 1000
 BEAT = 1.0
+MOST_USED = 5000
 MOST_ASKED = 1000
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,12 @@ class Replicas:
         if found is None or (found.expires_at and found.expires_at <= now):
             raise KeyNotFound("there is no such API key")
         return found
+
+    async def used(self, keys: Iterable[str]) -> None:
+        """Note that API keys, by their ids, were used a moment ago. It is no change that anybody has to hear of."""
+        ids = [UUID(key) for key in islice(keys, MOST_USED) if _UUID.fullmatch(key)]
+        async with self.work() as work:
+            await work.api_keys.used(ids, self.means.now())
 
     def check(self, caller: Caller, doubt: Doubt, other: Standing | None = None) -> bool:
         """Tell whether the caller, or somebody else, may do something; what means nothing nobody may.
