@@ -15,7 +15,7 @@ from iam.clients.keyring import Keyring
 from iam.clients.seal import AesSealer
 from iam.clients.throttle import MemoryThrottle
 from iam.domain.acl import Acl
-from iam.domain.authority import Change, EndedSession, Kind, LiveKey, PublicKey
+from iam.domain.authority import DECISIVE, Change, EndedSession, Kind, LiveKey, PublicKey
 from iam.domain.errors import (
     EmailTaken,
     InvitationPending,
@@ -402,8 +402,9 @@ class FakeResets:
 class FakeEntities:
     """Things in a dictionary; of users only what /global adds. Who may list what is worked out anew each time."""
 
-    def __init__(self, world):
+    def __init__(self, world, changed):
         self._world = world
+        self._changed = changed
 
     def _person(self, user):
         fields = {
@@ -480,6 +481,8 @@ class FakeEntities:
         if twins and entity.deleted_at is None and entity.collection is not Collection.USERS:
             raise KeyTaken("taken")
         self._world.entities[entity.id] = entity
+        if kind := DECISIVE.get(entity.collection):
+            self._changed(kind, str(entity.id))
 
     async def principals(self, tenant, keys):
         kinds = [Collection(c) for c in ("users", "groups", "service_accounts")]
@@ -492,6 +495,11 @@ class FakeEntities:
         kinds = [c for c in Collection if c is not Collection.MEMBERSHIPS]
         live = [e for kind in kinds for e in self._here(tenant, kind)]
         return {e.id: e.key for e in live if e.id in ids}
+
+    async def principals_of(self, ids):
+        without = (Collection.MEMBERSHIPS, Collection.PROJECTS, Collection.PERMISSIONS)
+        kinds = [c for c in Collection if c not in without]
+        return [e for kind in kinds for e in self._here(None, kind) if e.id in ids]
 
     async def groups(self, principal, depth):
         edges = self._here(None, Collection.MEMBERSHIPS)
@@ -574,6 +582,10 @@ class FakeAuthority:
                 found = {
                     k.version.hash: k for k in live if k.expires_at is None or k.expires_at > now
                 }
+            case Kind.MEMBERSHIP | Kind.PROJECT:
+                things = w.entities.values()
+                live = [e for e in things if DECISIVE.get(e.collection) is kind]
+                found = {str(e.id): e for e in live if e.deleted_at is None}
         return sorted(found.items())
 
 
@@ -588,7 +600,7 @@ class FakeWork:
         self.api_keys = FakeApiKeys(world)
         self.sessions = FakeSessions(world)
         self.resets = FakeResets(world)
-        self.entities = FakeEntities(world)
+        self.entities = FakeEntities(world, self.changed)
         self.signing_keys = FakeSigningKeys(world)
         self.authority = FakeAuthority(world, self.users)
 
