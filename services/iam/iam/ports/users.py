@@ -14,12 +14,14 @@ from iam.domain.user import User
 class UserQuery:
     """Which users are wanted: of a tenant, its guests too, or of all if None.
 
-    `sort` is created_at, updated_at or email, with - for descending.
+    `sort` is created_at, updated_at or email, with - for descending. `brief`: only active ones, found by their names
+    and not by their addresses.
     """
 
     tenant: UUID | None
     search: str = ""
     sort: str = "created_at"
+    brief: bool = False
 
 
 class Users(Protocol):

@@ -167,8 +167,12 @@ class SqlUsers:
             guests = await SqlGuests(self._session).of(query.tenant)
             here = UserRow.tenant == query.tenant
             conditions.append(or_(here, UserRow.id.in_(guests)) if guests else here)
+        texts = [UserRow.username, UserRow.first_name, UserRow.last_name]
+        if query.brief:
+            conditions.append(UserRow.active.is_(True))
+        else:
+            texts.append(UserRow.email)
         if query.search:
-            texts = (UserRow.email, UserRow.username, UserRow.first_name, UserRow.last_name)
             conditions.append(or_(*(t.icontains(query.search, autoescape=True) for t in texts)))
         return conditions
 
