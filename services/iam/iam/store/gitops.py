@@ -22,7 +22,8 @@ from iam.domain.names import folded
 from iam.domain.user import User
 from iam.store.clash import flushed
 from iam.store.gitops_rows import Name, entity_of, person_of, username_of
-from iam.store.tables import EntityRow, RoleBindingRow, UserRow
+from iam.store.role_tables import RoleBindingRow
+from iam.store.tables import EntityRow, UserRow
 from iam.store.users import SqlUsers
 
 _HERE = EntityRow.deleted_at.is_(None)

@@ -15,6 +15,7 @@ from iam.domain.session import Issuer
 from iam.ports import OpenWork, Work
 from iam.store.api_keys import SqlApiKeys
 from iam.store.authority import SqlAuthority
+from iam.store.bindings import SqlBindings, SqlGuests
 from iam.store.gitops import SqlEntities
 from iam.store.invitations import SqlInvitations
 from iam.store.resets import SqlResets
@@ -40,6 +41,8 @@ class SqlWork:
         self.tenants = SqlTenants(session)
         self.users = SqlUsers(session)
         self.roles = SqlRoles(session)
+        self.bindings = SqlBindings(session)
+        self.guests = SqlGuests(session)
         self.invitations = SqlInvitations(session)
         self.api_keys = SqlApiKeys(session)
         self.sessions = SqlSessions(session)
