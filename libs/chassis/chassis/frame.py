@@ -4,8 +4,9 @@ A service's `main.build` opens a frame, puts its use-cases and doors into it, an
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -13,22 +14,22 @@ from fastapi import APIRouter
 from grpc import aio
 from starlette.types import ASGIApp
 
+from authz.limits import Limiter
 from chassis.authority import Authority
 from chassis.db import Sessions, database
 from chassis.delivery import to_audit
+from chassis.denials import Denials
 from chassis.http import Wiring, rest_app
 from chassis.idempotency import Idempotency, IdempotencyRow
 from chassis.identity import Identity
 from chassis.leases import LeaseRow
-from chassis.limits import Limiter
 from chassis.outbox import OutboxRow, Relay
 from chassis.pages import Cursors
 from chassis.rpc import OPTIONS, Guard, neighbour
 from chassis.serve import Check, Job, Service
 from chassis.settings import ServiceSettings
 from chassis.tokens import Verifier
-from chassis.usage import Usage
-from switchyard.iam.v1 import iam_pb2_grpc
+from switchyard.iam.v1 import iam_pb2, iam_pb2_grpc
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Frame:
     identity: Identity
     relay: Relay
     idempotency: Idempotency
+    denials: Denials
     rpc: aio.Server
     iam: "iam_pb2_grpc.IamAsyncStub"
 
@@ -64,6 +66,7 @@ class Frame:
         wiring = Wiring(
             identity=self.identity,
             idempotency=self.idempotency,
+            denials=self.denials,
             cursors=self.cursors,
             limiter=Limiter(self.settings.requests_per_second),
             uses={type(use): use for use in uses},
@@ -89,11 +92,20 @@ class Frame:
             rpc_names=rpc_names,
             jobs=(self.relay.run, self._sweep, *jobs),
             checks=(self._knows_authority, *checks),
-            always=(self._follow, Usage(self.identity).run, *always),
+            always=(self._follow, self.denials.run, self._tell_usage, *always),
         )
 
     async def _follow(self) -> None:
         await self.authority.follow(self.iam)
+
+    async def _tell_usage(self) -> None:
+        """Tell iam every few seconds which API keys were used, and once more before the end."""
+        try:
+            while True:
+                await asyncio.sleep(5)
+                await tell_usage(self.identity)
+        finally:
+            await tell_usage(self.identity)
 
     async def _sweep(self) -> None:
         while True:
@@ -102,6 +114,15 @@ class Frame:
 
     def _knows_authority(self) -> str:
         return "" if self.authority.usable else "waiting for iam's first snapshot"
+
+
+async def tell_usage(identity: Identity) -> None:
+    """Tell iam which API keys were used and not told of yet; while it is away that waits."""
+    now = time.monotonic()
+    if due := identity.used.due(now):
+        with suppress(aio.AioRpcError):
+            await identity.iam.NoteKeyUse(iam_pb2.NoteKeyUseRequest(key_ids=due), timeout=1.0)
+            identity.used.told(due, now)
 
 
 @asynccontextmanager
@@ -118,14 +139,18 @@ async def framed(
         iam = iam_pb2_grpc.IamStub(iam_channel)
         authority = Authority()
         verifier = Verifier(settings.issuer, settings.audience)
+        relay = Relay(sessions, tables.outbox, tables.lease, to_audit(audit_channel, name))
+        denials = Denials(sessions, tables.outbox, relay.wake)
         yield Frame(
             name=name,
             settings=settings,
             sessions=sessions,
             authority=authority,
             identity=Identity(authority, verifier, iam),
-            relay=Relay(sessions, tables.outbox, tables.lease, to_audit(audit_channel, name)),
+            relay=relay,
             idempotency=Idempotency(sessions, tables.idempotency),
-            rpc=aio.server(interceptors=[Guard(secret, internal)], options=OPTIONS),
+            denials=denials,
+            rpc=aio.server(interceptors=[Guard(secret, internal, denials)], options=OPTIONS),
             iam=iam,
         )
+        await denials.flush()

@@ -15,6 +15,7 @@ import grpc
 from grpc import aio
 
 from authz import apikeys
+from authz.usage import Usage
 from chassis.authority import ApiKey, Authority, Subject, key_of
 from chassis.caller import Caller
 from chassis.errors import BadRequest, Unauthenticated, Unavailable
@@ -58,8 +59,7 @@ class Identity:
     verifier: Verifier
     iam: "iam_pb2_grpc.IamAsyncStub"
     clock: Callable[[], float] = time.time
-    # Ids of keys that were used since this was last looked at (chassis.usage).
-    used: set[str] = field(default_factory=set[str])
+    used: Usage = field(default_factory=Usage)
     _unknown: dict[str, float] = field(default_factory=dict[str, float])
     _verified: dict[bytes, tuple[int, Claims]] = field(
         default_factory=dict[bytes, tuple[int, Claims]]
@@ -110,7 +110,7 @@ class Identity:
                 raise BadKey("the account behind the API key is gone or disabled")
             permissions = key.scopes & subject.permissions if key.scopes else subject.permissions
         self._open_tenant(key.tenant)
-        self.used.add(key.id)
+        self.used.seen.add(key.id)
         return Caller(
             subject=key.id,
             tenant=UUID(key.tenant),
