@@ -20,6 +20,7 @@ ALGORITHM = "ES256"
 TYPE = "at+jwt"
 MOST_BYTES = 8192
 LEEWAY = 30.0
+_END = 253_402_300_800  # the end of the calendar, in seconds
 _KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -73,7 +74,7 @@ class Verifier:
             subject=_text(claims, "sub"),
             tenant=_text(claims, "tid"),
             session=_text(claims, "sid"),
-            scope=frozenset(str(claims.get("scope", "")).split()),
+            scope=_scope(claims),
             expires=expires,
         )
 
@@ -147,7 +148,18 @@ def _number(claims: Mapping[str, Any], name: str, default: float | None = None) 
     value = claims.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise BadToken(f"the token's {name} is missing or not a number")
+    if (
+        not abs(value) < _END
+    ):  # NaN and infinity, which JSON does not have, but Python's reader does
+        raise BadToken(f"the token's {name} is no time")
     return float(value)
+
+
+def _scope(claims: Mapping[str, Any]) -> frozenset[str]:
+    value = claims.get("scope", "")
+    if not isinstance(value, str):
+        raise BadToken("the token's scope is not a text")
+    return frozenset(value.split())
 
 
 def _text(claims: Mapping[str, Any], name: str) -> str:

@@ -97,7 +97,7 @@ def test_an_access_token_says_who_and_where_but_not_what_they_may_do(make):
     assert claims["exp"] - claims["iat"] == 600
     assert claims["jti"] == str(token)
     assert set(claims) == {
-        *("iss", "aud", "sub", "client_id", "tid", "sid", "scope", "iat", "exp", "jti")
+        *("iss", "aud", "sub", "client_id", "tid", "sid", "iat", "exp", "jti")
     }
 
 
