@@ -187,4 +187,4 @@ def test_no_file_of_production_grows_beyond_a_few_pages():
 def test_the_chassis_stays_small():
     files = list((ROOT / "libs/chassis/chassis").glob("*.py"))
     assert len(files) <= 30
-    assert sum(len(p.read_text().splitlines()) for p in files) <= 3700
+    assert sum(len(p.read_text().splitlines()) for p in files) <= 3600
