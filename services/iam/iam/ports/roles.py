@@ -1,0 +1,53 @@
+"""What iam asks of the store about roles."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from iam.domain.roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """That a role which was given for a time has begun for a user, or has ended."""
+
+    user: UUID
+    tenant: UUID
+    role: str
+    ended: bool
+
+
+class Roles(Protocol):
+    """The tenants' own roles. System roles are code (`domain.roles`)."""
+
+    async def get(
+        self, tenant: UUID | None, role: UUID, *, lock: bool = False, keep: bool = False
+    ) -> Role | None:
+        """Return a role of a tenant, or of any if None; locked, or (`keep`) only kept from changing meanwhile."""
+        ...
+
+    async def named(self, tenant: UUID, name: str, *, keep: bool = False) -> Role | None:
+        """Return the role of a tenant with this name, however it is spelled."""
+        ...
+
+    async def all(self, tenant: UUID, limit: int) -> Sequence[Role]:
+        """Return the first `limit` roles of a tenant by name."""
+        ...
+
+    async def holders(self, tenant: UUID, role: str, limit: int) -> Sequence[UUID]:
+        """Return the first `limit` users of a tenant to whom a role was given, by id."""
+        ...
+
+    async def put(self, role: Role) -> None:
+        """Store a role; RoleNameTaken if another of its tenant has its name."""
+        ...
+
+    async def drop(self, role: UUID) -> None:
+        """Forget a role that nobody holds."""
+        ...
+
+    async def turned(self, now: datetime, limit: int) -> Sequence[Turned]:
+        """Note that roles have begun or ended by now, drop the ended; return whose, each once."""
+        ...

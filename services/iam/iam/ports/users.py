@@ -1,0 +1,51 @@
+"""What iam asks of the store about users."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from chassis.pages import PageAsk, Slice
+from iam.domain.user import User
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserQuery:
+    """Which users are wanted. `sort` is created_at, updated_at or email, with - for descending."""
+
+    tenant: UUID
+    search: str = ""
+    sort: str = "created_at"
+
+
+class Users(Protocol):
+    """The users of all tenants. Deleted ones are not found by anything here."""
+
+    async def get(self, tenant: UUID | None, user: UUID, *, lock: bool = False) -> User | None:
+        """Return a user of a tenant, or of any if None."""
+        ...
+
+    async def named(self, login: str, subdomain: str | None, limit: int) -> Sequence[User]:
+        """Return who may be meant by a name or an address, the platform's own and the oldest first."""
+        ...
+
+    async def list(self, query: UserQuery, ask: PageAsk) -> Slice[User]:
+        """Return a part of a tenant's users."""
+        ...
+
+    async def administrators(self, tenant: UUID, without: UUID) -> int:
+        """Return how many active administrators a tenant has beside one user."""
+        ...
+
+    async def counts(self, tenant: UUID) -> Mapping[str, int]:
+        """Return to how many users of a tenant each role, by its id, was given."""
+        ...
+
+    async def put(self, user: User) -> None:
+        """Store a user with their grants; EmailTaken or UsernameTaken on a clash."""
+        ...
+
+    async def logged_in(self, user: UUID, at: datetime, rehashed: str | None) -> None:
+        """Note a login, and a better hash of the same password if there is one."""
+        ...
