@@ -20,6 +20,7 @@ from iam.domain.authority import (
 from iam.domain.tenant import Tenant
 from iam.domain.user import User
 from iam.usecases.authority import Replicas
+from iam.usecases.hall import Hall
 from switchyard.iam.v1 import iam_pb2 as pb
 from switchyard.iam.v1 import iam_pb2_grpc
 
@@ -38,8 +39,9 @@ _WIRE = {kind: wire for wire, kind in _KINDS.items()}
 class IamServicer(iam_pb2_grpc.IamServicer):
     """Translates calls to use-cases, and their results back."""
 
-    def __init__(self, replicas: Replicas, identity: Identity) -> None:
+    def __init__(self, replicas: Replicas, identity: Identity, hall: Hall) -> None:
         self._replicas = replicas
+        self._hall = hall
         self._identity = identity
 
     async def Snapshot(  # noqa: N802
@@ -47,8 +49,9 @@ class IamServicer(iam_pb2_grpc.IamServicer):
     ) -> AsyncIterator[pb.SnapshotEvent]:
         """Stream the authority, whole and then as it changes."""
         asked = [_KINDS[kind] for kind in request.kinds if kind in _KINDS]
-        async for event in self._replicas.stream(asked or list(Kind)):
-            yield _event(event)
+        with self._hall.stream():
+            async for event in self._replicas.stream(asked or list(Kind)):
+                yield _event(event)
 
     async def ResolveKey(  # noqa: N802
         self, request: pb.ResolveKeyRequest, context: Context

@@ -9,6 +9,7 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     ForeignKey,
+    Identity,
     Index,
     LargeBinary,
     UniqueConstraint,
@@ -300,6 +301,7 @@ class EntityRow(Base):
         Index("entity_by_parent", "parent"),
         Index("entity_by_principal", "principal"),
         Index("entity_by_reader", "readers", postgresql_using="gin"),
+        Index("entity_by_avatar", "avatar", postgresql_where=text("avatar <> ''")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -317,10 +319,25 @@ class EntityRow(Base):
     principal: Mapped[UUID | None]
     creator: Mapped[UUID | None]
     readers: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+    avatar: Mapped[str] = mapped_column(server_default="")
     created_at: Mapped[datetime] = mapped_column(Time)
     updated_at: Mapped[datetime] = mapped_column(Time)
     deleted_at: Mapped[datetime | None] = mapped_column(Time)
     version: Mapped[int]
+
+
+class HappeningRow(Base):
+    """That something under /global was made, changed or deleted. `thing` is its id, of a permission its name."""
+
+    __tablename__ = "happening"
+    __table_args__ = (Index("happening_by_time", "at"),)
+
+    position: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    tenant: Mapped[UUID]
+    kind: Mapped[str]
+    thing: Mapped[str]
+    verb: Mapped[str]
+    at: Mapped[datetime] = mapped_column(Time, server_default=func.clock_timestamp())
 
 
 class Outbox(OutboxRow, Base):

@@ -359,6 +359,7 @@ def test_every_operation_says_who_may_use_it(app):
         *("/api/v1/organizations/register", "/api/organizations/register"),
         *("/api/v1/invitations/accept", "/api/v1/invitations/verify"),
         *("/.well-known/jwks.json", "/.well-known/openid-configuration"),
+        "/static/avatars/{name}",
     }
     login = document["paths"]["/api/v1/login"]["post"]
     assert login["x-limit"] == "strict"
