@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parent
 SERVICES = ("iam", "flags", "experiments", "audit", "compute")
 SOURCES = [
+    ROOT / "libs/authz",
     ROOT / "libs/chassis",
     ROOT / "protos",
     *(ROOT / "services" / name for name in SERVICES),

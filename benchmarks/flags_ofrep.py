@@ -22,9 +22,9 @@ from uuid import uuid4
 import uvloop
 
 from authz import apikeys
+from authz.limits import Limiter
 from chassis.authority import ApiKey, Authority
 from chassis.identity import Identity
-from chassis.limits import Limiter
 from chassis.serve import _http
 from flags.api.ofrep import Ofrep
 from flags.domain.ruleset import Stored

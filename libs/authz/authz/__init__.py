@@ -3,5 +3,7 @@
 permissions   the catalogue, spelled kind:verb, and the names that older systems use
 verbs         the same as bits
 decision      grants and caps: compile a subject once, decide in half a microsecond, explain with the same code
+limits        how often one may ask: a bucket per credential
+tally         how often one was refused: the first at once, then counted
 apikeys       what an API key looks like, and under which digest it is known
 """

@@ -45,7 +45,8 @@ class Caller:
     def must(self, permission: str) -> None:
         """Refuse the request unless the caller holds `permission`."""
         if permission not in self.permissions:
-            raise Forbidden(f"Insufficient permissions: {permission} required")
+            said = f"Insufficient permissions: {permission} required"
+            raise Forbidden(said, needed=permission)
 
     def must_be_known(self) -> None:
         """Refuse whoever is nobody or a service: what all others may do is decided thing by thing."""

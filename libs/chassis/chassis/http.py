@@ -19,13 +19,14 @@ from fastapi.routing import APIRoute
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Strict
 from starlette.exceptions import HTTPException
 
+from authz.limits import Limiter
 from chassis import refusals
 from chassis.caller import Caller
+from chassis.denials import Denials
 from chassis.edge import Edge
 from chassis.errors import BadRequest, Fault, FieldError, Invalid, TooMany
 from chassis.idempotency import HEADER, Idempotency, Retry
 from chassis.identity import Identity
-from chassis.limits import Limiter
 from chassis.openapi import described
 from chassis.pages import DEFAULT_LIMIT, MAX_LIMIT, Cursors, PageAsk, Slice
 from chassis.reading import StrictRequest
@@ -105,6 +106,7 @@ class Wiring:
 
     identity: Identity | None = None
     idempotency: Idempotency | None = None
+    denials: Denials | None = None
     cursors: Cursors = field(default_factory=lambda: Cursors(b"unwired"))
     limiter: Limiter = field(default_factory=lambda: Limiter(1000))
     uses: dict[type[object], object] = field(default_factory=dict[type[object], object])
@@ -131,7 +133,6 @@ class Door(APIRoute):
                 await request.read_json(needed=takes_json)
                 return await answer(request)
             caller = await _admitted(request, wiring, permission, key_only=key_only)
-            request.state.caller = caller
             verdict = wiring.limiter.ask(caller.credential, time.monotonic())
             if not verdict.allowed:
                 raise TooMany("too many requests with this credential", retry_after=verdict.reset)
@@ -147,7 +148,7 @@ class Door(APIRoute):
 async def _admitted(request: Request, wiring: Wiring, permission: str, *, key_only: bool) -> Caller:
     if wiring.identity is None:
         raise RuntimeError("this app was made for its OpenAPI document only")
-    caller = await wiring.identity.of(request.headers)
+    caller = request.state.caller = await wiring.identity.of(request.headers)
     if key_only and caller.kind != "api_key":
         raise BadRequest("this path is for API keys: send one as X-API-Key", code="api_key_needed")
     if permission:

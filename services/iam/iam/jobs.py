@@ -82,6 +82,7 @@ class Sweeper:
             await work.authority.trim(now - CHANGES_KEPT)
             await work.happenings.trim(now - HAPPENINGS_KEPT)
             await work.sessions.sweep(now - SESSIONS_KEPT)
+            await work.resets.sweep(now)
 
 
 @dataclass(frozen=True, slots=True)

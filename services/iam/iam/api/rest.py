@@ -12,6 +12,7 @@ from iam.api import (
     invitations,
     live,
     organizations,
+    passwords,
     roles,
     sessions,
     users,
@@ -21,6 +22,7 @@ from iam.api import (
 routers = (
     *auth.routers,
     users.router,
+    passwords.router,
     roles.router,
     assignments.router,
     *authz.routers,

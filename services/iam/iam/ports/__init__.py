@@ -7,7 +7,7 @@ from typing import Protocol
 from chassis.facts import Fact
 from iam.domain.authority import Kind
 from iam.ports.authority import AuthorityLog
-from iam.ports.credentials import ApiKeys, Sessions, SigningKeys
+from iam.ports.credentials import ApiKeys, Resets, Sessions, SigningKeys
 from iam.ports.gitops import Entities
 from iam.ports.happenings import Happenings
 from iam.ports.invitations import Invitations
@@ -30,6 +30,7 @@ __all__ = [
     "OpenWork",
     "Passwords",
     "Presence",
+    "Resets",
     "Roles",
     "Sealer",
     "Sessions",
@@ -60,6 +61,8 @@ class Work(Protocol):
     def api_keys(self) -> ApiKeys: ...  # noqa: D102
     @property
     def sessions(self) -> Sessions: ...  # noqa: D102
+    @property
+    def resets(self) -> Resets: ...  # noqa: D102
     @property
     def entities(self) -> Entities: ...  # noqa: D102
     @property

@@ -19,6 +19,7 @@ from iam.store.counts import SqlCounts
 from iam.store.gitops import SqlEntities
 from iam.store.happenings import SqlHappenings
 from iam.store.invitations import SqlInvitations
+from iam.store.resets import SqlResets
 from iam.store.roles import SqlRoles
 from iam.store.sessions import SqlSessions
 from iam.store.signing_keys import SqlSigningKeys
@@ -44,6 +45,7 @@ class SqlWork:
         self.invitations = SqlInvitations(session)
         self.api_keys = SqlApiKeys(session)
         self.sessions = SqlSessions(session)
+        self.resets = SqlResets(session)
         self.entities = SqlEntities(session)
         self.counts = SqlCounts(session)
         self.happenings = SqlHappenings(session)

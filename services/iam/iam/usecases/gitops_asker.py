@@ -9,7 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from authz.decision import Binding, Compiled, Resource, Who, compile_subject, decide
-from authz.verbs import ALL, masks, meaning
+from authz.verbs import ALL, masks, meaning, spelled
 from chassis.caller import Caller
 from iam.domain.acl import Acl
 from iam.domain.gitops import C, Collection, Entity
@@ -37,7 +37,7 @@ class Asker:
     def must(self, need: int, collection: Collection, tenant: UUID, acl: int = 0) -> None:
         """Refuse as if nothing were there, unless they may."""
         if not self.may(need, collection, tenant, acl):
-            raise nothing()
+            raise nothing(spelled(collection.kind, need)[0])
 
     def given(self, acl: Acl, tenant: UUID, kind: str) -> int:
         """Return what a list gives them; those of another tenant's lists mean nobody here."""

@@ -46,7 +46,7 @@ def lobby(iam):
 @pytest.fixture
 def app(iam, identity, lobby):
     uses = (
-        *(iam.logins, iam.users, iam.organizations, iam.roles, iam.keys, iam.sessions),
+        *(iam.logins, iam.users, iam.organizations, iam.roles, iam.keys, iam.sessions, iam.changes),
         *(iam.gitops, iam.supers, iam.debug),
         *(iam.assignments, iam.invitations, iam.members, iam.decisions),
         *(iam.avatars, iam.statistics, lobby),
