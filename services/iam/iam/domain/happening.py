@@ -52,6 +52,7 @@ _KINDS = {
     "membership": C.MEMBERSHIPS,
     "project": C.PROJECTS,
 }
+_UNSEEN = "password_"  # nothing that anybody is shown changes with it
 _POWERS = frozenset({"empowered", "disempowered"})
 
 
@@ -63,7 +64,7 @@ def notes_of(fact: Fact) -> Sequence[Note]:
         return ()
     if noun == "role" and target.type == "role":
         return (Note(tenant, ROLES, target.id, Verb.UPDATED),) if verb == "updated" else ()
-    if target.type not in _KINDS or noun not in (target.type, "role"):
+    if target.type not in _KINDS or noun not in (target.type, "role") or verb.startswith(_UNSEEN):
         return ()
     happened = Verb(verb) if noun == target.type and verb in list(Verb) else Verb.UPDATED
     made = (Note(tenant, _KINDS[target.type], target.id, happened),)

@@ -12,6 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chassis.serve import SOCKETS
+from iam.api.talk import Talk
 from iam.domain.acl import EntryDraft
 from iam.domain.gitops import C, Draft, Ref
 
@@ -315,3 +316,37 @@ async def test_what_is_no_socket_is_told_to_be_one(web, boss, asking, served, pa
     assert (await web.post(path, headers=asking(boss))).status_code == 405
     async with httpx.AsyncClient(base_url=f"http://{served}") as plain:
         assert (await plain.get(path, headers=asking(boss))).status_code == 426
+
+
+class Deaf:
+    """The other end of a connection that takes nothing, until it is told why it is hung up on."""
+
+    def __init__(self, headers):
+        self.headers, self.code = headers, None
+
+    async def send_text(self, text):
+        if '"ready"' not in text:
+            await asyncio.Event().wait()
+
+    async def receive(self):
+        await asyncio.Event().wait()
+
+    async def close(self, code, reason):
+        self.code = code
+
+
+async def test_whoever_does_not_read_is_told_so_if_it_reads_again(
+    iam, lobby, identity, asking, boss, make, made
+):
+    deaf = Deaf(asking(boss))
+    board = asyncio.create_task(iam.board.run())
+    with iam.board.listening():
+        talk = Talk(deaf, lobby, identity, make.caller(boss))
+        await talk.begin(None)
+        talking = asyncio.create_task(talk.run())
+        await made("g_ops")
+        async with asyncio.timeout(10):
+            await talking
+    board.cancel()
+    await asyncio.gather(board, return_exceptions=True)
+    assert deaf.code == 4408

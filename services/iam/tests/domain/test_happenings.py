@@ -50,6 +50,7 @@ def test_a_super_permission_changes_with_its_holder(verb):
         fact("session.created", "session"),
         fact("session.ended", "user"),
         fact("api_key.created", "api_key"),
+        fact("user.password_changed", "user"),
         fact("tenant.updated", "tenant"),
         fact("group.updated", "group", outcome=Outcome.DENIED),
         fact("group.updated", "group", tenant=None),
