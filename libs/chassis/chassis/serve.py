@@ -24,6 +24,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -130,8 +131,7 @@ async def run(service: Service, settings: ServiceSettings, *, doors: bool, jobs:
         loop.add_signal_handler(number, stop.set)
     state = Health(service.name, settings.build_id, service.checks)
     rest = state.before(service.rest if doors else _nothing)
-    routes = getattr(service.rest, "routes", ()) if doors else ()
-    sockets = SOCKETS if any(isinstance(r, WebSocketRoute) for r in routes) else {"ws": "none"}
+    sockets = SOCKETS if doors and _takes_sockets(service.rest) else {"ws": "none"}
     async with (
         _grpc(service, settings, state),
         _http(rest, settings, sockets),
@@ -142,6 +142,11 @@ async def run(service: Service, settings: ServiceSettings, *, doors: bool, jobs:
         state.draining = True
         await asyncio.sleep(settings.shutdown_delay)
     log.info("%s has stopped", service.name)
+
+
+def _takes_sockets(rest: ASGIApp) -> bool:
+    routers = rest.state.routers if isinstance(rest, Starlette) else ()
+    return any(isinstance(route, WebSocketRoute) for router in routers for route in router.routes)
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:

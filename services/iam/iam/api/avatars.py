@@ -68,12 +68,14 @@ async def _sent(request: Request) -> bytes:
 
 
 async def _limited(request: Request) -> AsyncGenerator[bytes]:
+    """Yield a body that is not too large. One that is, is read to its end: who still sends does not hear an answer."""
     length = 0
     async for chunk in request.stream():
         length += len(chunk)
-        if length > MOST_BYTES + AROUND:
-            raise AvatarTooLarge(f"an avatar has at most {MOST_BYTES} bytes")
-        yield chunk
+        if length <= MOST_BYTES + AROUND:
+            yield chunk
+    if length > MOST_BYTES + AROUND:
+        raise AvatarTooLarge(f"an avatar has at most {MOST_BYTES} bytes")
 
 
 router = doors("", "avatars")
