@@ -6,7 +6,8 @@ from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from iam.domain.stats import Counted
-from iam.store.tables import ApiKeyRow, HappeningRow, SessionRow, TenantRow, UserRow
+from iam.store.happenings import HappeningRow
+from iam.store.tables import ApiKeyRow, SessionRow, TenantRow, UserRow
 
 DAY = timedelta(days=1)
 

@@ -2,12 +2,28 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import BigInteger, Identity, Index, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
 
 from iam.domain.happening import Happening, Note, Verb
-from iam.store.tables import HappeningRow
+from iam.store.tables import Base, Time
+
+
+class HappeningRow(Base):
+    """That something under /global was made, changed or deleted. `thing` is its id, of a permission its name."""
+
+    __tablename__ = "happening"
+    __table_args__ = (Index("happening_by_time", "at"),)
+
+    position: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    tenant: Mapped[UUID]
+    kind: Mapped[str]
+    thing: Mapped[str]
+    verb: Mapped[str]
+    at: Mapped[datetime] = mapped_column(Time, server_default=func.clock_timestamp())
 
 
 class SqlHappenings:

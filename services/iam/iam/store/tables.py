@@ -9,7 +9,6 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     ForeignKey,
-    Identity,
     Index,
     LargeBinary,
     UniqueConstraint,
@@ -339,20 +338,6 @@ class EntityRow(Base):
     updated_at: Mapped[datetime] = mapped_column(Time)
     deleted_at: Mapped[datetime | None] = mapped_column(Time)
     version: Mapped[int]
-
-
-class HappeningRow(Base):
-    """That something under /global was made, changed or deleted. `thing` is its id, of a permission its name."""
-
-    __tablename__ = "happening"
-    __table_args__ = (Index("happening_by_time", "at"),)
-
-    position: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    tenant: Mapped[UUID]
-    kind: Mapped[str]
-    thing: Mapped[str]
-    verb: Mapped[str]
-    at: Mapped[datetime] = mapped_column(Time, server_default=func.clock_timestamp())
 
 
 class Outbox(OutboxRow, Base):

