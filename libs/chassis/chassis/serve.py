@@ -28,9 +28,9 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from chassis.migrate import from_environment, migrate
 from chassis.settings import ServiceSettings
 from chassis.telemetry import telemetry
+from schemas.migrate import from_environment, migrate
 
 log = logging.getLogger(__name__)
 

@@ -62,14 +62,13 @@ def notes_of(fact: Fact) -> Sequence[Note]:
     tenant, target = fact.tenant, fact.target
     if fact.outcome is not Outcome.SUCCESS or tenant is None or not target.id:
         return ()
-    if noun == "role" and target.type == "role":
-        return (Note(tenant, ROLES, target.id, Verb.UPDATED),) if verb == "updated" else ()
+    turned = (Note(tenant, ROLES, target.id, Verb.UPDATED),) if noun == "role" else ()
     if target.type not in _KINDS or noun not in (target.type, "role") or verb.startswith(_UNSEEN):
-        return ()
+        return turned
     happened = Verb(verb) if noun == target.type and verb in list(Verb) else Verb.UPDATED
     made = (Note(tenant, _KINDS[target.type], target.id, happened),)
     power = Note(tenant, C.PERMISSIONS, fact.reason, Verb.UPDATED)
-    return (*made, power) if noun == "user" and verb in _POWERS else made
+    return (*made, *turned, power) if verb in _POWERS else (*made, *turned)
 
 
 def turns_rights(note: Note) -> bool:

@@ -163,6 +163,7 @@ class Board:
     def _remember(self, found: Sequence[Happening], posted: Sequence[Posted]) -> None:
         for one in found:
             self._rights[one.note.tenant] += turns_rights(one.note)
+            self._era += one.note.kind == ROLES  # who has it may be of any tenant
         self._ring.extend(posted)
         while len(self._ring) > MOST:
             self._floor = self._ring.popleft().position

@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from chassis.facts import Actor, Fact, Outcome, Target
-from iam.domain.happening import Note, Verb, notes_of, turns_rights
+from iam.domain.happening import ROLES, Note, Verb, notes_of, turns_rights
 
 TENANT = uuid4()
 WHO = Actor("user", "u")
@@ -32,8 +32,14 @@ def test_a_membership_is_told_by_its_own_id():
 @pytest.mark.parametrize(
     "action", ["role.assigned", "role.unassigned", "role.expired", "role.begun"]
 )
-def test_who_got_or_lost_a_role_is_changed(action):
-    assert notes_of(fact(action, "user")) == (Note(TENANT, "users", "7", Verb.UPDATED),)
+@pytest.mark.parametrize("kind", ["user", "group", "service_account"])
+def test_who_got_or_lost_a_role_is_changed_and_everybodys_rights_with_it(action, kind):
+    thing = Note(TENANT, f"{kind}s", "7", Verb.UPDATED)
+    assert notes_of(fact(action, kind)) == (thing, Note(TENANT, ROLES, "7", Verb.UPDATED))
+
+
+def test_a_role_that_changes_turns_rights_and_is_no_thing():
+    assert notes_of(fact("role.updated", "role")) == (Note(TENANT, ROLES, "7", Verb.UPDATED),)
 
 
 @pytest.mark.parametrize("verb", ["empowered", "disempowered"])
@@ -55,8 +61,6 @@ def test_a_super_permission_changes_with_its_holder(verb):
         fact("group.updated", "group", outcome=Outcome.DENIED),
         fact("group.updated", "group", tenant=None),
         fact("user.created", "user", ""),
-        fact("role.created", "role"),
-        fact("role.deleted", "role"),
     ],
     ids=lambda f: f.action,
 )
@@ -71,6 +75,7 @@ def test_nothing_else_is_told(said):
         ("user.updated", "user", True),
         ("user.deleted", "user", True),
         ("role.assigned", "user", True),
+        ("role.assigned", "group", True),
         ("membership.created", "membership", True),
         ("membership.deleted", "membership", True),
         ("role.updated", "role", True),
@@ -79,5 +84,4 @@ def test_nothing_else_is_told(said):
     ],
 )
 def test_rights_turn_with_people_their_groups_and_their_roles(action, type_, turns):
-    (note,) = notes_of(fact(action, type_))
-    assert turns_rights(note) is turns
+    assert any(map(turns_rights, notes_of(fact(action, type_)))) is turns
