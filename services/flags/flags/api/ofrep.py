@@ -138,7 +138,7 @@ class Ofrep:
         if left < 0:
             raise TooMany("too many evaluations with this API key", retry_after=1)
         context = context_in(body)
-        self.identity.used.add(desk.key)
+        self.identity.used.seen.add(desk.key)
         if context and len(body) <= MOST_REMEMBERED:
             desk.held.seen.append(context)
         answers = desk.answers

@@ -21,7 +21,7 @@ class Keys:
 
     def __init__(self, caller):
         self.authority = SimpleNamespace(generation=1)
-        self.used = set()
+        self.used = SimpleNamespace(seen=set())
         self._caller = caller
 
     def key(self, key):

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from uuid_utils.compat import uuid7
 
-from chassis.db import driver_url, transaction
+from chassis.db import transaction
 from chassis.pages import PageAsk
 from flags.domain.errors import FlagKeyTaken
 from flags.domain.flag import Change, Draft, Lifecycle
@@ -22,6 +22,7 @@ from flags.domain.values import FlagType
 from flags.store.tables import Base
 from flags.store.work import sql_work
 from flags.usecases.flags import Aim
+from schemas.addresses import driver_url
 
 
 @pytest.fixture
