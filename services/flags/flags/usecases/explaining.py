@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from chassis.caller import Caller
@@ -14,6 +13,7 @@ from flags.domain.context import Context
 from flags.domain.errors import FlagNotFound, RevisionNotFound
 from flags.domain.explain import Explainer, Explanation
 from flags.domain.flag import Change, Flag
+from flags.domain.neighbourhood import around
 from flags.domain.place import Place, Project
 from flags.domain.revision import stored_at, stored_now
 from flags.domain.ruleset import Ruleset, Stored, compile_all
@@ -68,7 +68,8 @@ class Explaining:
         if all(row.key != found.key for row in reading.rows):
             step = {"step": "lifecycle", "served": False}
             return Explanation(_unserved(found), [step])
-        return _explainer(place, reading).explain(found.key, context, now.timestamp())
+        explainer = _explainer(place, _around(found.key, reading))
+        return explainer.explain(found.key, context, now.timestamp())
 
     async def preview(
         self,
@@ -125,6 +126,12 @@ def _explainer(place: Place, reading: Reading) -> Explainer:
     return Explainer(rows, {s.key: s for s in reading.segments}, ruleset, refused)
 
 
+def _around(key: str, reading: Reading) -> Reading:
+    """Return what of a reading one flag can look at."""
+    rows, segments = around(key, reading.rows, reading.segments)
+    return Reading(reading.revision, rows, segments)
+
+
 def _unserved(flag: Flag) -> Answer:
     said = f"flag {flag.key!r} is {flag.lifecycle.value} and is not served"
     return failed(Trouble.FLAG_NOT_FOUND, said)
@@ -150,8 +157,9 @@ def _moves(
 def _with(place: Place, reading: Reading, flag: Flag) -> Ruleset:
     """Return the ruleset with one flag as it is given, enabled: what is previewed are its rules."""
     stored = replace(stored_now(flag, place.environment), enabled=True)
-    rows: list[Any] = [row for row in reading.rows if row.key != flag.key]
-    return compile_all(place, 0, [*rows, stored], None, reading.segments)[0]
+    others = [row for row in reading.rows if row.key != flag.key]
+    near = _around(flag.key, replace(reading, rows=[*others, stored]))
+    return compile_all(place, 0, near.rows, None, near.segments)[0]
 
 
 def _variant(ruleset: Ruleset, key: str, context: Context, now: float) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from flags.domain.compile import StoredSegment
 from flags.domain.explain import Explainer
+from flags.domain.neighbourhood import around
 from flags.domain.place import Place
 from flags.domain.ruleset import Stored, compile_all
 
@@ -271,3 +272,19 @@ def test_only_flags_that_ask_for_the_time_are_marked_as_timed():
     ruleset, refused = compile_all(PLACE, 1, flags, segments=[recent])
     assert refused == {}
     assert [f.timed for f in ruleset.flags.values()] == [True] * 4 + [False] * 2
+
+
+def test_a_question_about_one_flag_needs_only_what_it_reaches():
+    asks = {"rules": [{"when": {"op": "in_segment", "segments": ["outer"]}, "variant": "on"}]}
+    needs = {
+        "prerequisites": [
+            {"flag": "first", "variants": ["on"]},
+            {"flag": "gone", "variants": ["on"]},
+        ]
+    }
+    inner = segment("inner", {"op": "flag", "flag": "second", "variants": ["on"]})
+    outer = segment("outer", {"op": "in_segment", "segments": ["inner"]})
+    flags = [flag("far", asks), flag("first", asks), flag("second", 7), flag("f", needs)]
+    rows, groups = around("f", flags, [inner, segment("unused"), segment("bad", "x"), outer])
+    assert [row.key for row in rows] == ["first", "second", "f"]
+    assert [group.key for group in groups] == ["inner", "outer"]

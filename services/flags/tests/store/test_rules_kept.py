@@ -2,9 +2,13 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import text
+from uuid_utils.compat import uuid7
 
+from chassis.db import transaction
 from chassis.pages import PageAsk
 from flags.domain.errors import (
     BadRules,
@@ -23,8 +27,10 @@ from flags.domain.errors import (
 from flags.domain.flag import Change, Draft
 from flags.domain.ruleset import compile_all
 from flags.domain.segment import Moves
+from flags.store.shelf import SqlShelf
+from flags.store.work import sql_work
 from flags.usecases.explaining import Moment
-from flags.usecases.flags import Aim
+from flags.usecases.flags import Aim, Flags
 from flags.usecases.projects import EnvironmentAim
 from flags.usecases.segments import SegmentAim
 
@@ -281,6 +287,37 @@ class TestRevisions:
         assert (
             await explaining.explain(ana, here, "f", {}, Moment(at=before))
         ).answer.trouble == "FLAG_NOT_FOUND"
+
+
+@pytest.mark.store
+class TestPoison:
+    @pytest.mark.parametrize(
+        "nonsense",
+        ['{"rules": [{"variant": "gone"}]}', '{"rules": 7}', "[1]", '"x"', '{"rules": ["x"]}'],
+    )
+    async def test_a_row_spoilt_by_hand_spoils_only_itself_and_can_still_be_switched(
+        self, sessions, clock, ana, here, nonsense
+    ):
+        news = SimpleNamespace(tell=lambda place, revision: None)
+        flags = Flags(sql_work(sessions, lambda: None, news), clock, uuid7)
+        for key in ("bad", "good"):
+            made = await flags.create(
+                ana, here, Draft(key=key, name=key, rules=({"variant": "on"},))
+            )
+            await flags.enable(ana, aim(key, here))
+            if key == "bad":
+                async with transaction(sessions) as session:
+                    change = text(
+                        "UPDATE switch SET targeting = CAST(:said AS json) WHERE flag_id = :id"
+                    )
+                    await session.execute(change, {"said": nonsense, "id": made.id})
+        reading = await SqlShelf(sessions).read(here)
+        ruleset, refused = compile_all(here, 1, reading.rows)
+        assert list(refused) == ["bad"]
+        told = [ruleset.ask(f, {}, 0.0) for f in ruleset.flags.values()]
+        assert [(a.variant, a.reason) for a in told] == [("", "ERROR"), ("on", "TARGETING_MATCH")]
+        assert (await flags.get(ana, here, "bad")).switch("production").enabled
+        assert not (await flags.disable(ana, aim("bad", here))).switch("production").enabled
 
 
 class TestEnvironments:

@@ -1,0 +1,45 @@
+"""The part of an environment that one flag can look at: a question about it need not compile all the others."""
+
+from collections.abc import Iterable, Sequence
+
+from flags.domain.compile import StoredSegment
+from flags.domain.reading import membership_of, targeting_of
+from flags.domain.ruleset import Stored
+from flags.domain.uses import NOTHING, Uses, used_by, used_in
+from flags.domain.wrong import Wrong
+
+Part = tuple[Sequence[Stored], Sequence[StoredSegment]]
+
+
+def around(key: str, rows: Iterable[Stored], segments: Iterable[StoredSegment]) -> Part:
+    """Return a flag with every flag and segment that it reaches, in their order."""
+    flags, groups = {row.key: row for row in rows}, {s.key: s for s in segments}
+    near_flags, near_groups = dict[str, None](), dict[str, None]()
+    todo = [("flag", key)]
+    while todo:
+        kind, name = todo.pop()
+        near, known = (near_flags, flags) if kind == "flag" else (near_groups, groups)
+        if name in near or name not in known:
+            continue
+        near[name] = None
+        uses = _of_flag(flags[name]) if kind == "flag" else _of_segment(groups[name])
+        todo += [("flag", k) for k in uses.flags] + [("segment", k) for k in uses.segments]
+    return (
+        [row for row in flags.values() if row.key in near_flags],
+        [segment for segment in groups.values() if segment.key in near_groups],
+    )
+
+
+def _of_flag(row: Stored) -> Uses:
+    try:
+        return NOTHING if row.targeting is None else used_by(targeting_of(row.targeting))
+    except Wrong:
+        return NOTHING
+
+
+def _of_segment(segment: StoredSegment) -> Uses:
+    try:
+        when = membership_of(segment.document).when
+    except Wrong:
+        return NOTHING
+    return NOTHING if when is None else used_in([when])
