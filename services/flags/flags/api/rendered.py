@@ -56,7 +56,7 @@ class Rendered:
 
     def everything(self, context: Context, now: float) -> bytes:
         """Return what all flags serve to a context, in the order of their keys."""
-        context, asked = plain(context), Asked(now)
+        context, asked = plain(context), Asked(now, members={})
         said = [
             flag
             if isinstance(flag, bytes)

@@ -40,10 +40,14 @@ class Served(Protocol):
 
 @dataclass(slots=True)
 class Asked:
-    """What closures are asked with beside the context: seconds since 1970, and what needed flags serve."""
+    """What closures are asked with beside the context: seconds since 1970, and what needed flags serve.
+
+    In a bulk, `members` remembers for all flags in which segments the context is; None where one flag is asked.
+    """
 
     now: float
     memo: dict[str, Any] = field(default_factory=dict[str, Any])
+    members: dict[str, bool] | None = None
 
 
 Holds = Callable[[Context, Asked], bool]
@@ -155,7 +159,7 @@ class Compiler:
             return Wrong(
                 "", f"segment {key!r} is nested deeper than {DEEPEST_SEGMENT} levels", "depth"
             )
-        return membership(members, rule), notes, inside
+        return _remembered(key, membership(members, rule)), notes, inside
 
 
 def membership(members: Membership, rule: Holds | None) -> Holds:
@@ -170,6 +174,19 @@ def membership(members: Membership, rule: Holds | None) -> Holds:
             if unit in included:
                 return True
         return rule is not None and rule(context, asked)
+
+    return holds
+
+
+def _remembered(key: str, inside: Holds) -> Holds:
+    def holds(context: Context, asked: Asked) -> bool:
+        members = asked.members
+        if members is None:
+            return inside(context, asked)
+        found = members.get(key)
+        if found is None:
+            found = members[key] = inside(context, asked)
+        return found
 
     return holds
 

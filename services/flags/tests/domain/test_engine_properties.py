@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flags.domain.bucketing import WHOLE, bounds, bucket_v1, share_of
-from flags.domain.compile import StoredSegment
+from flags.domain.compile import Asked, StoredSegment
+from flags.domain.context import plain
 from flags.domain.explain import Explainer
 from flags.domain.graph import rings
 from flags.domain.place import Place
@@ -195,6 +196,10 @@ def test_every_flag_answers_every_context_and_its_explanation_agrees(
                 "PARSE_ERROR",
                 "TARGETING_KEY_MISSING",
             )
+            together = Asked(now, members={})
+            for other in ruleset.flags.values():
+                ruleset.serve(other, plain(context), together)
+            assert ruleset.serve(compiled, plain(context), together) is answer
             assert said(explainer.explain(compiled.key, context, now).answer) == said(answer)
 
 
