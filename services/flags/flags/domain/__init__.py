@@ -2,7 +2,7 @@
 
 errors    every way a request about flags can fail
 place     projects and their environments
-values    the types a flag can have, and which values are of them
+values    the types a flag can have, and which values are of them; variants: those of one flag
 segment   a named set of people
 revision  what a flag was after each change
 flag      a flag, its switch in each environment, and the moves it can make

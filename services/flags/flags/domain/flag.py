@@ -13,18 +13,14 @@ from chassis.errors import FieldError
 from flags.domain.bucketing import NEWEST
 from flags.domain.errors import (
     BadKey,
-    BadSchema,
-    BadVariants,
     EnvironmentNotFound,
     FlagArchived,
     UnknownVariant,
 )
 from flags.domain.place import Project
-from flags.domain.schema import check_schema, misfit
-from flags.domain.values import MEANT, FlagType, Variants, as_served, fits
-from flags.domain.wrong import Wrong
+from flags.domain.values import FlagType, Variants
+from flags.domain.variants import all_as_served, must_follow
 
-MOST_VARIANTS = 100
 Documents = tuple[Mapping[str, Any], ...]
 TARGETING = ("prerequisites", "targets", "rules")
 ON_OFF: Variants = {"on": True, "off": False}
@@ -108,9 +104,9 @@ class Flag:
         since = since or self
         fields = dict(change.flag)
         if "variants" in fields:
-            fields["variants"] = _as_served(self.type, fields["variants"])
+            fields["variants"] = all_as_served(self.type, fields["variants"])
         if "schema" in fields or "variants" in fields:
-            _must_follow(
+            must_follow(
                 self.type, fields.get("schema", self.schema), fields.get("variants", self.variants)
             )
         after = replace(self, **fields, switches=self._switched(environment, change.switch))
@@ -163,8 +159,8 @@ class Draft:
 def made(draft: Draft, flag_id: UUID, project: Project, owner: str, now: datetime) -> Flag:
     """Return a new flag, disabled everywhere. Unless told, it serves its first variant, and its last when off."""
     _must_not_look_like_an_id(draft.key)
-    variants = _as_served(draft.type, _variants_of(draft))
-    _must_follow(draft.type, draft.schema, variants)
+    variants = all_as_served(draft.type, _variants_of(draft))
+    must_follow(draft.type, draft.schema, variants)
     switch = _first_and_last(draft, list(variants))
     _must_have(variants, switch)
     return Flag(
@@ -202,50 +198,9 @@ def _first_and_last(draft: Draft, names: list[str]) -> Switch:
     return Switch(default_variant=default, off_variant=off, **targeting)
 
 
-def _as_served(kind: FlagType, variants: Variants) -> Variants:
-    must_fit(kind, variants)
-    return {name: as_served(kind, value) for name, value in variants.items()}
-
-
 def _said(flag: Flag) -> str:
     """Return everything the flag says, such that 1 and true differ, which are equal in Python."""
     return json.dumps(document(flag))
-
-
-def must_fit(kind: FlagType, variants: Variants) -> None:
-    """Refuse variants that are none, too many, or not of the type; name each that is wrong."""
-    if not 1 <= len(variants) <= MOST_VARIANTS:
-        raise BadVariants(
-            f"a flag of type {kind} needs 1 to {MOST_VARIANTS} variants: send `variants` as {{name: value}}",
-            errors=(FieldError("/variants", f"between 1 and {MOST_VARIANTS} are needed"),),
-        )
-    wrong = [name for name, value in variants.items() if not fits(kind, value)]
-    if wrong:
-        errors = tuple(
-            FieldError(f"/variants/{_escaped(n)}", f"must be {MEANT[kind]}") for n in wrong
-        )
-        raise BadVariants(f"variant {wrong[0]!r} must be {MEANT[kind]}", errors=errors)
-
-
-def _must_follow(kind: FlagType, schema: Mapping[str, Any] | None, variants: Variants) -> None:
-    """Refuse a schema that is not one, and variants that break it."""
-    if schema is None:
-        return
-    if kind is not FlagType.JSON:
-        raise BadSchema("only a flag of type json has a schema")
-    try:
-        check_schema(dict(schema))
-    except Wrong as wrong:
-        error = FieldError(f"/json_schema{wrong.pointer}", wrong.message)
-        raise BadSchema(f"json_schema{wrong}", errors=(error,)) from None
-    found = {name: misfit(dict(schema), value) for name, value in variants.items()}
-    errors = tuple(
-        FieldError(f"/variants/{_escaped(name)}{wrong.pointer}", wrong.message)
-        for name, wrong in found.items()
-        if wrong
-    )
-    if errors:
-        raise BadVariants("a variant breaks the flag's JSON Schema", errors=errors)
 
 
 def _must_have(variants: Variants, switch: Switch) -> None:
@@ -264,10 +219,6 @@ def _must_not_look_like_an_id(key: str) -> None:
     raise BadKey(
         f"{key!r} has the form of an id; choose a key that says what the flag does", errors=(error,)
     )
-
-
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
 
 
 def document(flag: Flag) -> dict[str, Any]:

@@ -13,12 +13,12 @@ from flags.domain.bucketing import BUCKETS, NEWEST
 from flags.domain.compile import Asked, Compiler, Notes, StoredSegment
 from flags.domain.context import Context, plain
 from flags.domain.decide import Decide, Recipe, decision
-from flags.domain.flag import must_fit
 from flags.domain.graph import rings
 from flags.domain.place import Place
 from flags.domain.reading import targeting_of
 from flags.domain.rules import EVERYBODY_ALIKE
 from flags.domain.values import FlagType, Value, as_served
+from flags.domain.variants import must_fit
 
 # What a closure could raise for a context that nobody thought of. Everything else is a bug of the door.
 _SURPRISES = (
