@@ -7,18 +7,21 @@ from typing import Protocol
 from chassis.facts import Fact
 from iam.domain.authority import Kind
 from iam.ports.authority import AuthorityLog
+from iam.ports.bindings import Bindings, Guests, Turned
 from iam.ports.credentials import ApiKeys, Resets, Sessions, SigningKeys
 from iam.ports.gitops import Entities
 from iam.ports.invitations import Invitations
 from iam.ports.outside import Means, Passwords, Sealer, Signer, Throttle
-from iam.ports.roles import Roles, Turned
+from iam.ports.roles import Roles
 from iam.ports.tenants import Tenants
 from iam.ports.users import UserQuery, Users
 
 __all__ = [
     "ApiKeys",
     "AuthorityLog",
+    "Bindings",
     "Entities",
+    "Guests",
     "Invitations",
     "Means",
     "OpenWork",
@@ -47,6 +50,10 @@ class Work(Protocol):
     def users(self) -> Users: ...  # noqa: D102
     @property
     def roles(self) -> Roles: ...  # noqa: D102
+    @property
+    def bindings(self) -> Bindings: ...  # noqa: D102
+    @property
+    def guests(self) -> Guests: ...  # noqa: D102
     @property
     def invitations(self) -> Invitations: ...  # noqa: D102
     @property

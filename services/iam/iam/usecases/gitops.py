@@ -34,6 +34,7 @@ from iam.usecases.gitops_facts import entity_fact
 from iam.usecases.gitops_lists import drawn as _drawn
 from iam.usecases.gitops_lists import lent_to as _lent_to
 from iam.usecases.gitops_ties import cut_ties as _cut_ties
+from iam.usecases.gitops_ties import weighed as _weighed
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +131,10 @@ class Gitops:
             now = self.means.now()
             if ref.collection is C.USERS:
                 await _people.deleted(work, caller, entity, now)
-            await work.entities.put(entity.deleted(now), Acl())
-            work.record(entity_fact(caller, "deleted", entity, None))
-            await _cut_ties(work, caller, entity.id, now)
+            async with _weighed(work, caller, entity, now):
+                await work.entities.put(entity.deleted(now), Acl())
+                work.record(entity_fact(caller, "deleted", entity, None))
+                await _cut_ties(work, caller, entity, now)
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
@@ -189,7 +191,8 @@ class Gitops:
         entity = replace(entity.written(draft, whole=True), acl=acl)
         if collection is C.USERS:
             entity = await _people.made(work, entity, hashed)
-        await work.entities.put(entity, await _lent_to(work, entity))
+        async with _weighed(work, asker.caller, entity, entity.created_at):
+            await work.entities.put(entity, await _lent_to(work, entity))
         work.record(entity_fact(asker.caller, "created", None, entity))
         return entity
 

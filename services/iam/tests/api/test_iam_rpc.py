@@ -151,5 +151,11 @@ async def test_check_wants_a_person(stub):
 
 
 def test_the_internal_methods_are_those_that_show_everybodys_secrets():
-    assert {m.rpartition("/")[2] for m in INTERNAL} == {*("Snapshot", "ResolveKey", "NoteKeyUse")}
+    assert {m.rpartition("/")[2] for m in INTERNAL} == {
+        "Snapshot",
+        "ResolveKey",
+        "NoteKeyUse",
+        "Introspect",
+        "ResolvePrincipals",
+    }
     assert mesh.verify(SECRET, mesh.sign(SECRET, "flags", time.time()), time.time()) == "flags"
