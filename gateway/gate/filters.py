@@ -98,11 +98,15 @@ def _apikey() -> Doc:
     )
 
 
-def apikey_on(mode: str, keylog: str, limits: Limits) -> Doc:
-    """Return the per-route setting that looks API keys up; `mode`: key, bearer or either."""
+def apikey_on(mode: str, keylog: str, limits: Limits, *, socket: bool = False) -> Doc:
+    """Return the per-route setting that looks API keys up; `mode`: key, bearer or either.
+
+    On a route for a `socket` the credential may come among the offered protocols.
+    """
     # Whole numbers: Envoy's YAML reader makes strings of fractions, and Lua cannot compare those.
     context = {
         "mode": mode,
+        "socket": int(socket),
         "dir": keylog,
         "poll_ms": round(limits.keys_poll * 1000),
         "fresh_ms": round(limits.keys_fresh_for * 1000),

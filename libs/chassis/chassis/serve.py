@@ -25,6 +25,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.settings import ServiceSettings
@@ -38,6 +40,14 @@ Check = Callable[[], str]
 S = TypeVar("S", bound=ServiceSettings)
 _STATUS = health_pb2.HealthCheckResponse.ServingStatus
 GRACE = 10.0
+# Of WebSockets, where there are any: messages are small, are not compressed, and a client that is gone is found out.
+SOCKETS: dict[str, Any] = {
+    "ws": "websockets-sansio",
+    "ws_max_size": 64 << 10,
+    "ws_ping_interval": 20.0,
+    "ws_ping_timeout": 20.0,
+    "ws_per_message_deflate": False,
+}
 _HEALTH = "grpc.health.v1.Health"
 
 
@@ -122,12 +132,22 @@ async def run(service: Service, settings: ServiceSettings, *, doors: bool, jobs:
         loop.add_signal_handler(number, stop.set)
     state = Health(service.name, settings.build_id, service.checks)
     rest = state.before(service.rest if doors else _nothing)
-    async with _grpc(service, settings, state), _http(rest, settings), _working(service, jobs=jobs):
+    sockets = SOCKETS if doors and _takes_sockets(service.rest) else {"ws": "none"}
+    async with (
+        _grpc(service, settings, state),
+        _http(rest, settings, sockets),
+        _working(service, jobs=jobs),
+    ):
         log.info("%s is up", service.name, extra={"data": {"build_id": settings.build_id}})
         await stop.wait()
         state.draining = True
         await asyncio.sleep(settings.shutdown_delay)
     log.info("%s has stopped", service.name)
+
+
+def _takes_sockets(rest: ASGIApp) -> bool:
+    routers = rest.state.routers if isinstance(rest, Starlette) else ()
+    return any(isinstance(route, WebSocketRoute) for router in routers for route in router.routes)
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
@@ -168,7 +188,9 @@ async def _grpc(service: Service, settings: ServiceSettings, state: Health) -> A
 
 
 @contextlib.asynccontextmanager
-async def _http(rest: ASGIApp, settings: ServiceSettings) -> AsyncGenerator[None]:
+async def _http(
+    rest: ASGIApp, settings: ServiceSettings, sockets: dict[str, Any]
+) -> AsyncGenerator[None]:
     web = _Web(
         uvicorn.Config(
             rest,
@@ -176,7 +198,7 @@ async def _http(rest: ASGIApp, settings: ServiceSettings) -> AsyncGenerator[None
             access_log=False,
             lifespan="off",
             http="httptools",
-            ws="none",
+            **sockets,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=int(GRACE),
             server_header=False,

@@ -380,6 +380,7 @@ def test_every_operation_says_who_may_use_it(app):
         "/api/v1/auth/password-reset",
         *("/.well-known/jwks.json", "/.well-known/openid-configuration"),
         "/.well-known/authzen-configuration",
+        "/static/avatars/{name}",
     }
     login = document["paths"]["/api/v1/login"]["post"]
     assert login["x-limit"] == "strict"

@@ -37,7 +37,7 @@ async def running(*jobs):
 @pytest.fixture
 async def address(iam, replica):
     server = aio.server(interceptors=[Guard(SECRET, INTERNAL)])
-    iam_pb2_grpc.add_IamServicer_to_server(IamServicer(iam.replicas, replica), server)
+    iam_pb2_grpc.add_IamServicer_to_server(IamServicer(iam.replicas, replica, iam.hall), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with running(iam.feed.run()):
