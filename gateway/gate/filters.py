@@ -150,7 +150,8 @@ def _jwt(topology: Topology, settings: Settings) -> Doc:
 def _jwks(uri: str) -> Doc:
     return {
         "http_uri": {"uri": uri, "cluster": "iam", "timeout": "2s"},
-        "cache_duration": "60s",
+        # An unknown kid triggers no refetch, so this is how soon a new signing key may sign (iam: heard_within).
+        "cache_duration": "5s",
         "async_fetch": {"fast_listener": True, "failed_refetch_duration": "1s"},
         "retry_policy": {
             "num_retries": 3,

@@ -10,11 +10,12 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+import sys
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import orjson
 import uvicorn
@@ -245,17 +246,36 @@ async def _kept_up(job: Job) -> None:
         await asyncio.sleep(1)
 
 
+@dataclass(frozen=True, slots=True)
+class Verb(Generic[S]):
+    """One more word of a service's command line; `run` returns what is printed. `options` as argparse takes them."""
+
+    help: str
+    run: Callable[[S, argparse.Namespace], Coroutine[Any, Any, str]]
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+
+
 def main(
-    name: str, settings: type[S], build: Callable[[S], AbstractAsyncContextManager[Service]]
+    name: str,
+    settings: type[S],
+    build: Callable[[S], AbstractAsyncContextManager[Service]],
+    **more: Verb[S],
 ) -> None:
-    """Be the command line of a service: serve, work or migrate."""
+    """Be the command line of a service: serve, work, migrate, and what it has of its own (`rotate_keys=Verb(…)`)."""
     parser = argparse.ArgumentParser(prog=name, description=f"Switchyard's {name} service")
     verbs = parser.add_subparsers(dest="verb", required=True)
     serve = verbs.add_parser("serve", help="serve REST and gRPC, and run the jobs")
     serve.add_argument("--no-jobs", action="store_true", help="leave the jobs to `work`")
     verbs.add_parser("work", help="run the jobs only")
     verbs.add_parser("migrate", help="bring the schema to its newest revision")
+    for word, verb in more.items():
+        own = verbs.add_parser(word.replace("_", "-"), help=verb.help)
+        for option, how in verb.options.items():
+            own.add_argument(option, **how)
     asked = parser.parse_args()
+    if verb := more.get(asked.verb.replace("-", "_")):
+        sys.stdout.write(asyncio.run(verb.run(settings(), asked)) + "\n")
+        return
     if asked.verb == "migrate":
         asyncio.run(migrate(name, *from_environment(name)))
         return

@@ -5,6 +5,7 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
+from chassis.authority import Authority
 from chassis.errors import Fault
 from iam.ports import Means, OpenWork
 from iam.usecases.assignments import TURNED, Assignments
@@ -29,20 +30,24 @@ class Start:
     """Has the first key and the first administrator made, and says when that is done."""
 
     keys: SigningKeys
+    authority: Authority
     bootstrap: Bootstrap
     admin_password: str | None
     api_key: str | None
     done: bool = False
 
     async def run(self) -> None:
-        """Make what must be there, then keep the keys turning until cancelled."""
+        """Make what must be there, then keep the keys turning until cancelled; at once when another turned them."""
+        while True:
+            await self._turn()
+
+    async def _turn(self) -> None:
+        heard = self.authority.signing_generation
         await self.keys.turn()
         if not self.done:
             await self.bootstrap.begin(self.admin_password, self.api_key)
             self.done = True
-        while True:
-            await asyncio.sleep(TURN)
-            await self.keys.turn()
+        await self.authority.until(lambda _: self.authority.signing_generation != heard, TURN)
 
     def waits(self) -> str:
         """Say what keeps iam from serving, or nothing."""

@@ -1,6 +1,7 @@
 """The composition root: the only place where iam is put together."""
 
 import secrets
+from argparse import Namespace
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from uuid_utils.compat import uuid7
 
+from chassis.authority import Authority
+from chassis.db import database
 from chassis.frame import Frame, Tables, framed
 from chassis.serve import Service
 from iam.api.grpc import INTERNAL, NAME, IamServicer
@@ -160,7 +163,7 @@ def _wired(
     replicas = Replicas(work, feed, means)
     hall = Hall(settings.sockets_per_account, settings.sockets)
     iam_pb2_grpc.add_IamServicer_to_server(IamServicer(replicas, frame.identity, hall), frame.rpc)
-    start, presence = _start(ground), RedisPresence(redis, hall)
+    start, presence = _start(ground, frame.authority), RedisPresence(redis, hall)
     avatars = Avatars(ground.gitops, work, pictures.images, pictures.shelf, means)
     lobby = _lobby(ground, frame, board, hall)
     live = (lobby, avatars, Statistics(work, presence, means))
@@ -187,9 +190,10 @@ def _lobby(on: _Ground, frame: Frame, board: Board, hall: Hall) -> Lobby:
     )
 
 
-def _start(on: _Ground) -> Start:
+def _start(on: _Ground, authority: Authority) -> Start:
     return Start(
         on.keys,
+        authority,
         Bootstrap(on.work, on.passwords, on.policy, on.means),
         _secret(on.settings.bootstrap_admin_password),
         _secret(on.settings.bootstrap_api_key),
@@ -257,6 +261,19 @@ def _nothing() -> None:
 
 async def _at_once(_: int) -> None:
     """And nothing to wait for."""
+
+
+async def rotate_keys(settings: Settings, asked: Namespace) -> str:
+    """Make the next signing key beside the running service, which hears of it by the change log."""
+    issuer = _issuer(settings)
+    ring = Keyring(AesSealer(settings.sealing_secret, "signing keys"), _now)
+    async with database(settings.database_url, "iam") as sessions:
+        work = sql_work(sessions, issuer, _nothing, _nothing, _at_once)
+        keys = SigningKeys(work, ring, _rotation(settings), _now)
+        made = await keys.rotate(
+            at_once=asked.now, revoke_old=asked.revoke_old, reason=asked.reason
+        )
+    return f"{made.kid} signs from {made.signs_from.isoformat(timespec='seconds')}"
 
 
 def _issuer(settings: Settings) -> Issuer:

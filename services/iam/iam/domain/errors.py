@@ -44,6 +44,12 @@ class NoSigningKey(Unavailable):
     code = "iam.no_signing_key"
 
 
+class KeepsOldKeys(BadRequest):
+    """Old signing keys cannot be revoked while the next one waits: then nobody could log in."""
+
+    code = "iam.keeps_old_keys"
+
+
 class Behind(Unavailable):
     """The replica has fallen behind what is remembered of changes and must begin again."""
 
