@@ -34,9 +34,11 @@ from iam.usecases.authority import Replicas
 from iam.usecases.bootstrap import Bootstrap
 from iam.usecases.debug import Debug
 from iam.usecases.decisions import Decisions
+from iam.usecases.external import External
 from iam.usecases.feed import Feed
 from iam.usecases.gitops import Gitops
 from iam.usecases.gitops_supers import Supers
+from iam.usecases.guests import Guests
 from iam.usecases.invitations import Invitations
 from iam.usecases.keys import SigningKeys
 from iam.usecases.logins import Logins
@@ -154,6 +156,8 @@ def _people(on: _Ground) -> tuple[object, ...]:
         Roles(on.work, on.means),
         on.assignments,
         Invitations(on.work, on.passwords, on.policy, on.opening),
+        Guests(on.work, on.means),
+        External(on.work, on.means),
     )
 
 

@@ -15,6 +15,7 @@ from iam.ports import OpenWork, Work
 from iam.store.api_keys import SqlApiKeys
 from iam.store.authority import SqlAuthority
 from iam.store.bindings import SqlBindings, SqlGuests
+from iam.store.external import SqlExternal
 from iam.store.gitops import SqlEntities
 from iam.store.invitations import SqlInvitations
 from iam.store.resets import SqlResets
@@ -41,6 +42,7 @@ class SqlWork:
         self.roles = SqlRoles(session)
         self.bindings = SqlBindings(session)
         self.guests = SqlGuests(session)
+        self.external = SqlExternal(session)
         self.invitations = SqlInvitations(session)
         self.api_keys = SqlApiKeys(session)
         self.sessions = SqlSessions(session)

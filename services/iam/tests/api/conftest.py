@@ -30,7 +30,7 @@ def identity():
 def app(iam, identity):
     uses = (
         *(iam.logins, iam.users, iam.organizations, iam.roles, iam.keys, iam.sessions, iam.changes),
-        *(iam.gitops, iam.supers, iam.debug),
+        *(iam.gitops, iam.supers, iam.debug, iam.guests, iam.external),
         *(iam.assignments, iam.invitations, iam.members, iam.decisions),
         *(iam.signing, iam.opening.issuer, Cookies(secure=False)),
     )
