@@ -11,6 +11,7 @@ from chassis.errors import FieldError
 from chassis.facts import Actor, Outcome
 from iam.domain.errors import (
     BadPasswordReset,
+    GuestAccount,
     ResetYourself,
     TooManyLogins,
     UserNotFound,
@@ -71,6 +72,10 @@ class PasswordChanges:
         token, now = self.means.new_secret(), self.means.now()
         async with self.work() as work:
             target = await found(work, caller, user, lock=True)
+            if target.guest:
+                raise GuestAccount(
+                    "the account belongs to another organization, and its password too"
+                )
             must_hold(caller, target.entitled)
             reset = PasswordReset(
                 user=user, hash=digest(token), created_at=now, expires_at=now + HOLDS
