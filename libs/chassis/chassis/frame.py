@@ -28,6 +28,7 @@ from chassis.rpc import OPTIONS, Guard, neighbour
 from chassis.serve import Check, Job, Service
 from chassis.settings import ServiceSettings
 from chassis.tokens import Verifier
+from chassis.usage import Usage
 from switchyard.iam.v1 import iam_pb2_grpc
 
 
@@ -91,7 +92,7 @@ class Frame:
             rpc_names=rpc_names,
             jobs=(self.relay.run, self._sweep, *jobs),
             checks=(self._knows_authority, *checks),
-            always=(self._follow, self.denials.run, *always),
+            always=(self._follow, self.denials.run, Usage(self.identity).run, *always),
         )
 
     async def _follow(self) -> None:

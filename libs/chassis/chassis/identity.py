@@ -23,6 +23,7 @@ from switchyard.iam.v1 import iam_pb2 as pb
 from switchyard.iam.v1 import iam_pb2_grpc
 
 MOST_CACHED = 20_000
+UNKNOWN_FOR = 10.0  # seconds for which iam is not asked again about a key that it does not know
 
 
 class NoCredential(Unauthenticated):
@@ -57,6 +58,9 @@ class Identity:
     verifier: Verifier
     iam: "iam_pb2_grpc.IamAsyncStub"
     clock: Callable[[], float] = time.time
+    # Ids of keys that were used since this was last looked at (chassis.usage).
+    used: set[str] = field(default_factory=set[str])
+    _unknown: dict[str, float] = field(default_factory=dict[str, float])
     _verified: dict[bytes, tuple[int, Claims]] = field(
         default_factory=dict[bytes, tuple[int, Claims]]
     )
@@ -72,6 +76,8 @@ class Identity:
         known = self.key(key) or await self._resolve(key)
         if known.expires is not None and known.expires <= self.clock():
             raise BadKey("the API key has expired")
+        if known.kind == "management" and known.subject not in self.authority.state.subjects:
+            await self.authority.until(lambda s: known.subject in s.subjects)  # on its way to us
         return self.caller_of(known)
 
     def key(self, key: str) -> ApiKey | None:
@@ -82,11 +88,16 @@ class Identity:
         """Ask iam about a key that may be younger than the replica's news."""
         if not apikeys.well_formed(key):
             raise BadKey("this is not an API key: was a character lost in copying?")
+        name = apikeys.digest(key)
+        if self._unknown.get(name, 0.0) > self.clock():
+            raise BadKey("the API key is unknown or was revoked")
         try:
-            asked = pb.ResolveKeyRequest(hash=apikeys.digest(key))
-            return key_of(await self.iam.ResolveKey(asked, timeout=1.0))
+            return key_of(await self.iam.ResolveKey(pb.ResolveKeyRequest(hash=name), timeout=1.0))
         except aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
+                if len(self._unknown) >= MOST_CACHED:
+                    self._unknown.clear()
+                self._unknown[name] = self.clock() + UNKNOWN_FOR
                 raise BadKey("the API key is unknown or was revoked") from None
             raise NoAuthority("iam cannot be asked about this API key", retry_after=2) from error
 
@@ -99,6 +110,7 @@ class Identity:
                 raise BadKey("the account behind the API key is gone or disabled")
             permissions = key.scopes & subject.permissions if key.scopes else subject.permissions
         self._open_tenant(key.tenant)
+        self.used.add(key.id)
         return Caller(
             subject=key.id,
             tenant=UUID(key.tenant),

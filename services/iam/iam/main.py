@@ -43,6 +43,7 @@ from iam.usecases.logins import Logins
 from iam.usecases.members import Members
 from iam.usecases.opening import Opening
 from iam.usecases.organizations import Organizations
+from iam.usecases.passwords import PasswordChanges
 from iam.usecases.roles import Roles
 from iam.usecases.sessions import Sessions
 from iam.usecases.users import Users
@@ -137,6 +138,7 @@ def _login(on: _Ground) -> tuple[object, ...]:
         on.keys,
         Cookies(secure=on.settings.issuer.startswith("https://")),
         Logins(on.work, on.passwords, RedisThrottle(on.redis), on.opening),
+        PasswordChanges(on.work, on.passwords, RedisThrottle(on.redis), on.policy, on.means),
         Keys(on.work, on.means),
         Sessions(on.work, on.means),
     )

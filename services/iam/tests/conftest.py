@@ -48,6 +48,7 @@ from iam.usecases.logins import Logins
 from iam.usecases.members import Members
 from iam.usecases.opening import Opening
 from iam.usecases.organizations import Organizations
+from iam.usecases.passwords import PasswordChanges
 from iam.usecases.roles import Roles
 from iam.usecases.sessions import Sessions
 from iam.usecases.users import Users
@@ -87,6 +88,7 @@ class World:
     sessions: dict = field(default_factory=dict)
     tokens: dict = field(default_factory=dict)
     signing_keys: dict = field(default_factory=dict)
+    resets: dict = field(default_factory=dict)
     changes: list = field(default_factory=list)
     entities: dict = field(default_factory=dict)
     trimmed: int = 0
@@ -170,9 +172,12 @@ class FakeUsers:
 
     async def list(self, query, ask):
         users = [u for u in self._here() if u.tenant == query.tenant]
+        if query.brief:
+            users = [u for u in users if u.active]
         if query.search:
             needle = query.search.lower()
-            texts = lambda u: (u.email, u.username or "", u.first_name, u.last_name)  # noqa: E731
+            names = lambda u: (u.username or "", u.first_name, u.last_name)  # noqa: E731
+            texts = names if query.brief else lambda u: (u.email, *names(u))
             users = [u for u in users if any(needle in t.lower() for t in texts(u))]
         name, down = query.sort.removeprefix("-"), query.sort.startswith("-")
 
@@ -320,6 +325,11 @@ class FakeApiKeys:
         live = (k for k in self._world.keys.values() if not k.revoked_at)
         return next((LiveKey(k, v) for k in live for v in k.versions if v.hash == hash_), None)
 
+    async def used(self, keys, at):
+        known = self._world.keys
+        for key in (known[k] for k in keys if k in known):
+            known[key.id] = replace(key, last_used_at=max(at, key.last_used_at or at))
+
     async def put(self, key):
         self._world.keys[key.id] = key
 
@@ -341,10 +351,9 @@ class FakeSessions:
         total = sum(s.user == user and s.live(now) for s in self._world.sessions.values())
         return Slice(items=page, next=(str(page[-1].id),) if more else None, total=total)
 
-    async def end_all(self, user, now):
-        ended = [
-            s.ended(now) for s in self._world.sessions.values() if s.user == user and s.live(now)
-        ]
+    async def end_all(self, user, now, but=None):
+        live = [s for s in self._world.sessions.values() if s.user == user and s.live(now)]
+        ended = [s.ended(now) for s in live if s.id != but]
         self._world.sessions.update({s.id: s for s in ended})
         return ended
 
@@ -367,6 +376,26 @@ class FakeSessions:
             del self._world.sessions[id_]
         kept = self._world.tokens.items()
         self._world.tokens = {h: t for h, t in kept if t.session not in over}
+        return len(over)
+
+
+class FakeResets:
+    def __init__(self, world):
+        self._all = world.resets
+
+    async def shown(self, hash_):
+        return next((r for r in self._all.values() if r.hash == hash_), None)
+
+    async def put(self, reset):
+        self._all[reset.user] = reset
+
+    async def drop(self, user):
+        self._all.pop(user, None)
+
+    async def sweep(self, before):
+        over = [user for user, reset in self._all.items() if reset.expires_at < before]
+        for user in over:
+            del self._all[user]
         return len(over)
 
 
@@ -558,6 +587,7 @@ class FakeWork:
         self.invitations = FakeInvitations(world)
         self.api_keys = FakeApiKeys(world)
         self.sessions = FakeSessions(world)
+        self.resets = FakeResets(world)
         self.entities = FakeEntities(world)
         self.signing_keys = FakeSigningKeys(world)
         self.authority = FakeAuthority(world, self.users)
@@ -618,6 +648,7 @@ class Service:
         self.replicas = Replicas(self.work, self.feed, self.means)
         throttle = MemoryThrottle(lambda: self.clock().timestamp())
         self.logins = Logins(self.work, self.passwords, throttle, self.opening)
+        self.changes = PasswordChanges(self.work, self.passwords, throttle, policy, self.means)
         self.users = Users(self.work, self.passwords, policy, self.means)
         self.decisions = Decisions(self.work, self.means)
         self.members = Members(self.work, self.users)

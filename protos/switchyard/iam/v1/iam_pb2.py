@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bswitchyard/iam/v1/iam.proto\x12\x11switchyard.iam.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"9\n\x0fSnapshotRequest\x12&\n\x05kinds\x18\x01 \x03(\x0e\x32\x17.switchyard.iam.v1.Kind\"\x9d\x03\n\rSnapshotEvent\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x34\n\x0bsigning_key\x18\x02 \x01(\x0b\x32\x1d.switchyard.iam.v1.SigningKeyH\x00\x12-\n\x07subject\x18\x03 \x01(\x0b\x32\x1a.switchyard.iam.v1.SubjectH\x00\x12,\n\x07\x61pi_key\x18\x04 \x01(\x0b\x32\x19.switchyard.iam.v1.ApiKeyH\x00\x12-\n\x07session\x18\x05 \x01(\x0b\x32\x1a.switchyard.iam.v1.SessionH\x00\x12+\n\x06tenant\x18\x06 \x01(\x0b\x32\x19.switchyard.iam.v1.TenantH\x00\x12\'\n\x04gone\x18\x07 \x01(\x0b\x32\x17.switchyard.iam.v1.GoneH\x00\x12)\n\x05ready\x18\x08 \x01(\x0b\x32\x18.switchyard.iam.v1.ReadyH\x00\x12\x31\n\theartbeat\x18\t \x01(\x0b\x32\x1c.switchyard.iam.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"\x07\n\x05Ready\"3\n\tHeartbeat\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"9\n\x04Gone\x12%\n\x04kind\x18\x01 \x01(\x0e\x32\x17.switchyard.iam.v1.Kind\x12\n\n\x02id\x18\x02 \x01(\t\"&\n\nSigningKey\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12\x0b\n\x03jwk\x18\x02 \x01(\t\"|\n\x07Subject\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x03 \x01(\x08\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\r\n\x05roles\x18\x05 \x03(\t\x12\x13\n\x0bpermissions\x18\x06 \x03(\t\x12\x10\n\x08platform\x18\x07 \x01(\x08\"\xcb\x01\n\x06\x41piKey\x12\x0c\n\x04hash\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x11\n\ttenant_id\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x05 \x01(\t\x12\x0e\n\x06scopes\x18\x06 \x03(\t\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nsubject_id\x18\x08 \x01(\t\x12\x0f\n\x07project\x18\t \x01(\t\x12\x0c\n\x04name\x18\n \x01(\t\"A\n\x07Session\x12\x0b\n\x03sid\x18\x01 \x01(\t\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"2\n\x06Tenant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04slug\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x03 \x01(\x08\"!\n\x11ResolveKeyRequest\x12\x0c\n\x04hash\x18\x01 \x01(\t\"\"\n\x0c\x43heckRequest\x12\x12\n\npermission\x18\x01 \x01(\t\" \n\rCheckResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08*y\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10KIND_SIGNING_KEY\x10\x01\x12\x10\n\x0cKIND_SUBJECT\x10\x02\x12\x10\n\x0cKIND_API_KEY\x10\x03\x12\x10\n\x0cKIND_SESSION\x10\x04\x12\x0f\n\x0bKIND_TENANT\x10\x05\x32\xf4\x01\n\x03Iam\x12R\n\x08Snapshot\x12\".switchyard.iam.v1.SnapshotRequest\x1a .switchyard.iam.v1.SnapshotEvent0\x01\x12M\n\nResolveKey\x12$.switchyard.iam.v1.ResolveKeyRequest\x1a\x19.switchyard.iam.v1.ApiKey\x12J\n\x05\x43heck\x12\x1f.switchyard.iam.v1.CheckRequest\x1a .switchyard.iam.v1.CheckResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bswitchyard/iam/v1/iam.proto\x12\x11switchyard.iam.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"9\n\x0fSnapshotRequest\x12&\n\x05kinds\x18\x01 \x03(\x0e\x32\x17.switchyard.iam.v1.Kind\"\x9d\x03\n\rSnapshotEvent\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x34\n\x0bsigning_key\x18\x02 \x01(\x0b\x32\x1d.switchyard.iam.v1.SigningKeyH\x00\x12-\n\x07subject\x18\x03 \x01(\x0b\x32\x1a.switchyard.iam.v1.SubjectH\x00\x12,\n\x07\x61pi_key\x18\x04 \x01(\x0b\x32\x19.switchyard.iam.v1.ApiKeyH\x00\x12-\n\x07session\x18\x05 \x01(\x0b\x32\x1a.switchyard.iam.v1.SessionH\x00\x12+\n\x06tenant\x18\x06 \x01(\x0b\x32\x19.switchyard.iam.v1.TenantH\x00\x12\'\n\x04gone\x18\x07 \x01(\x0b\x32\x17.switchyard.iam.v1.GoneH\x00\x12)\n\x05ready\x18\x08 \x01(\x0b\x32\x18.switchyard.iam.v1.ReadyH\x00\x12\x31\n\theartbeat\x18\t \x01(\x0b\x32\x1c.switchyard.iam.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"\x07\n\x05Ready\"3\n\tHeartbeat\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"9\n\x04Gone\x12%\n\x04kind\x18\x01 \x01(\x0e\x32\x17.switchyard.iam.v1.Kind\x12\n\n\x02id\x18\x02 \x01(\t\"&\n\nSigningKey\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12\x0b\n\x03jwk\x18\x02 \x01(\t\"|\n\x07Subject\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x03 \x01(\x08\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\r\n\x05roles\x18\x05 \x03(\t\x12\x13\n\x0bpermissions\x18\x06 \x03(\t\x12\x10\n\x08platform\x18\x07 \x01(\x08\"\xcb\x01\n\x06\x41piKey\x12\x0c\n\x04hash\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x11\n\ttenant_id\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x05 \x01(\t\x12\x0e\n\x06scopes\x18\x06 \x03(\t\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nsubject_id\x18\x08 \x01(\t\x12\x0f\n\x07project\x18\t \x01(\t\x12\x0c\n\x04name\x18\n \x01(\t\"A\n\x07Session\x12\x0b\n\x03sid\x18\x01 \x01(\t\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"2\n\x06Tenant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04slug\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x03 \x01(\x08\"!\n\x11ResolveKeyRequest\x12\x0c\n\x04hash\x18\x01 \x01(\t\"$\n\x11NoteKeyUseRequest\x12\x0f\n\x07key_ids\x18\x01 \x03(\t\"\x14\n\x12NoteKeyUseResponse\"\"\n\x0c\x43heckRequest\x12\x12\n\npermission\x18\x01 \x01(\t\" \n\rCheckResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08*y\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10KIND_SIGNING_KEY\x10\x01\x12\x10\n\x0cKIND_SUBJECT\x10\x02\x12\x10\n\x0cKIND_API_KEY\x10\x03\x12\x10\n\x0cKIND_SESSION\x10\x04\x12\x0f\n\x0bKIND_TENANT\x10\x05\x32\xcf\x02\n\x03Iam\x12R\n\x08Snapshot\x12\".switchyard.iam.v1.SnapshotRequest\x1a .switchyard.iam.v1.SnapshotEvent0\x01\x12M\n\nResolveKey\x12$.switchyard.iam.v1.ResolveKeyRequest\x1a\x19.switchyard.iam.v1.ApiKey\x12Y\n\nNoteKeyUse\x12$.switchyard.iam.v1.NoteKeyUseRequest\x1a%.switchyard.iam.v1.NoteKeyUseResponse\x12J\n\x05\x43heck\x12\x1f.switchyard.iam.v1.CheckRequest\x1a .switchyard.iam.v1.CheckResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'switchyard.iam.v1.iam_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_KIND']._serialized_start=1275
-  _globals['_KIND']._serialized_end=1396
+  _globals['_KIND']._serialized_start=1335
+  _globals['_KIND']._serialized_end=1456
   _globals['_SNAPSHOTREQUEST']._serialized_start=83
   _globals['_SNAPSHOTREQUEST']._serialized_end=140
   _globals['_SNAPSHOTEVENT']._serialized_start=143
@@ -56,10 +56,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TENANT']._serialized_end=1168
   _globals['_RESOLVEKEYREQUEST']._serialized_start=1170
   _globals['_RESOLVEKEYREQUEST']._serialized_end=1203
-  _globals['_CHECKREQUEST']._serialized_start=1205
-  _globals['_CHECKREQUEST']._serialized_end=1239
-  _globals['_CHECKRESPONSE']._serialized_start=1241
-  _globals['_CHECKRESPONSE']._serialized_end=1273
-  _globals['_IAM']._serialized_start=1399
-  _globals['_IAM']._serialized_end=1643
+  _globals['_NOTEKEYUSEREQUEST']._serialized_start=1205
+  _globals['_NOTEKEYUSEREQUEST']._serialized_end=1241
+  _globals['_NOTEKEYUSERESPONSE']._serialized_start=1243
+  _globals['_NOTEKEYUSERESPONSE']._serialized_end=1263
+  _globals['_CHECKREQUEST']._serialized_start=1265
+  _globals['_CHECKREQUEST']._serialized_end=1299
+  _globals['_CHECKRESPONSE']._serialized_start=1301
+  _globals['_CHECKRESPONSE']._serialized_end=1333
+  _globals['_IAM']._serialized_start=1459
+  _globals['_IAM']._serialized_end=1794
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,11 @@ class IamStub:
                 request_serializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.ResolveKeyRequest.SerializeToString,
                 response_deserializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.ApiKey.FromString,
                 _registered_method=True)
+        self.NoteKeyUse = channel.unary_unary(
+                '/switchyard.iam.v1.Iam/NoteKeyUse',
+                request_serializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.NoteKeyUseRequest.SerializeToString,
+                response_deserializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.NoteKeyUseResponse.FromString,
+                _registered_method=True)
         self.Check = channel.unary_unary(
                 '/switchyard.iam.v1.Iam/Check',
                 request_serializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.CheckRequest.SerializeToString,
@@ -73,6 +78,14 @@ class IamServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def NoteKeyUse(self, request, context):
+        """NoteKeyUse says which API keys were used lately, so that people see which ones nobody needs any more.
+        Internal. A service tells of each key once a minute at most; keys that are gone are passed over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Check(self, request, context):
         """Check answers whether the caller holds a permission: the fallback when a replica's snapshot is stale.
         """
@@ -92,6 +105,11 @@ def add_IamServicer_to_server(servicer, server):
                     servicer.ResolveKey,
                     request_deserializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.ResolveKeyRequest.FromString,
                     response_serializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.ApiKey.SerializeToString,
+            ),
+            'NoteKeyUse': grpc.unary_unary_rpc_method_handler(
+                    servicer.NoteKeyUse,
+                    request_deserializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.NoteKeyUseRequest.FromString,
+                    response_serializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.NoteKeyUseResponse.SerializeToString,
             ),
             'Check': grpc.unary_unary_rpc_method_handler(
                     servicer.Check,
@@ -154,6 +172,33 @@ class Iam:
             '/switchyard.iam.v1.Iam/ResolveKey',
             switchyard_dot_iam_dot_v1_dot_iam__pb2.ResolveKeyRequest.SerializeToString,
             switchyard_dot_iam_dot_v1_dot_iam__pb2.ApiKey.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def NoteKeyUse(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.iam.v1.Iam/NoteKeyUse',
+            switchyard_dot_iam_dot_v1_dot_iam__pb2.NoteKeyUseRequest.SerializeToString,
+            switchyard_dot_iam_dot_v1_dot_iam__pb2.NoteKeyUseResponse.FromString,
             options,
             channel_credentials,
             insecure,

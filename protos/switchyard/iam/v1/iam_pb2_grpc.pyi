@@ -42,6 +42,10 @@ class IamStub:
     """ResolveKey looks an API key up by the SHA-256 of its text: the fallback when a replica has not heard of it.
     Internal. NOT_FOUND when there is no such key, or no longer.
     """
+    NoteKeyUse: _grpc.UnaryUnaryMultiCallable[_iam_pb2.NoteKeyUseRequest, _iam_pb2.NoteKeyUseResponse]
+    """NoteKeyUse says which API keys were used lately, so that people see which ones nobody needs any more.
+    Internal. A service tells of each key once a minute at most; keys that are gone are passed over.
+    """
     Check: _grpc.UnaryUnaryMultiCallable[_iam_pb2.CheckRequest, _iam_pb2.CheckResponse]
     """Check answers whether the caller holds a permission: the fallback when a replica's snapshot is stale."""
 
@@ -58,6 +62,10 @@ class IamAsyncStub(IamStub):
     ResolveKey: _aio.UnaryUnaryMultiCallable[_iam_pb2.ResolveKeyRequest, _iam_pb2.ApiKey]  # type: ignore[assignment]
     """ResolveKey looks an API key up by the SHA-256 of its text: the fallback when a replica has not heard of it.
     Internal. NOT_FOUND when there is no such key, or no longer.
+    """
+    NoteKeyUse: _aio.UnaryUnaryMultiCallable[_iam_pb2.NoteKeyUseRequest, _iam_pb2.NoteKeyUseResponse]  # type: ignore[assignment]
+    """NoteKeyUse says which API keys were used lately, so that people see which ones nobody needs any more.
+    Internal. A service tells of each key once a minute at most; keys that are gone are passed over.
     """
     Check: _aio.UnaryUnaryMultiCallable[_iam_pb2.CheckRequest, _iam_pb2.CheckResponse]  # type: ignore[assignment]
     """Check answers whether the caller holds a permission: the fallback when a replica's snapshot is stale."""
@@ -84,6 +92,16 @@ class IamServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_iam_pb2.ApiKey, _abc.Awaitable[_iam_pb2.ApiKey]]:
         """ResolveKey looks an API key up by the SHA-256 of its text: the fallback when a replica has not heard of it.
         Internal. NOT_FOUND when there is no such key, or no longer.
+        """
+
+    @_abc_1.abstractmethod
+    def NoteKeyUse(
+        self,
+        request: _iam_pb2.NoteKeyUseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_iam_pb2.NoteKeyUseResponse, _abc.Awaitable[_iam_pb2.NoteKeyUseResponse]]:
+        """NoteKeyUse says which API keys were used lately, so that people see which ones nobody needs any more.
+        Internal. A service tells of each key once a minute at most; keys that are gone are passed over.
         """
 
     @_abc_1.abstractmethod

@@ -66,6 +66,7 @@ class NotAContext(Exception):
 class Desk:
     """Where one API key is served, until `expires` (monotonic seconds) or the authority's next `generation`."""
 
+    key: str
     generation: int
     expires: float
     client_side: bool
@@ -143,6 +144,7 @@ class Ofrep:
         if left < 0:
             raise TooMany("too many evaluations with this API key", retry_after=1)
         check(body)
+        self.identity.used.add(desk.key)
         answers = desk.answers
         if answers.ruleset is not desk.held.ruleset:
             answers = desk.answers = self._answers(desk.held, client_side=desk.client_side)
@@ -170,6 +172,7 @@ class Ofrep:
             await self._note(caller, refusal, headers)
             raise
         desk = Desk(
+            key=caller.credential,
             generation=generation,
             expires=expires,
             client_side=caller.key_kind == "client",

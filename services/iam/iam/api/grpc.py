@@ -24,7 +24,7 @@ from switchyard.iam.v1 import iam_pb2 as pb
 from switchyard.iam.v1 import iam_pb2_grpc
 
 NAME = "switchyard.iam.v1.Iam"
-INTERNAL = frozenset({f"/{NAME}/Snapshot", f"/{NAME}/ResolveKey"})
+INTERNAL = frozenset(f"/{NAME}/{verb}" for verb in ("Snapshot", "ResolveKey", "NoteKeyUse"))
 _KINDS = {
     pb.KIND_SIGNING_KEY: Kind.SIGNING_KEY,
     pb.KIND_TENANT: Kind.TENANT,
@@ -55,6 +55,13 @@ class IamServicer(iam_pb2_grpc.IamServicer):
     ) -> pb.ApiKey:
         """Look an API key up."""
         return _key(await self._replicas.resolve(request.hash))
+
+    async def NoteKeyUse(  # noqa: N802
+        self, request: pb.NoteKeyUseRequest, context: Context
+    ) -> pb.NoteKeyUseResponse:
+        """Note that API keys were used just now."""
+        await self._replicas.used(request.key_ids)
+        return pb.NoteKeyUseResponse()
 
     async def Check(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:  # noqa: N802
         """Tell whether the caller holds a permission."""

@@ -193,6 +193,24 @@ class WeakPassword(Invalid):
     code = "iam.weak_password"
 
 
+class WrongPassword(Invalid):
+    """What was given as the present password is not it."""
+
+    code = "iam.wrong_password"
+
+
+class BadPasswordReset(BadRequest):
+    """The token to set a password is unknown, used or expired. We do not say which."""
+
+    code = "iam.bad_password_reset"
+
+
+class ResetYourself(BadRequest):
+    """Nobody resets their own password as an administrator; it is changed with the present one."""
+
+    code = "iam.reset_yourself"
+
+
 class TenantNotFound(NotFound):
     """No such tenant, or the caller cannot reach it."""
 
@@ -254,6 +272,6 @@ class BadExpiry(Invalid):
 
 
 class SessionNotFound(NotFound):
-    """The caller has no such session."""
+    """No such live session of the caller, or of their tenant for whoever may see those."""
 
     code = "iam.session_not_found"

@@ -7,7 +7,7 @@ from typing import Protocol
 from chassis.facts import Fact
 from iam.domain.authority import Kind
 from iam.ports.authority import AuthorityLog
-from iam.ports.credentials import ApiKeys, Sessions, SigningKeys
+from iam.ports.credentials import ApiKeys, Resets, Sessions, SigningKeys
 from iam.ports.gitops import Entities
 from iam.ports.invitations import Invitations
 from iam.ports.outside import Means, Passwords, Sealer, Signer, Throttle
@@ -23,6 +23,7 @@ __all__ = [
     "Means",
     "OpenWork",
     "Passwords",
+    "Resets",
     "Roles",
     "Sealer",
     "Sessions",
@@ -52,6 +53,8 @@ class Work(Protocol):
     def api_keys(self) -> ApiKeys: ...  # noqa: D102
     @property
     def sessions(self) -> Sessions: ...  # noqa: D102
+    @property
+    def resets(self) -> Resets: ...  # noqa: D102
     @property
     def entities(self) -> Entities: ...  # noqa: D102
     @property

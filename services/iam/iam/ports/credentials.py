@@ -8,6 +8,7 @@ from uuid import UUID
 from chassis.pages import PageAsk, Slice
 from iam.domain.api_key import ApiKey
 from iam.domain.authority import LiveKey
+from iam.domain.reset import PasswordReset
 from iam.domain.session import RefreshToken, Session
 from iam.domain.signing import SigningKey
 
@@ -27,6 +28,10 @@ class ApiKeys(Protocol):
         """Return the key with this SHA-256."""
         ...
 
+    async def used(self, keys: Sequence[UUID], at: datetime) -> None:
+        """Note when keys were used last; a key that is being changed right now is passed over."""
+        ...
+
     async def put(self, key: ApiKey) -> None:
         """Store a key with its versions."""
         ...
@@ -43,8 +48,10 @@ class Sessions(Protocol):
         """Return a part of a user's live sessions, newest first."""
         ...
 
-    async def end_all(self, user: UUID, now: datetime) -> Sequence[Session]:
-        """End every live session of a user; return them."""
+    async def end_all(
+        self, user: UUID, now: datetime, but: UUID | None = None
+    ) -> Sequence[Session]:
+        """End every live session of a user, perhaps all but one; return them."""
         ...
 
     async def put(self, session: Session) -> None:
@@ -61,6 +68,26 @@ class Sessions(Protocol):
 
     async def sweep(self, before: datetime) -> int:
         """Forget sessions that were over before that; return how many."""
+        ...
+
+
+class Resets(Protocol):
+    """The password resets; a user has one at most."""
+
+    async def shown(self, hash_: bytes) -> PasswordReset | None:
+        """Return the reset whose token has this SHA-256, as it is now."""
+        ...
+
+    async def put(self, reset: PasswordReset) -> None:
+        """Store a user's reset in the place of any before."""
+        ...
+
+    async def drop(self, user: UUID) -> None:
+        """Forget a user's reset."""
+        ...
+
+    async def sweep(self, before: datetime) -> int:
+        """Forget what expired before that; return how many."""
         ...
 
 

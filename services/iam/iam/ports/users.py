@@ -12,11 +12,15 @@ from iam.domain.user import User
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserQuery:
-    """Which users are wanted. `sort` is created_at, updated_at or email, with - for descending."""
+    """Which users are wanted. `sort` is created_at, updated_at or email, with - for descending.
+
+    `brief`: only active ones, found by their names and not by their addresses.
+    """
 
     tenant: UUID
     search: str = ""
     sort: str = "created_at"
+    brief: bool = False
 
 
 class Users(Protocol):

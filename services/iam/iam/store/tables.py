@@ -182,6 +182,7 @@ class ApiKeyRow(Base):
     created_at: Mapped[datetime] = mapped_column(Time)
     expires_at: Mapped[datetime | None] = mapped_column(Time)
     revoked_at: Mapped[datetime | None] = mapped_column(Time)
+    last_used_at: Mapped[datetime | None] = mapped_column(Time)
     version: Mapped[int]
 
 
@@ -235,6 +236,20 @@ class RefreshTokenRow(Base):
     expires_at: Mapped[datetime] = mapped_column(Time)
     used_at: Mapped[datetime | None] = mapped_column(Time)
     successor: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+
+class PasswordResetRow(Base):
+    """A token with which a user may choose a password, known by its SHA-256. A user has one at most."""
+
+    __tablename__ = "password_reset"
+    __table_args__ = (UniqueConstraint("hash", name="password_reset_hash_key"),)
+
+    user: Mapped[UUID] = mapped_column(
+        ForeignKey("iam.user.id", name="password_reset_user_fkey"), primary_key=True
+    )
+    hash: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(Time)
+    expires_at: Mapped[datetime] = mapped_column(Time)
 
 
 class SigningKeyRow(Base):

@@ -172,8 +172,12 @@ def _clashes(user: User) -> dict[str, EmailTaken | UsernameTaken]:
 
 def _wanted(query: UserQuery) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [UserRow.tenant == query.tenant, _HERE]
+    texts = [UserRow.username, UserRow.first_name, UserRow.last_name]
+    if query.brief:
+        conditions.append(UserRow.active.is_(True))
+    else:
+        texts.append(UserRow.email)
     if query.search:
-        texts = (UserRow.email, UserRow.username, UserRow.first_name, UserRow.last_name)
         conditions.append(or_(*(t.icontains(query.search, autoescape=True) for t in texts)))
     return conditions
 

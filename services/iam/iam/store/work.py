@@ -16,6 +16,7 @@ from iam.store.api_keys import SqlApiKeys
 from iam.store.authority import SqlAuthority
 from iam.store.gitops import SqlEntities
 from iam.store.invitations import SqlInvitations
+from iam.store.resets import SqlResets
 from iam.store.roles import SqlRoles
 from iam.store.sessions import SqlSessions
 from iam.store.signing_keys import SqlSigningKeys
@@ -40,6 +41,7 @@ class SqlWork:
         self.invitations = SqlInvitations(session)
         self.api_keys = SqlApiKeys(session)
         self.sessions = SqlSessions(session)
+        self.resets = SqlResets(session)
         self.entities = SqlEntities(session)
         self.signing_keys = SqlSigningKeys(session)
         self.authority = SqlAuthority(session, issuer)

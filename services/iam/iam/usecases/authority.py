@@ -1,8 +1,11 @@
 """What replicas are told, and what they ask when they have not been told yet. For services only, except `check`."""
 
+import re
 import time
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from dataclasses import dataclass
+from itertools import islice
+from uuid import UUID
 
 from authz import permissions
 from chassis.caller import Caller
@@ -14,6 +17,8 @@ from iam.usecases.feed import Feed
 
 PAGE = 1000
 BEAT = 1.0
+MOST_USED = 5000
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,12 @@ class Replicas:
         if found is None or (found.expires_at and found.expires_at <= now):
             raise KeyNotFound("there is no such API key")
         return found
+
+    async def used(self, keys: Iterable[str]) -> None:
+        """Note that API keys, by their ids, were used a moment ago. It is no change that anybody has to hear of."""
+        ids = [UUID(key) for key in islice(keys, MOST_USED) if _UUID.fullmatch(key)]
+        async with self.work() as work:
+            await work.api_keys.used(ids, self.means.now())
 
     def check(self, caller: Caller, permission: str) -> bool:
         """Tell a caller whether they hold a permission; a name that means none is held by nobody."""

@@ -1,5 +1,7 @@
 """How iam's changes look in the audit log: never with a password, a token, a key or a hash."""
 
+from dataclasses import replace
+
 from chassis.facts import Actor, Document, Fact, Outcome, Target
 from iam.domain.api_key import ApiKey
 from iam.domain.invitation import Invitation
@@ -58,7 +60,18 @@ def session_fact(actor: Actor, verb: str, session: Session, reason: str = "") ->
     )
 
 
-def failed_login(user: User | None) -> Fact:
+def password_fact(actor: Actor, verb: str, user: User, outcome: Outcome = Outcome.SUCCESS) -> Fact:
+    """Return the fact that something happened to a user's password."""
+    return Fact(
+        tenant=user.tenant,
+        actor=actor,
+        action=f"user.{verb}",
+        target=Target("user", str(user.id), user.name),
+        outcome=outcome,
+    )
+
+
+def failed_login(user: User | None, reason: str) -> Fact:
     """Return the fact that a login failed. What was typed for an unknown account may be a password: it is not kept."""
     target = Target("user", str(user.id), user.name) if user else Target("user", "", "unknown")
     return Fact(
@@ -66,8 +79,15 @@ def failed_login(user: User | None) -> Fact:
         actor=Actor("anonymous", ""),
         action="session.login_failed",
         target=target,
+        reason=reason,
         outcome=Outcome.FAILED,
     )
+
+
+def throttled_login(user: User | None) -> Fact:
+    """Return the fact that somebody failed so often that logins of an account have to wait."""
+    failed = failed_login(user, "too many failed logins from one address")
+    return replace(failed, action="session.login_throttled", outcome=Outcome.DENIED)
 
 
 def key_fact(actor: Actor, verb: str, before: ApiKey | None, after: ApiKey | None) -> Fact:
