@@ -19,7 +19,16 @@ async def state(org):
     paths += [f"global/{k}" for k in ("service_accounts", "pipeline_accounts")]
     answers = await asyncio.gather(*(org.web.get(f"/api/v1/{p}") for p in paths))
     assert {a.status_code for a in answers} == {200}
-    return [a.json() for a in answers]
+    return [_kept(a.json()) for a in answers]
+
+
+def _kept(said):
+    """Return a document without when something was last used."""
+    if isinstance(said, list):
+        return [_kept(part) for part in said]
+    if isinstance(said, dict):
+        return {k: _kept(v) for k, v in said.items() if k not in ("last_used_at", "last_seen_at")}
+    return said
 
 
 @pytest.fixture
