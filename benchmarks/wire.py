@@ -1,6 +1,6 @@
 """What the benchmarks of iam share: an iam of their own on a throw-away database, and a client that costs little.
 
-    python -m yard with --database-only -- python benchmarks/iam_logins.py
+    python -m yard with --database-only -- python benchmarks/iam_requests.py
 
 Beside what a wall clock says stands what a second of the service's own processor time yields: on a machine that others
 use too, the second figure is the one that says something about the code.

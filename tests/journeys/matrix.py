@@ -119,6 +119,7 @@ OF = {
     "organization_id": "organization",
     "tenant_id": "organization",
     "user_id": "user",
+    "principal_id": "user",
     "key_id": "key",
     "event_id": "event",
     "role_id": "role",
@@ -136,6 +137,14 @@ FIXED = {"permission_id": "agent:read", "name": "users"}
 THING = {
     "PUT /api/v1/tenants/{tenant_id}/users/{user_id}/roles/{role_id}": ("user_id", "user"),
     "DELETE /api/v1/tenants/{tenant_id}/users/{user_id}/roles/{role_id}": ("user_id", "user"),
+    "PUT /api/v1/tenants/{tenant_id}/principals/{principal_id}/roles/{role_id}": (
+        "principal_id",
+        "user",
+    ),
+    "DELETE /api/v1/tenants/{tenant_id}/principals/{principal_id}/roles/{role_id}": (
+        "principal_id",
+        "user",
+    ),
 }
 
 
@@ -207,6 +216,10 @@ RECIPES = {
     "PUT /api/v1/roles/{role_id}/users": lambda _: {"user_ids": []},
     "POST /api/v1/tenants/{tenant_id}/users/{user_id}/roles": lambda _: {"role_id": "user"},
     "PUT /api/v1/tenants/{tenant_id}/users/{user_id}/roles/{role_id}": _nothing,
+    "POST /api/v1/tenants/{tenant_id}/principals/{principal_id}/roles": lambda _: {
+        "role_id": "user"
+    },
+    "PUT /api/v1/tenants/{tenant_id}/principals/{principal_id}/roles/{role_id}": _nothing,
     "POST /api/v1/invitations": lambda _: {"email": f"{unique()}@x.example", "role_id": "user"},
     "POST /api/v1/feature-flags": _keyed,
     "PATCH /api/v1/feature-flags/{flag}": _named,
@@ -247,6 +260,8 @@ NOT_OWN = {
     "DELETE /api/v1/global/users/{id}",
     "PUT /api/v1/tenants/{tenant_id}/users/{user_id}/roles/{role_id}",
     "DELETE /api/v1/tenants/{tenant_id}/users/{user_id}/roles/{role_id}",
+    "PUT /api/v1/tenants/{tenant_id}/principals/{principal_id}/roles/{role_id}",
+    "DELETE /api/v1/tenants/{tenant_id}/principals/{principal_id}/roles/{role_id}",
 }
 # What super-permissions say is the whole platform's, where other tests live too: a stale tag keeps them as they are.
 STALE = {"PUT /api/v1/global/permissions/{id}", "DELETE /api/v1/global/permissions/{id}"}

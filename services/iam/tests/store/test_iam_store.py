@@ -9,8 +9,9 @@ import pytest
 from authz import apikeys
 from chassis.facts import Actor, Fact, Target
 from chassis.pages import PageAsk
+from iam.domain.acl import Acl
 from iam.domain.api_key import ApiKey, Version
-from iam.domain.authority import Kind
+from iam.domain.authority import DECISIVE, Kind
 from iam.domain.errors import (
     EmailTaken,
     InvitationPending,
@@ -18,12 +19,13 @@ from iam.domain.errors import (
     TenantTaken,
     UsernameTaken,
 )
+from iam.domain.gitops import C, Entity
+from iam.domain.grants import Grant
 from iam.domain.invitation import Invitation
 from iam.domain.reset import PasswordReset
 from iam.domain.roles import Role
 from iam.domain.session import RefreshToken, Session
 from iam.domain.signing import SigningKey
-from iam.domain.user import Grant
 from iam.ports import UserQuery
 
 
@@ -317,6 +319,19 @@ async def test_things_are_told_as_they_stand(work, ann, tenant, make):
         assert await w.authority.things(Kind.SESSION, [str(session.id)], late) == {}
 
 
+def an_entity(tenant, collection, make):
+    ends = {} if collection is C.PROJECTS else {"parent": uuid4(), "principal": uuid4()}
+    return Entity(
+        id=uuid4(),
+        tenant=tenant,
+        collection=collection,
+        key=f"p-{uuid4().hex}" if collection is C.PROJECTS else "",
+        created_at=make.start,
+        updated_at=make.start,
+        **ends,
+    )
+
+
 @pytest.mark.parametrize("kind", list(Kind))
 async def test_pages_of_things_go_on_where_the_last_one_ended(work, ann, make, kind):
     async with work() as w:
@@ -334,6 +349,8 @@ async def test_pages_of_things_go_on_where_the_last_one_ended(work, ann, make, k
                     signs_from=make.start,
                 )
             )
+            for collection in DECISIVE:
+                await w.entities.put(an_entity(ann.tenant, collection, make), Acl())
     async with work() as w:
         first = await w.authority.page(kind, "", 2, make.start)
         second = await w.authority.page(kind, first[-1][0], 2, make.start)
@@ -431,13 +448,13 @@ async def test_roles_that_begin_or_end_are_told_once_and_the_ended_are_gone(work
         found = await w.users.get(None, ann.id)
         assert found.roles == ("developer", "user")
         assert await w.users.administrators(ann.tenant, uuid4()) == 0
-        turned = [t for t in await w.roles.turned(make.start, 1000) if t.user == ann.id]
+        turned = [t for t in await w.bindings.turned(make.start, 1000) if t.principal == ann.id]
         assert {(t.role, t.ended, t.tenant) for t in turned} == {
             ("user", False, ann.tenant),
             ("viewer", True, ann.tenant),
         }
     async with work() as w:
-        assert [t for t in await w.roles.turned(make.start, 1000) if t.user == ann.id] == []
+        assert [t for t in await w.bindings.turned(make.start, 1000) if t.principal == ann.id] == []
         left = await w.users.get(None, ann.id)
         assert [g.role for g in left.grants] == ["admin", "developer", "user"]
 
