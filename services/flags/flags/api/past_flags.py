@@ -8,7 +8,7 @@ from fastapi import Query, Response
 from pydantic import Field, JsonValue
 
 from chassis.errors import Invalid
-from chassis.http import Asking, Body, Instant, Page, Paging, View, doors, given, needs
+from chassis.http import Asking, Body, Instant, Page, Paging, View, doors, given, needs_somewhere
 from flags.api.feature_flags import Aimed, FlagPath, Where, switched
 from flags.api.flag_views import FindingView, FlagPatch, FlagView, change
 from flags.api.rule_views import Part
@@ -148,7 +148,7 @@ class UseList(View):
     "/{flag}/revisions",
     response_model=RevisionPage,
     response_model_exclude_unset=True,
-    **needs("flag:read"),
+    **needs_somewhere("flag:read"),
 )
 async def list_revisions(
     flag: FlagPath, caller: Asking, where: Where, past: Past, pager: Paging
@@ -158,7 +158,7 @@ async def list_revisions(
     return pager.render(part, _revision)
 
 
-@router.get("/{flag}/revisions/diff", response_model=DiffView, **needs("flag:read"))
+@router.get("/{flag}/revisions/diff", response_model=DiffView, **needs_somewhere("flag:read"))
 async def diff_revisions(
     flag: FlagPath, caller: Asking, where: Where, past: Past, before: Number, after: Number
 ) -> DiffView:
@@ -168,7 +168,9 @@ async def diff_revisions(
     return DiffView(before=before, after=after, differences=told)
 
 
-@router.get("/{flag}/revisions/{number}", response_model=RevisionView, **needs("flag:read"))
+@router.get(
+    "/{flag}/revisions/{number}", response_model=RevisionView, **needs_somewhere("flag:read")
+)
 async def get_revision(
     flag: FlagPath, number: int, caller: Asking, where: Where, past: Past
 ) -> RevisionView:
@@ -177,7 +179,7 @@ async def get_revision(
     return _revision(found).model_copy(update={"document": dict(found.document)})
 
 
-@router.post("/{flag}/revert", response_model=FlagView, **needs("flag:update"))
+@router.post("/{flag}/revert", response_model=FlagView, **needs_somewhere("flag:update"))
 async def revert_flag(
     body: RevertBody, caller: Asking, aim: Aimed, flags: Changing, response: Response
 ) -> FlagView:
@@ -190,7 +192,7 @@ async def revert_flag(
     "/{flag}/explain",
     response_model=ExplanationView,
     response_model_exclude_none=True,
-    **needs("flag:read", **READS),
+    **needs_somewhere("flag:read", **READS),
 )
 async def explain_flag(
     flag: FlagPath, body: ExplainBody, caller: Asking, where: Where, asks: Asks
@@ -203,7 +205,7 @@ async def explain_flag(
     return _explanation(flag, found)
 
 
-@router.post("/{flag}/preview", response_model=PreviewView, **needs("flag:read", **READS))
+@router.post("/{flag}/preview", response_model=PreviewView, **needs_somewhere("flag:read", **READS))
 async def preview_flag(
     flag: FlagPath, body: PreviewBody, caller: Asking, where: Where, asks: Asks
 ) -> PreviewView:
@@ -214,7 +216,7 @@ async def preview_flag(
     return _preview(await asks.preview(caller, where, flag, edit, body.contexts))
 
 
-@router.get("/{flag}/used-by", response_model=UseList, **needs("flag:read"))
+@router.get("/{flag}/used-by", response_model=UseList, **needs_somewhere("flag:read"))
 async def list_users_of_flag(
     flag: FlagPath, caller: Asking, where: Where, flags: Changing
 ) -> UseList:

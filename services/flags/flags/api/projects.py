@@ -18,6 +18,7 @@ from chassis.http import (
     etag,
     given,
     needs,
+    needs_somewhere,
     tagged,
 )
 from flags.api.words import NO_PLACE, SLUG, Name, ProjectQuery, Slug
@@ -70,7 +71,7 @@ class EnvironmentList(View):
     "/projects",
     response_model=ProjectPage,
     response_model_exclude_unset=True,
-    **needs("flag:read"),
+    **needs_somewhere("flag:read"),
 )
 async def list_projects(caller: Asking, pager: Paging, projects: Uses) -> dict[str, Any]:
     """List the tenant's projects."""
@@ -88,7 +89,9 @@ async def create_project(
     return project
 
 
-@router.get("/environments", response_model=EnvironmentList, **needs("flag:read", **NO_PLACE))
+@router.get(
+    "/environments", response_model=EnvironmentList, **needs_somewhere("flag:read", **NO_PLACE)
+)
 async def list_environments(
     caller: Asking, projects: Uses, project: ProjectQuery = None
 ) -> dict[str, list[Environment]]:
@@ -123,7 +126,7 @@ Which = Annotated[EnvironmentAim, Depends(_which)]
     "/environments",
     response_model=EnvironmentView,
     status_code=201,
-    **needs("environment:create", **NO_PLACE),
+    **needs_somewhere("environment:create", **NO_PLACE),
 )
 async def create_environment(
     body: EnvironmentBody,
@@ -143,7 +146,7 @@ async def create_environment(
     "/environments/{key}",
     response_model=EnvironmentView,
     responses=TAGGED,
-    **needs("environment:read"),
+    **needs_somewhere("environment:read"),
 )
 async def get_environment(
     which: Which, caller: Asking, projects: Uses, request: Request, response: Response
@@ -155,7 +158,9 @@ async def get_environment(
     return found
 
 
-@router.patch("/environments/{key}", response_model=EnvironmentView, **needs("environment:update"))
+@router.patch(
+    "/environments/{key}", response_model=EnvironmentView, **needs_somewhere("environment:update")
+)
 async def rename_environment(
     which: Which, body: EnvironmentPatch, caller: Asking, projects: Uses, response: Response
 ) -> Environment:
@@ -165,7 +170,7 @@ async def rename_environment(
     return named
 
 
-@router.delete("/environments/{key}", status_code=204, **needs("environment:delete"))
+@router.delete("/environments/{key}", status_code=204, **needs_somewhere("environment:delete"))
 async def delete_environment(which: Which, caller: Asking, projects: Uses) -> None:
     """Forget an environment, with what every flag does in it; production stays."""
     await projects.delete_environment(caller, which)

@@ -18,7 +18,7 @@ from chassis.http import (
     doors,
     etag,
     given,
-    needs,
+    needs_somewhere,
     tagged,
 )
 from flags.api.past_flags import UseList, UseView
@@ -116,7 +116,7 @@ Aimed = Annotated[SegmentAim, Depends(_aim)]
     "",
     response_model=SegmentPage,
     response_model_exclude_unset=True,
-    **needs("segment:read", **NO_PLACE),
+    **needs_somewhere("segment:read", **NO_PLACE),
 )
 async def list_segments(
     caller: Asking,
@@ -130,7 +130,9 @@ async def list_segments(
     return pager.render(part, SegmentView.model_validate)
 
 
-@router.post("", response_model=SegmentView, status_code=201, **needs("segment:create", **NO_PLACE))
+@router.post(
+    "", response_model=SegmentView, status_code=201, **needs_somewhere("segment:create", **NO_PLACE)
+)
 async def create_segment(
     body: SegmentBody, caller: Asking, where: Where, segments: Uses, response: Response
 ) -> Segment:
@@ -141,7 +143,9 @@ async def create_segment(
     return segment
 
 
-@router.get("/{segment}", response_model=SegmentView, responses=TAGGED, **needs("segment:read"))
+@router.get(
+    "/{segment}", response_model=SegmentView, responses=TAGGED, **needs_somewhere("segment:read")
+)
 async def get_segment(
     aim: Aimed, caller: Asking, segments: Uses, request: Request, response: Response
 ) -> Segment | Response:
@@ -152,7 +156,7 @@ async def get_segment(
     return found
 
 
-@router.patch("/{segment}", response_model=SegmentView, **needs("segment:update"))
+@router.patch("/{segment}", response_model=SegmentView, **needs_somewhere("segment:update"))
 async def update_segment(
     body: SegmentPatch, caller: Asking, aim: Aimed, segments: Uses, response: Response
 ) -> Segment:
@@ -162,20 +166,20 @@ async def update_segment(
     return segment
 
 
-@router.delete("/{segment}", status_code=204, **needs("segment:delete"))
+@router.delete("/{segment}", status_code=204, **needs_somewhere("segment:delete"))
 async def delete_segment(caller: Asking, aim: Aimed, segments: Uses) -> None:
     """Forget a segment that nobody asks for."""
     await segments.delete(caller, aim)
 
 
-@router.get("/{segment}/members", response_model=MembersView, **needs("segment:read"))
+@router.get("/{segment}/members", response_model=MembersView, **needs_somewhere("segment:read"))
 async def get_members(aim: Aimed, caller: Asking, segments: Uses) -> MembersView:
     """Return who is listed in a segment."""
     found = await segments.members(caller, aim)
     return MembersView(included=sorted(found.included), excluded=sorted(found.excluded))
 
 
-@router.post("/{segment}/members", response_model=SegmentView, **needs("segment:update"))
+@router.post("/{segment}/members", response_model=SegmentView, **needs_somewhere("segment:update"))
 async def move_members(
     body: MembersBody, caller: Asking, aim: Aimed, segments: Uses, response: Response
 ) -> Segment:
@@ -188,7 +192,7 @@ async def move_members(
     return segment
 
 
-@router.get("/{segment}/used-by", response_model=UseList, **needs("segment:read"))
+@router.get("/{segment}/used-by", response_model=UseList, **needs_somewhere("segment:read"))
 async def list_users_of_segment(aim: Aimed, caller: Asking, segments: Uses) -> UseList:
     """List the flags and segments that ask for a segment."""
     found = await segments.used(caller, aim)

@@ -1,15 +1,26 @@
-"""What is written is checked against its neighbours, in the transaction that writes it."""
+"""What the verbs have in common: who may, and whether what is written can be served."""
 
 from collections.abc import Iterable, Sequence
 
+from authz.standing import Thing
+from chassis.caller import Caller
 from chassis.errors import FieldError
 from flags.domain.analyse import Finding, analyse, analyse_segment
-from flags.domain.errors import BadRules
+from flags.domain.errors import BadRules, FlagNotFound
 from flags.domain.flag import Flag
 from flags.domain.place import Project
 from flags.domain.segment import Segment
 from flags.domain.uses import Use
 from flags.ports import Work
+
+
+def allowed(caller: Caller, permission: str, flag: Flag | None, name: str) -> Flag:
+    """Return a flag that is there and to which the caller may do this."""
+    missing = FlagNotFound(f"there is no flag {name!r} in this project")
+    if flag is None:
+        raise missing
+    caller.must_over(permission, Thing(flag.owner_id, flag.project, str(flag.id)), missing)
+    return flag
 
 
 async def check(work: Work, project: Project, flag: Flag, environments: Iterable[str]) -> None:

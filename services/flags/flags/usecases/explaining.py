@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from authz.standing import Thing
 from chassis.caller import Caller
 from flags.domain.analyse import Finding, analyse
 from flags.domain.answers import Answer, Trouble, failed
 from flags.domain.context import Context
-from flags.domain.errors import FlagNotFound, RevisionNotFound
+from flags.domain.errors import RevisionNotFound
 from flags.domain.explain import Explainer, Explanation
 from flags.domain.flag import Change, Flag
 from flags.domain.neighbourhood import around
@@ -18,7 +19,7 @@ from flags.domain.place import Place, Project
 from flags.domain.revision import stored_at, stored_now
 from flags.domain.ruleset import Ruleset, Stored, compile_all
 from flags.ports import OpenWork, Reading, Shelf, Work
-from flags.usecases.checking import refuse
+from flags.usecases.checking import allowed, refuse
 from flags.usecases.homes import home
 
 Seen = Callable[[Place], Sequence[Context]]
@@ -55,10 +56,13 @@ class Explaining:
     async def explain(
         self, caller: Caller, place: Place, flag: str, context: Context, moment: Moment
     ) -> Explanation:
-        """Return what a context gets and why, step by step. Of the past, segments are as they are now."""
-        caller.must("flag:read")
+        """Return what a context gets and why, step by step. Of the past, segments are as they are now.
+
+        Who may not read every flag of the project is not told how the others came to what they serve.
+        """
+        caller.must_for_some("flag:read")
         async with self.work() as work:
-            project, found = await self._found(work, place, flag)
+            project, found = await self._found(work, caller, place, flag)
             then = await self._then(work, project, found, place, moment)
         now = self.now()
         reading = await self.shelf.read(place)
@@ -69,7 +73,9 @@ class Explaining:
             step = {"step": "lifecycle", "served": False}
             return Explanation(_unserved(found), [step])
         explainer = _explainer(place, _around(found.key, reading))
-        return explainer.explain(found.key, context, now.timestamp())
+        told = explainer.explain(found.key, context, now.timestamp())
+        may_read_all = caller.may("flag:read", Thing(project=project.key))
+        return told if may_read_all else replace(told, needed={})
 
     async def preview(
         self,
@@ -80,9 +86,9 @@ class Explaining:
         contexts: Sequence[Context] | None,
     ) -> Preview:
         """Return how many of these contexts, or of those that this replica saw lately, an edit would move."""
-        caller.must("flag:read")
+        caller.must_for_some("flag:read")
         async with self.work() as work:
-            project, before = await self._found(work, place, flag)
+            project, before = await self._found(work, caller, place, flag)
             after = before.changed(place.environment, self.now(), change)
             neighbours = await work.uses.neighbours(project, place.environment)
         switch = after.switch(place.environment)
@@ -111,13 +117,12 @@ class Explaining:
             return None
         return at, await work.history.served_at(project, place.environment, at)
 
-    async def _found(self, work: Work, place: Place, name: str) -> tuple[Project, Flag]:
+    async def _found(
+        self, work: Work, caller: Caller, place: Place, name: str
+    ) -> tuple[Project, Flag]:
         project = await home(work, place.tenant, place.project, self.now(), self.new_id)
         project.environment(place.environment)
-        found = await work.flags.get(project, name)
-        if found is None:
-            raise FlagNotFound(f"there is no flag {name!r} in this project")
-        return project, found
+        return project, allowed(caller, "flag:read", await work.flags.get(project, name), name)
 
 
 def _explainer(place: Place, reading: Reading) -> Explainer:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from authz.standing import Thing
 from chassis.caller import Caller
 from chassis.facts import Actor, Fact, Target
 from chassis.pages import PageAsk, Slice
@@ -56,16 +57,21 @@ class Projects:
         return project
 
     async def page(self, caller: Caller, ask: PageAsk) -> Slice[Project]:
-        """List the caller's projects."""
-        caller.must("flag:read")
+        """List the tenant's projects; to whom may not read the flags of all, those where they may read some."""
+        caller.must_for_some("flag:read")
         async with self.work() as work:
             await self._home(work, caller.tenant, DEFAULT_PROJECT)
-            return await work.projects.page(caller.tenant, ask)
+            part = await work.projects.page(caller.tenant, ask)
+        if caller.may("flag:read"):
+            return part
+        shown = [p for p in part.items if caller.may("flag:read", Thing(caller.owner, p.key))]
+        return replace(part, items=shown, total=None)
 
     async def environments(self, caller: Caller, project: str | None) -> Sequence[Environment]:
         """List the environments of a project."""
-        caller.must("flag:read")
+        caller.must_for_some("flag:read")
         place = place_of(caller, project, None)
+        caller.must_or_own("flag:read", project=place.project)
         async with self.work() as work:
             return (await self._home(work, caller.tenant, place.project)).environments
 
@@ -73,8 +79,9 @@ class Projects:
         self, caller: Caller, project: str | None, key: str, name: str
     ) -> Environment:
         """Make an environment, in which every flag is disabled and serves what it serves in the first one."""
-        caller.must("environment:create")
+        caller.must_for_some("environment:create")
         place = place_of(caller, project, None)
+        caller.must("environment:create", project=place.project)
         made = Environment(id=self.new_id(), key=key, name=name, created_at=self.now())
         async with self.work() as work:
             found = await self._home(work, caller.tenant, place.project)
@@ -87,7 +94,7 @@ class Projects:
 
     async def environment(self, caller: Caller, aim: EnvironmentAim) -> Environment:
         """Return one environment."""
-        caller.must("environment:read")
+        caller.must("environment:read", project=_project_of(caller, aim))
         async with self.work() as work:
             return (await self._aimed(work, caller, aim))[1]
 
@@ -95,7 +102,7 @@ class Projects:
         self, caller: Caller, aim: EnvironmentAim, name: str
     ) -> Environment:
         """Give an environment another name; its key stays."""
-        caller.must("environment:update")
+        caller.must("environment:update", project=_project_of(caller, aim))
         async with self.work() as work:
             _, before = await self._aimed(work, caller, aim)
             if name == before.name:
@@ -108,7 +115,7 @@ class Projects:
 
     async def delete_environment(self, caller: Caller, aim: EnvironmentAim) -> None:
         """Forget an environment, with what every flag does in it; production stays."""
-        caller.must("environment:delete")
+        caller.must("environment:delete", project=_project_of(caller, aim))
         async with self.work() as work:
             _, found = await self._aimed(work, caller, aim)
             if aim.key == DEFAULT_ENVIRONMENT:
@@ -119,8 +126,7 @@ class Projects:
     async def _aimed(
         self, work: Work, caller: Caller, aim: EnvironmentAim
     ) -> tuple[Project, Environment]:
-        place = place_of(caller, aim.project, None)
-        project = await self._home(work, caller.tenant, place.project)
+        project = await self._home(work, caller.tenant, _project_of(caller, aim))
         found = project.environment(aim.key)
         if aim.version not in (None, found.version):
             raise _stale(found)
@@ -128,6 +134,10 @@ class Projects:
 
     async def _home(self, work: Work, tenant: UUID, key: str) -> Project:
         return await home(work, tenant, key, self.now(), self.new_id)
+
+
+def _project_of(caller: Caller, aim: EnvironmentAim) -> str:
+    return place_of(caller, aim.project, None).project
 
 
 def _stale(environment: Environment) -> StaleEnvironment:

@@ -7,11 +7,12 @@ from uuid import UUID
 
 from chassis.caller import Caller
 from chassis.pages import PageAsk, Slice
-from flags.domain.errors import FlagNotFound, RevisionNotFound
+from flags.domain.errors import RevisionNotFound
 from flags.domain.flag import Flag
 from flags.domain.place import Place
 from flags.domain.revision import Difference, Revision, differences
 from flags.ports import OpenWork, Work
+from flags.usecases.checking import allowed
 from flags.usecases.homes import home
 
 
@@ -25,33 +26,30 @@ class Revisions:
 
     async def page(self, caller: Caller, place: Place, flag: str, ask: PageAsk) -> Slice[Revision]:
         """List a flag's revisions, newest first."""
-        caller.must("flag:read")
+        caller.must_for_some("flag:read")
         async with self.work() as work:
-            return await work.history.page(await self._flag(work, place, flag), ask)
+            return await work.history.page(await self._flag(work, caller, place, flag), ask)
 
     async def get(self, caller: Caller, place: Place, flag: str, number: int) -> Revision:
         """Return one revision of a flag."""
-        caller.must("flag:read")
+        caller.must_for_some("flag:read")
         async with self.work() as work:
-            return await self._revision(work, await self._flag(work, place, flag), number)
+            return await self._revision(work, await self._flag(work, caller, place, flag), number)
 
     async def diff(
         self, caller: Caller, place: Place, flag: str, numbers: tuple[int, int]
     ) -> Sequence[Difference]:
         """Return where two revisions of a flag differ, from the first to the second."""
-        caller.must("flag:read")
+        caller.must_for_some("flag:read")
         async with self.work() as work:
-            found = await self._flag(work, place, flag)
+            found = await self._flag(work, caller, place, flag)
             before, after = [await self._revision(work, found, number) for number in numbers]
         return list(differences(before.document, after.document))
 
-    async def _flag(self, work: Work, place: Place, name: str) -> Flag:
+    async def _flag(self, work: Work, caller: Caller, place: Place, name: str) -> Flag:
         project = await home(work, place.tenant, place.project, self.now(), self.new_id)
         project.environment(place.environment)
-        found = await work.flags.get(project, name)
-        if found is None:
-            raise FlagNotFound(f"there is no flag {name!r} in this project")
-        return found
+        return allowed(caller, "flag:read", await work.flags.get(project, name), name)
 
     async def _revision(self, work: Work, flag: Flag, number: int) -> Revision:
         found = await work.history.get(flag, number)

@@ -37,7 +37,7 @@ class Segments:
 
     async def create(self, caller: Caller, project: str, fields: Mapping[str, Any]) -> Segment:
         """Make a segment, with nobody on its lists."""
-        caller.must("segment:create")
+        caller.must("segment:create", project=project)
         now = self.now()
         async with self.work() as work:
             place = await self._home(work, caller, project)
@@ -56,7 +56,7 @@ class Segments:
 
     async def get(self, caller: Caller, aim: SegmentAim) -> Segment:
         """Return one segment, by id or key."""
-        caller.must("segment:read")
+        caller.must("segment:read", project=aim.project)
         async with self.work() as work:
             place = await self._home(work, caller, aim.project)
             return _found(await work.segments.get(place, aim.segment), aim.segment)
@@ -65,13 +65,13 @@ class Segments:
         self, caller: Caller, project: str, search: str | None, ask: PageAsk
     ) -> Slice[Segment]:
         """List the segments of a project."""
-        caller.must("segment:read")
+        caller.must("segment:read", project=project)
         async with self.work() as work:
             return await work.segments.page(await self._home(work, caller, project), search, ask)
 
     async def members(self, caller: Caller, aim: SegmentAim) -> Members:
         """Return who is listed in a segment."""
-        caller.must("segment:read")
+        caller.must("segment:read", project=aim.project)
         async with self.work() as work:
             place = await self._home(work, caller, aim.project)
             found = _found(await work.segments.get(place, aim.segment), aim.segment)
@@ -79,7 +79,7 @@ class Segments:
 
     async def used(self, caller: Caller, aim: SegmentAim) -> Sequence[Use]:
         """Return which flags and segments ask for a segment."""
-        caller.must("segment:read")
+        caller.must("segment:read", project=aim.project)
         async with self.work() as work:
             place = await self._home(work, caller, aim.project)
             found = _found(await work.segments.get(place, aim.segment), aim.segment)
@@ -87,7 +87,7 @@ class Segments:
 
     async def update(self, caller: Caller, aim: SegmentAim, fields: Mapping[str, Any]) -> Segment:
         """Change a segment but for its lists."""
-        caller.must("segment:update")
+        caller.must("segment:update", project=aim.project)
         async with self.work() as work:
             place, before = await self._locked(work, caller, aim)
             after = before.changed(fields, self.now())
@@ -99,7 +99,7 @@ class Segments:
 
     async def move(self, caller: Caller, aim: SegmentAim, moves: Moves) -> Segment:
         """Put people on a segment's lists, or take them off; what is so already stays so."""
-        caller.must("segment:update")
+        caller.must("segment:update", project=aim.project)
         async with self.work() as work:
             place, before = await self._locked(work, caller, aim)
             lists = await work.segments.members(before)
@@ -120,7 +120,7 @@ class Segments:
 
     async def delete(self, caller: Caller, aim: SegmentAim) -> None:
         """Forget a segment that nobody asks for."""
-        caller.must("segment:delete")
+        caller.must("segment:delete", project=aim.project)
         async with self.work() as work:
             place, segment = await self._locked(work, caller, aim)
             await work.uses.hold(place)
