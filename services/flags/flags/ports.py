@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
 from chassis.facts import Fact
@@ -19,12 +19,16 @@ from flags.domain.ruleset import Stored
 from flags.domain.segment import Members, Segment
 from flags.domain.uses import Use
 
+# How a project is held, before anything in it is locked: `shared` while a flag is switched, so that its environments
+# stay; `changed` by one at a time, who changes who uses what; `alone` while environments come and go.
+Hold = Literal["shared", "changed", "alone"]
+
 
 class ProjectBook(Protocol):
     """The projects of every tenant, with their environments."""
 
-    async def get(self, tenant: UUID, key: str) -> Project | None:
-        """Return a project; None if there is none."""
+    async def get(self, tenant: UUID, key: str, hold: Hold | None = None) -> Project | None:
+        """Return a project, held until the work ends if that is asked for; None if there is none."""
         ...
 
     async def add(self, project: Project) -> bool:
@@ -128,10 +132,6 @@ class RevisionBook(Protocol):
 
 class UseBook(Protocol):
     """Who uses what in a project."""
-
-    async def hold(self, project: Project) -> None:
-        """Have everybody else wait who is about to change who uses what in the project, until the work ends."""
-        ...
 
     async def neighbours(self, project: Project, environment: str) -> Neighbours:
         """Return every flag and segment as far as rules look at it."""

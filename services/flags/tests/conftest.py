@@ -43,7 +43,7 @@ class MemoryProjects:
     def __init__(self, kept, told, flags):
         self._kept, self._told, self._flags = kept, told, flags
 
-    async def get(self, tenant, key):
+    async def get(self, tenant, key, hold=None):
         return self._kept.get((tenant, key))
 
     async def add(self, project):
@@ -220,9 +220,6 @@ class MemoryUses:
 
     def __init__(self, flags, segments):
         self._flags, self._segments = flags, segments
-
-    async def hold(self, project):
-        pass
 
     def _of(self, project):
         for flag in self._flags.values():

@@ -115,8 +115,10 @@ class EnvironmentPatch(Body):
 EnvironmentPath = Annotated[str, Path(pattern=SLUG, max_length=63)]
 
 
-def _which(key: EnvironmentPath, version: Expected, project: ProjectQuery = None) -> EnvironmentAim:
-    return EnvironmentAim(project=project, key=key, version=version)
+def _which(
+    environment: EnvironmentPath, version: Expected, project: ProjectQuery = None
+) -> EnvironmentAim:
+    return EnvironmentAim(project=project, key=environment, version=version)
 
 
 Which = Annotated[EnvironmentAim, Depends(_which)]
@@ -143,7 +145,7 @@ async def create_environment(
 
 
 @router.get(
-    "/environments/{key}",
+    "/environments/{environment}",
     response_model=EnvironmentView,
     responses=TAGGED,
     **needs_somewhere("environment:read"),
@@ -159,7 +161,9 @@ async def get_environment(
 
 
 @router.patch(
-    "/environments/{key}", response_model=EnvironmentView, **needs_somewhere("environment:update")
+    "/environments/{environment}",
+    response_model=EnvironmentView,
+    **needs_somewhere("environment:update"),
 )
 async def rename_environment(
     which: Which, body: EnvironmentPatch, caller: Asking, projects: Uses, response: Response
@@ -170,7 +174,9 @@ async def rename_environment(
     return named
 
 
-@router.delete("/environments/{key}", status_code=204, **needs_somewhere("environment:delete"))
+@router.delete(
+    "/environments/{environment}", status_code=204, **needs_somewhere("environment:delete")
+)
 async def delete_environment(which: Which, caller: Asking, projects: Uses) -> None:
     """Forget an environment, with what every flag does in it; production stays."""
     await projects.delete_environment(caller, which)

@@ -22,7 +22,11 @@ def around(key: str, rows: Iterable[Stored], segments: Iterable[StoredSegment]) 
         if name in near or name not in known:
             continue
         near[name] = None
-        uses = _of_flag(flags[name]) if kind == "flag" else _of_segment(groups[name])
+        uses = (
+            uses_of(flags[name].targeting)
+            if kind == "flag"
+            else uses_of_segment(groups[name].document)
+        )
         todo += [("flag", k) for k in uses.flags] + [("segment", k) for k in uses.segments]
     return (
         [row for row in flags.values() if row.key in near_flags],
@@ -30,16 +34,18 @@ def around(key: str, rows: Iterable[Stored], segments: Iterable[StoredSegment]) 
     )
 
 
-def _of_flag(row: Stored) -> Uses:
+def uses_of(targeting: object) -> Uses:
+    """Return what a flag's targeting uses; nothing if it cannot be read."""
     try:
-        return NOTHING if row.targeting is None else used_by(targeting_of(row.targeting))
+        return NOTHING if targeting is None else used_by(targeting_of(targeting))
     except Wrong:
         return NOTHING
 
 
-def _of_segment(segment: StoredSegment) -> Uses:
+def uses_of_segment(document: object) -> Uses:
+    """Return what a segment uses; nothing if it cannot be read."""
     try:
-        when = membership_of(segment.document).when
+        when = membership_of(document).when
     except Wrong:
         return NOTHING
     return NOTHING if when is None else used_in([when])

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chassis.db import after_commit
 from chassis.pages import PageAsk, Slice, cut
 from flags.domain.place import Environment, Place, Project
-from flags.ports import News
+from flags.ports import Hold, News
 from flags.store.tables import EnvironmentRow, FlagRow, ProjectRow, SwitchRow
 
 _KEY = ProjectRow.key.collate("C")
@@ -25,9 +25,12 @@ class SqlProjectBook:
         self._session = session
         self._news = news
 
-    async def get(self, tenant: UUID, key: str) -> Project | None:
-        """Return a project; None if there is none."""
+    async def get(self, tenant: UUID, key: str, hold: Hold | None = None) -> Project | None:
+        """Return a project, held until the work ends if that is asked for; None if there is none."""
         query = select(ProjectRow).filter_by(tenant=tenant, key=key)
+        if hold:
+            # FOR KEY SHARE, FOR NO KEY UPDATE or FOR UPDATE: the first goes with the second, the last with none.
+            query = query.with_for_update(read=hold == "shared", key_share=hold != "alone")
         rows = (await self._session.scalars(query)).all()
         return next(iter(await self._whole(rows)), None)
 

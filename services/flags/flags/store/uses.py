@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flags.domain.analyse import Neighbour, Neighbours
 from flags.domain.place import Project
 from flags.domain.uses import Use, Uses
-from flags.store.tables import EnvironmentRow, FlagRow, ProjectRow, SegmentRow, SwitchRow
+from flags.store.tables import EnvironmentRow, FlagRow, SegmentRow, SwitchRow
 
 
 class SqlUses:
@@ -14,11 +14,6 @@ class SqlUses:
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
-
-    async def hold(self, project: Project) -> None:
-        """Have everybody else wait who is about to change who uses what in the project, until the work ends."""
-        row = select(ProjectRow.id).where(ProjectRow.id == project.id)
-        await self._session.execute(row.with_for_update(key_share=True))
 
     async def neighbours(self, project: Project, environment: str) -> Neighbours:
         """Return every flag and segment as far as rules look at it."""

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Sequence
 from authz.standing import Thing
 from chassis.caller import Caller
 from chassis.errors import FieldError
-from flags.domain.analyse import Finding, analyse, analyse_segment
+from flags.domain.analyse import Finding, Neighbours, analyse, analyse_segment
 from flags.domain.errors import BadRules, FlagNotFound
 from flags.domain.flag import Flag
+from flags.domain.neighbourhood import uses_of, uses_of_segment
 from flags.domain.place import Project
 from flags.domain.segment import Segment
-from flags.domain.uses import Use
+from flags.domain.uses import NOTHING, Use, Uses
 from flags.ports import Work
 
 
@@ -24,22 +25,29 @@ def allowed(caller: Caller, permission: str, flag: Flag | None, name: str) -> Fl
 
 
 async def check(work: Work, project: Project, flag: Flag, environments: Iterable[str]) -> None:
-    """Refuse a flag whose targeting in one of these environments could not be served."""
-    asked = [key for key in environments if flag.switch(key).targeting]
-    if asked:
-        await work.uses.hold(project)
-    for environment in asked:
-        neighbours = await work.uses.neighbours(project, environment)
+    """Refuse a flag whose targeting in one of these environments could not be served. The project must be held."""
+    for environment in environments:
         targeting = flag.switch(environment).targeting
-        refuse(analyse(flag.key, flag.variants.keys(), targeting, neighbours))
+        if targeting:
+            near = await _near(work, project, environment, uses_of(targeting))
+            refuse(analyse(flag.key, flag.variants.keys(), targeting, near))
 
 
 async def check_segment(work: Work, project: Project, segment: Segment) -> None:
-    """Refuse a segment that could not be served."""
-    await work.uses.hold(project)
+    """Refuse a segment that could not be served. The project must be held."""
+    uses = uses_of_segment(segment.document)
     for environment in project.environments:
-        neighbours = await work.uses.neighbours(project, environment.key)
-        refuse(analyse_segment(segment.key, segment.document, neighbours))
+        near = await _near(work, project, environment.key, uses)
+        refuse(analyse_segment(segment.key, segment.document, near))
+        if uses == NOTHING:
+            break
+
+
+async def _near(work: Work, project: Project, environment: str, uses: Uses) -> Neighbours:
+    """Return the neighbours of what uses any: most rules use none, and then nobody needs to be read."""
+    if uses == NOTHING:
+        return Neighbours()
+    return await work.uses.neighbours(project, environment)
 
 
 def refuse(findings: Sequence[Finding]) -> None:

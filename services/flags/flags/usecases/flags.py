@@ -14,7 +14,7 @@ from flags.domain.listing import Wanted
 from flags.domain.place import Place, Project
 from flags.domain.revision import Revision, reverted
 from flags.domain.uses import Use
-from flags.ports import OpenWork, Work
+from flags.ports import Hold, OpenWork, Work
 from flags.usecases.checking import allowed, check, named
 from flags.usecases.homes import home
 
@@ -43,7 +43,7 @@ class Flags:
         """Make a flag, owned by the caller and disabled everywhere."""
         caller.must("flag:create", project=place.project)
         async with self.work() as work:
-            project = await self._project(work, place)
+            project = await self._project(work, place, "changed")
             flag = made(draft, self.new_id(), project, caller.owner, self.now())
             await check(work, project, flag, flag.switches)
             await work.flags.add(project, flag)
@@ -125,7 +125,6 @@ class Flags:
         caller.must_for_some("flag:delete")
         async with self.work() as work:
             project, flag = await self._locked(work, caller, "flag:delete", aim)
-            await work.uses.hold(project)
             if users := await work.uses.of_flag(project, flag.key):
                 raise FlagInUse(
                     f"flag {flag.key!r} is asked for by {named(users)}: change those first"
@@ -167,7 +166,8 @@ class Flags:
     async def _locked(
         self, work: Work, caller: Caller, permission: str, aim: Aim
     ) -> tuple[Project, Flag]:
-        project = await self._project(work, aim.place)
+        hold: Hold = "shared" if permission == "flag:toggle" else "changed"
+        project = await self._project(work, aim.place, hold)
         found = await work.flags.get(project, aim.flag, lock=True)
         flag = allowed(caller, permission, found, aim.flag)
         if aim.version not in (None, flag.version):
@@ -184,9 +184,9 @@ class Flags:
         await work.projects.bump(project, touched)
         work.record(fact)
 
-    async def _project(self, work: Work, place: Place) -> Project:
+    async def _project(self, work: Work, place: Place, hold: Hold | None = None) -> Project:
         """Return the project of a place, in which the environment must be, too."""
-        project = await home(work, place.tenant, place.project, self.now(), self.new_id)
+        project = await home(work, place.tenant, place.project, self.now(), self.new_id, hold)
         project.environment(place.environment)
         return project
 

@@ -25,7 +25,7 @@ from flags.domain.place import (
     founded,
     place_of,
 )
-from flags.ports import OpenWork, Work
+from flags.ports import Hold, OpenWork, Work
 from flags.usecases.homes import home, some_ids
 
 
@@ -84,7 +84,7 @@ class Projects:
         caller.must("environment:create", project=place.project)
         made = Environment(id=self.new_id(), key=key, name=name, created_at=self.now())
         async with self.work() as work:
-            found = await self._home(work, caller.tenant, place.project)
+            found = await self._home(work, caller.tenant, place.project, "alone")
             if len(found.environments) >= MOST_ENVIRONMENTS:
                 raise TooManyEnvironments(f"a project has at most {MOST_ENVIRONMENTS} environments")
             if not await work.projects.add_environment(found, made):
@@ -104,7 +104,7 @@ class Projects:
         """Give an environment another name; its key stays."""
         caller.must("environment:update", project=_project_of(caller, aim))
         async with self.work() as work:
-            _, before = await self._aimed(work, caller, aim)
+            _, before = await self._aimed(work, caller, aim, "alone")
             if name == before.name:
                 return before
             after = replace(before, name=name, version=before.version + 1)
@@ -117,23 +117,23 @@ class Projects:
         """Forget an environment, with what every flag does in it; production stays."""
         caller.must("environment:delete", project=_project_of(caller, aim))
         async with self.work() as work:
-            _, found = await self._aimed(work, caller, aim)
+            _, found = await self._aimed(work, caller, aim, "alone")
             if aim.key == DEFAULT_ENVIRONMENT:
                 raise EnvironmentKept(f"{aim.key!r} stands for a request that names no environment")
             await work.projects.remove_environment(found)
             work.record(_environment_fact(caller, "environment.deleted", found, None))
 
     async def _aimed(
-        self, work: Work, caller: Caller, aim: EnvironmentAim
+        self, work: Work, caller: Caller, aim: EnvironmentAim, hold: Hold | None = None
     ) -> tuple[Project, Environment]:
-        project = await self._home(work, caller.tenant, _project_of(caller, aim))
+        project = await self._home(work, caller.tenant, _project_of(caller, aim), hold)
         found = project.environment(aim.key)
         if aim.version not in (None, found.version):
             raise _stale(found)
         return project, found
 
-    async def _home(self, work: Work, tenant: UUID, key: str) -> Project:
-        return await home(work, tenant, key, self.now(), self.new_id)
+    async def _home(self, work: Work, tenant: UUID, key: str, hold: Hold | None = None) -> Project:
+        return await home(work, tenant, key, self.now(), self.new_id, hold)
 
 
 def _project_of(caller: Caller, aim: EnvironmentAim) -> str:

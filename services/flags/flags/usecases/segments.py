@@ -13,7 +13,7 @@ from flags.domain.errors import SegmentInUse, SegmentNotFound, StaleSegment
 from flags.domain.place import Project
 from flags.domain.segment import Members, Moves, Segment, told
 from flags.domain.uses import Use
-from flags.ports import OpenWork, Work
+from flags.ports import Hold, OpenWork, Work
 from flags.usecases.checking import check_segment, named
 from flags.usecases.homes import home
 
@@ -40,7 +40,7 @@ class Segments:
         caller.must("segment:create", project=project)
         now = self.now()
         async with self.work() as work:
-            place = await self._home(work, caller, project)
+            place = await self._home(work, caller, project, "changed")
             segment = Segment(
                 id=self.new_id(),
                 tenant=caller.tenant,
@@ -123,7 +123,6 @@ class Segments:
         caller.must("segment:delete", project=aim.project)
         async with self.work() as work:
             place, segment = await self._locked(work, caller, aim)
-            await work.uses.hold(place)
             if users := await work.uses.of_segment(place, segment.key):
                 raise SegmentInUse(
                     f"segment {segment.key!r} is asked for by {named(users)}: change those first"
@@ -132,7 +131,7 @@ class Segments:
             await self._tell(work, caller, place, "segment.deleted", (segment, None))
 
     async def _locked(self, work: Work, caller: Caller, aim: SegmentAim) -> tuple[Project, Segment]:
-        place = await self._home(work, caller, aim.project)
+        place = await self._home(work, caller, aim.project, "changed")
         segment = _found(await work.segments.get(place, aim.segment, lock=True), aim.segment)
         if aim.version not in (None, segment.version):
             raise StaleSegment(
@@ -164,8 +163,10 @@ class Segments:
             )
         )
 
-    async def _home(self, work: Work, caller: Caller, key: str) -> Project:
-        return await home(work, caller.tenant, key, self.now(), self.new_id)
+    async def _home(
+        self, work: Work, caller: Caller, key: str, hold: Hold | None = None
+    ) -> Project:
+        return await home(work, caller.tenant, key, self.now(), self.new_id, hold)
 
 
 def _said(segment: Segment | None) -> Document | None:

@@ -1,5 +1,6 @@
 """Rules, segments, revisions and environments, once on the memory and once on PostgreSQL."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
@@ -318,6 +319,52 @@ class TestPoison:
         assert [(a.variant, a.reason) for a in told] == [("", "ERROR"), ("on", "TARGETING_MATCH")]
         assert (await flags.get(ana, here, "bad")).switch("production").enabled
         assert not (await flags.disable(ana, aim("bad", here))).switch("production").enabled
+
+
+@pytest.mark.store
+class TestAtOnce:
+    @pytest.fixture
+    def store(self, sessions):
+        news = SimpleNamespace(tell=lambda place, revision: None)
+        return SimpleNamespace(
+            work=sql_work(sessions, lambda: None, news), shelf=SqlShelf(sessions)
+        )
+
+    async def test_environments_come_and_go_while_flags_and_segments_change(
+        self, flags, segments, projects, ana, here, flag
+    ):
+        async def staging(n):
+            await projects.add_environment(ana, None, f"s{n}", "S")
+            await projects.delete_environment(ana, EnvironmentAim(project=None, key=f"s{n}"))
+
+        async def edit(n):
+            await flags.toggle(ana, aim("f", here))
+            await flags.update(
+                ana,
+                aim("f", here),
+                Change(flag={"name": f"F{n}"}, switch={"rules": ON_FOR_BETA[: n % 2]}),
+            )
+            await segments.move(ana, in_default("beta"), Moves(include=(f"u{n}",)))
+            await flags.create(ana, here, Draft(key=f"new-{n}", name="N", rules=ON_FOR_BETA))
+
+        await asyncio.gather(*(staging(n) for n in range(5)), *(edit(n) for n in range(5)))
+        found = await flags.get(ana, here, "f")
+        assert list(found.switches) == ["production", "development"]
+        assert (await segments.get(ana, in_default("beta"))).included == 5
+
+    async def test_two_who_would_close_a_ring_together_do_not_both_succeed(self, flags, ana, here):
+        for key in ("a", "b"):
+            await flags.create(ana, here, Draft(key=key, name=key))
+        changes = [
+            flags.update(
+                ana,
+                aim(key, here),
+                Change(switch={"prerequisites": ({"flag": other, "variants": ["on"]},)}),
+            )
+            for key, other in ("ab", "ba")
+        ]
+        done = await asyncio.gather(*changes, return_exceptions=True)
+        assert sorted(type(d).__name__ for d in done) == ["BadRules", "Flag"]
 
 
 class TestEnvironments:
