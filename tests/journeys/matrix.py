@@ -137,7 +137,6 @@ OF = {
 FIXED = {"permission_id": "agent:read", "name": "users", "number": "1"}
 # The thing is not the last in the path.
 THING = {
-    "GET /api/v1/feature-flags/{flag}/revisions/{number}": ("flag", "flag"),
     "PUT /api/v1/tenants/{tenant_id}/users/{user_id}/roles/{role_id}": ("user_id", "user"),
     "DELETE /api/v1/tenants/{tenant_id}/users/{user_id}/roles/{role_id}": ("user_id", "user"),
     "PUT /api/v1/tenants/{tenant_id}/principals/{principal_id}/roles/{role_id}": (
