@@ -16,7 +16,9 @@ from iam.clients.seal import AesSealer
 from iam.clients.throttle import MemoryThrottle
 from iam.domain.acl import Acl
 from iam.domain.authority import DECISIVE, Change, EndedSession, Kind, LiveKey, PublicKey
+from iam.domain.avatar import NotAnImage, StorageAway
 from iam.domain.errors import (
+    AlreadyMember,
     EmailTaken,
     InvitationPending,
     RoleNameTaken,
@@ -25,25 +27,32 @@ from iam.domain.errors import (
 )
 from iam.domain.gitops import Collection, Entity, edge, user_key
 from iam.domain.gitops_errors import KeyTaken
+from iam.domain.grants import TENANT, Grant, Where, Window
+from iam.domain.happening import Happening, notes_of
 from iam.domain.names import folded
 from iam.domain.password import POLICIES
 from iam.domain.roles import ADMINISTRATORS, SYSTEM, permissions_of
 from iam.domain.session import Issuer, Lifetimes
 from iam.domain.signing import Rotation
+from iam.domain.stats import Connected, Counted
 from iam.domain.tenant import PLATFORM, Tenant
-from iam.domain.user import Grant, User
+from iam.domain.user import User
 from iam.ports import Means, Turned
 from iam.usecases.api_keys import Keys
-from iam.usecases.assignments import Assignments
+from iam.usecases.assignments import Assignments, To
 from iam.usecases.authority import Replicas
+from iam.usecases.avatars import Avatars
+from iam.usecases.board import Board
 from iam.usecases.bootstrap import Bootstrap
 from iam.usecases.debug import Debug
 from iam.usecases.decisions import Decisions
 from iam.usecases.feed import Feed
 from iam.usecases.gitops import Gitops
 from iam.usecases.gitops_supers import Supers
+from iam.usecases.hall import Hall
 from iam.usecases.invitations import Invitations
 from iam.usecases.keys import SigningKeys
+from iam.usecases.live import Live
 from iam.usecases.logins import Logins
 from iam.usecases.members import Members
 from iam.usecases.opening import Opening
@@ -51,6 +60,7 @@ from iam.usecases.organizations import Organizations
 from iam.usecases.passwords import PasswordChanges
 from iam.usecases.roles import Roles
 from iam.usecases.sessions import Sessions
+from iam.usecases.stats import Statistics
 from iam.usecases.users import Users
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -84,6 +94,10 @@ class World:
     roles: dict = field(default_factory=dict)
     invitations: dict = field(default_factory=dict)
     begun: set = field(default_factory=set)
+    bindings: dict = field(
+        default_factory=dict
+    )  # (tenant, principal) → grants, but of users at home
+    guests: dict = field(default_factory=dict)  # (user, tenant) → who added them
     keys: dict = field(default_factory=dict)
     sessions: dict = field(default_factory=dict)
     tokens: dict = field(default_factory=dict)
@@ -93,6 +107,8 @@ class World:
     entities: dict = field(default_factory=dict)
     trimmed: int = 0
     facts: list = field(default_factory=list)
+    happenings: list = field(default_factory=list)
+    forgotten: int = 0
 
     def copy(self):
         return World(**{name: _copied(value) for name, value in vars(self).items()})
@@ -142,36 +158,74 @@ class FakeUsers:
         return [self._read(u) for u in self._world.users.values() if u.deleted_at is None]
 
     def _read(self, user):
-        """Give the grants their roles as they are now, and say which are in force."""
+        """Add what groups and other tenants give; give the grants their roles as they are now."""
+        w = self._world
+        through = [
+            replace(grant, through=group)
+            for group in self._groups(user.id)
+            for (tenant, who), grants in w.bindings.items()
+            if who == group
+            for grant in grants
+            if tenant == user.tenant
+        ]
+        tenants = sorted(t for u, t in w.guests if u == user.id)
+        elsewhere = [
+            replace(grant, tenant=t) for t in tenants for grant in w.bindings.get((t, user.id), ())
+        ]
+        return replace(
+            user,
+            grants=tuple(sorted(self.read(g) for g in (*user.grants, *through))),
+            tenants=tuple(tenants),
+            elsewhere=tuple(sorted(map(self.read, elsewhere))),
+        )
+
+    def read(self, grant):
         now = self._clock()
+        begun = grant.not_before is None or grant.not_before <= now
+        over = grant.expires_at is not None and grant.expires_at <= now
+        return replace(grant, custom=self._world.roles.get(grant.role), in_force=begun and not over)
 
-        def read(grant):
-            begun = grant.not_before is None or grant.not_before <= now
-            over = grant.expires_at is not None and grant.expires_at <= now
-            custom = self._world.roles.get(grant.role)
-            return replace(grant, custom=custom, in_force=begun and not over)
+    def _groups(self, principal):
+        edges = [
+            e
+            for e in self._world.entities.values()
+            if e.collection is Collection.MEMBERSHIPS and e.deleted_at is None
+        ]
+        reached, front = set(), {principal}
+        for _ in range(10):
+            front = {e.parent for e in edges if e.principal in front}
+            reached |= front
+        return reached
 
-        return replace(user, grants=tuple(map(read, user.grants)))
+    def _within(self, tenant):
+        found = [self._seen(u, tenant) for u in self._here()]
+        return [u for u in found if u]
+
+    def _seen(self, user, tenant):
+        if tenant in (None, user.tenant):
+            return user
+        return user.within(tenant) if tenant in user.tenants else None
 
     async def get(self, tenant, user, *, lock=False):
         found = self._world.users.get(user)
-        if found is None or found.deleted_at or (tenant is not None and found.tenant != tenant):
+        if found is None or found.deleted_at:
             return None
-        return self._read(found)
+        return self._seen(self._read(found), tenant)
 
     async def named(self, login, subdomain, limit):
         key = folded(login)
         slug = {t.id: t.subdomain for t in self._world.tenants.values()}
+        tenant = next((id_ for id_, name in slug.items() if name == subdomain), None)
+        if subdomain and tenant is None:
+            return []
         meant = [
-            u
-            for u in self._here()
-            if key in (folded(u.email), folded(u.username or ""))
-            and subdomain in (None, slug[u.tenant])
+            u for u in self._within(tenant) if key in (folded(u.email), folded(u.username or ""))
         ]
-        return sorted(meant, key=lambda u: (slug[u.tenant] != PLATFORM, u.id))[:limit]
+        first = lambda u: u.guest if tenant else slug[u.tenant] != PLATFORM  # noqa: E731
+        return sorted(meant, key=lambda u: (first(u), u.id))[:limit]
 
     async def list(self, query, ask):
-        users = [u for u in self._here() if u.tenant == query.tenant]
+        users = self._within(query.tenant)
         if query.brief:
             users = [u for u in users if u.active]
         if query.search:
@@ -198,10 +252,11 @@ class FakeUsers:
         return _slice(users, ask, position)
 
     async def administrators(self, tenant, without):
-        return sum(u.administers for u in self._here() if u.tenant == tenant and u.id != without)
+        return sum(u.administers for u in self._within(tenant) if u.id != without)
 
     async def counts(self, tenant):
-        roles = [g.role for u in self._here() if u.tenant == tenant for g in u.grants]
+        here = self._within(tenant)
+        roles = [r for u in here for r in {g.role for g in u.grants if g.wide and g.own}]
         return {role: roles.count(role) for role in roles}
 
     async def put(self, user):
@@ -213,7 +268,12 @@ class FakeUsers:
                 folded(u.username or "") for u in others
             }:
                 raise UsernameTaken("taken")
-        self._world.users[user.id] = replace(user, grants=tuple(sorted(user.grants)))
+        own = tuple(sorted(g for g in user.grants if g.own))
+        if user.guest:
+            own = tuple(g for g in own if g.scope != "platform")
+            self._world.bindings[user.tenant, user.id] = own
+        else:
+            self._world.users[user.id] = replace(user, grants=own, tenants=(), elsewhere=())
 
     async def logged_in(self, user, at, rehashed):
         known = self._world.users[user]
@@ -238,9 +298,12 @@ class FakeRoles:
         mine = [r for r in self._world.roles.values() if r.tenant == tenant]
         return sorted(mine, key=lambda r: folded(r.name))[:limit]
 
-    async def holders(self, tenant, role, limit):
-        users = [u for u in self._users._here() if u.tenant == tenant]
-        return sorted(u.id for u in users if any(g.role == role for g in u.grants))[:limit]
+    async def holders(self, tenant, role, limit, where=TENANT):
+        def has(user):
+            mine = [g for g in user.grants if g.own and g.role == role]
+            return any(g.wide if where.wide else g.at == where for g in mine)
+
+        return sorted(u.id for u in self._users._within(tenant) if has(u))[:limit]
 
     async def put(self, role):
         other = await self.named(role.tenant, role.name)
@@ -251,22 +314,101 @@ class FakeRoles:
     async def drop(self, role):
         del self._world.roles[str(role)]
 
+
+class FakeBindings:
+    def __init__(self, world, users):
+        self._world = world
+        self._users = users
+
+    def _own(self):
+        """Yield (tenant, principal, grant) of everything that was given."""
+        for user in self._world.users.values():
+            yield from ((user.tenant, user.id, g) for g in user.grants if not user.deleted_at)
+        for (tenant, principal), grants in self._world.bindings.items():
+            yield from ((tenant, principal, g) for g in grants)
+
+    async def of(self, tenant, principal):
+        found = [g for t, p, g in self._own() if (t, p) == (tenant, principal)]
+        return sorted(self._users.read(g) for g in found if g.scope != "platform")
+
+    async def put(self, tenant, principal, grants):
+        self._world.bindings[tenant, principal] = tuple(g for g in grants if g.own)
+
+    async def at(self, tenant, where):
+        return sorted({p for t, p, g in self._own() if t == tenant and g.at == where})
+
+    async def clear(self, tenant, where):
+        for key, grants in list(self._world.bindings.items()):
+            if key[0] == tenant:
+                self._world.bindings[key] = tuple(g for g in grants if g.at != where)
+        for user in list(self._world.users.values()):
+            if user.tenant == tenant:
+                left = tuple(g for g in user.grants if g.at != where)
+                self._world.users[user.id] = replace(user, grants=left)
+
+    async def holders(self, role):
+        return sorted({p for _, p, g in self._own() if g.role == role})
+
+    async def reached(self, principals):
+        edges = [
+            e
+            for e in self._world.entities.values()
+            if e.collection is Collection.MEMBERSHIPS and e.deleted_at is None
+        ]
+        reached = front = set(principals)
+        for _ in range(10):
+            front = {e.principal for e in edges if e.parent in front}
+            reached = reached | front
+        return list(reached)
+
+    async def through(self, group):
+        above = {group, *self._users._groups(group)}
+        return [self._users.read(g) for _, p, g in self._own() if p in above]
+
+    async def matter(self, group):
+        return bool(await self.through(group))
+
     async def turned(self, now, limit):
         found = []
-        for user in self._world.users.values():
-            kept = []
-            for grant in user.grants:
+
+        def kept(principal, tenant, grants, kind):
+            for grant in grants:
                 over = grant.expires_at is not None and grant.expires_at <= now
                 begins = grant.not_before is not None and grant.not_before <= now
-                first = (user.id, grant.role, grant.not_before) not in self._world.begun
-                if over:
-                    found.append(Turned(user.id, user.tenant, grant.role, ended=True))
-                elif begins and first:
-                    self._world.begun.add((user.id, grant.role, grant.not_before))
-                    found.append(Turned(user.id, user.tenant, grant.role, ended=False))
-                kept += [] if over else [grant]
-            self._world.users[user.id] = replace(user, grants=tuple(kept))
+                known = (principal, grant.role, grant.not_before, str(grant.at))
+                if over or (begins and known not in self._world.begun):
+                    self._world.begun.add(known)
+                    where = str(grant.at)
+                    found.append(Turned(principal, tenant, grant.role, over, kind, where))
+                if not over:
+                    yield grant
+
+        for user in list(self._world.users.values()):
+            left = tuple(kept(user.id, user.tenant, user.grants, "user"))
+            self._world.users[user.id] = replace(user, grants=left)
+        for (tenant, principal), grants in list(self._world.bindings.items()):
+            thing = self._world.entities.get(principal)
+            kind = thing.collection.kind if thing else "user"
+            left = tuple(kept(principal, tenant, grants, kind))
+            self._world.bindings[tenant, principal] = left
         return found
+
+
+class FakeGuests:
+    def __init__(self, world):
+        self._world = world
+
+    async def add(self, user, tenant, by, now):
+        if (user, tenant) in self._world.guests:
+            raise AlreadyMember("member")
+        self._world.guests[user, tenant] = by
+
+    async def remove(self, user, tenant):
+        self._world.guests.pop((user, tenant), None)
+        self._world.bindings.pop((tenant, user), None)
+
+    async def of(self, tenant):
+        return sorted(u for u, t in self._world.guests if t == tenant)
 
 
 class FakeInvitations:
@@ -457,6 +599,28 @@ class FakeEntities:
             return next((e for e in here if (e.principal, e.parent) == ends), None)
         return next((e for e in self._here(tenant, collection) if e.key == key), None)
 
+    async def last(self, collection, id_):
+        return next((e for e in self._every(collection) if e.id == id_), None)
+
+    async def last_keys(self, ids):
+        kinds = [c for c in Collection if c is not Collection.MEMBERSHIPS]
+        return {e.id: e.key for kind in kinds for e in self._every(kind) if e.id in ids}
+
+    def _pictured(self, *, live):
+        every = [e for c in Collection for e in self._every(c)]
+        return [e for e in every if e.avatar and (e.deleted_at is None) is live]
+
+    async def pictured(self, avatars):
+        return frozenset(e.avatar for e in self._pictured(live=True)) & frozenset(avatars)
+
+    async def faded(self, limit):
+        return [e.avatar for e in self._pictured(live=False)][:limit]
+
+    async def unpicture(self, avatars):
+        for entity in self._pictured(live=False):
+            if entity.avatar in avatars:
+                self._world.entities[entity.id] = replace(entity, avatar="")
+
     async def list(self, query, ask):
         found = self._here(query.tenant, query.collection)
         if query.readers is not None:
@@ -589,17 +753,64 @@ class FakeAuthority:
         return sorted(found.items())
 
 
+class FakeHappenings:
+    def __init__(self, world):
+        self._world = world
+
+    async def newest(self):
+        return self._world.forgotten + len(self._world.happenings)
+
+    async def oldest(self):
+        return self._world.happenings[0].position if self._world.happenings else 0
+
+    async def after(self, position, limit):
+        return [h for h in self._world.happenings if h.position > position][:limit]
+
+    async def trim(self, before):
+        old = [h for h in self._world.happenings[:-1] if h.at < before]
+        self._world.forgotten += len(old)
+        self._world.happenings = self._world.happenings[len(old) :]
+        return len(old)
+
+
+class FakeCounts:
+    def __init__(self, world):
+        self._world = world
+
+    async def taken(self, now):
+        w, day = self._world, now - timedelta(days=1)
+        users = [u for u in w.users.values() if u.deleted_at is None]
+        keys = [k for k in w.keys.values() if not k.revoked_at]
+        return Counted(
+            tenants=len(w.tenants),
+            tenants_active=sum(t.active for t in w.tenants.values()),
+            users=len(users),
+            users_active=sum(u.active for u in users),
+            sessions=sum(s.live(now) for s in w.sessions.values()),
+            api_keys=sum(k.expires_at is None or k.expires_at > now for k in keys),
+            logins_24h=sum(s.created_at > day for s in w.sessions.values()),
+            users_seen_24h=sum(bool(u.last_login_at and u.last_login_at > day) for u in users),
+            changes_24h=sum(h.at > day for h in w.happenings),
+        )
+
+
 class FakeWork:
     def __init__(self, world, clock=lambda: START):
         self._world = world
+        self._clock = clock
         self._changes = {}
+        self._notes = {}
         self.tenants = FakeTenants(world)
         self.users = FakeUsers(world, clock)
         self.roles = FakeRoles(world, self.users)
+        self.bindings = FakeBindings(world, self.users)
+        self.guests = FakeGuests(world)
         self.invitations = FakeInvitations(world)
         self.api_keys = FakeApiKeys(world)
         self.sessions = FakeSessions(world)
         self.resets = FakeResets(world)
+        self.happenings = FakeHappenings(world)
+        self.counts = FakeCounts(world)
         self.entities = FakeEntities(world, self.changed)
         self.signing_keys = FakeSigningKeys(world)
         self.authority = FakeAuthority(world, self.users)
@@ -612,15 +823,20 @@ class FakeWork:
 
     @property
     def news(self):
-        return bool(self._changes)
+        return bool(self._changes or self._notes)
 
     def record(self, fact):
         json.dumps([fact.before, fact.after])
         self._world.facts.append(fact)
+        self._notes |= dict.fromkeys(notes_of(fact))
 
     def close(self):
         next_ = self._world.trimmed + len(self._world.changes) + 1
         self._world.changes += [Change(next_ + n, *c) for n, c in enumerate(self._changes)]
+        next_ = self._world.forgotten + len(self._world.happenings) + 1
+        self._world.happenings += [
+            Happening(next_ + n, note, self._clock()) for n, note in enumerate(self._notes)
+        ]
 
 
 class FakePasswords:
@@ -638,6 +854,56 @@ class FakePasswords:
 
     def outdated(self, hashed):
         return hashed.startswith("old$")
+
+
+class FakeImages:
+    """Takes everything for an image that begins with IMAGE."""
+
+    async def avatar(self, sent):
+        if not sent.startswith(b"IMAGE"):
+            raise NotAnImage("no image")
+        return b"webp:" + sent[:64]
+
+
+class FakeShelf:
+    """A dictionary; `away` makes it refuse."""
+
+    def __init__(self, clock):
+        self.files = {}
+        self.away = False
+        self._clock = clock
+
+    def _there(self):
+        if self.away:
+            raise StorageAway("away")
+
+    async def put(self, name, data):
+        self._there()
+        self.files[name] = data, self._clock()
+
+    async def get(self, name):
+        self._there()
+        return self.files.get(name, (None,))[0]
+
+    async def drop(self, name):
+        self._there()
+        self.files.pop(name, None)
+
+    async def names(self):
+        self._there()
+        for name, (_, at) in list(self.files.items()):
+            yield name, at
+
+
+class FakePresence:
+    """This process alone; `away` makes it know nothing."""
+
+    def __init__(self, hall):
+        self.away = False
+        self._hall = hall
+
+    async def connected(self):
+        return None if self.away else Connected(1, self._hall.sockets, self._hall.streams)
 
 
 @dataclass
@@ -672,6 +938,7 @@ class Service:
         self.sessions = Sessions(self.work, self.means)
         self.gitops = Gitops(self.work, self.passwords, policy, self.means)
         self.supers = Supers(self.work, self.means)
+        self._listen()
         self.debug = Debug(self.work, self.means)
         self.bootstrap = Bootstrap(self.work, self.passwords, policy, self.means)
         rotation = Rotation(
@@ -680,6 +947,15 @@ class Service:
             kept_after=timedelta(hours=2),
         )
         self.signing = SigningKeys(self.work, self.ring, rotation, self.clock)
+
+    def _listen(self):
+        self.board = Board(self.work)
+        self.live = Live(self.work, self.board, self.means)
+        self.hall = Hall()
+        self.shelf = FakeShelf(self.clock)
+        self.avatars = Avatars(self.gitops, self.work, FakeImages(), self.shelf, self.means)
+        self.presence = FakePresence(self.hall)
+        self.statistics = Statistics(self.work, self.presence, self.means)
 
     @asynccontextmanager
     async def work(self):
@@ -690,6 +966,7 @@ class Service:
         vars(self.world).update(vars(draft))
         if made.news:
             self.feed.wake()
+            self.board.wake()
 
     def tenant(self, subdomain="acme", **more):
         made = a_tenant(subdomain=subdomain, id=self.means.new_id(), **more)
@@ -750,6 +1027,9 @@ class Makers:
     world = World
     permissions_of = staticmethod(permissions_of)
     grant = Grant
+    to = To
+    where = Where
+    window = Window
     system_roles = SYSTEM
     administrators = ADMINISTRATORS
 

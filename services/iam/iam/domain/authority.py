@@ -1,6 +1,7 @@
 """What replicas are told: the whole authority first, then each change, in the order of its commits."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -8,7 +9,6 @@ from uuid import UUID
 from authz.decision import Binding
 from authz.replica import Subject
 from authz.standing import Project
-from authz.verbs import masks
 from iam.domain.api_key import ApiKey, Version
 from iam.domain.gitops import C, Entity
 from iam.domain.tenant import Tenant
@@ -101,25 +101,8 @@ class Beat:
 Event = News | Ready | Beat
 
 
-def bindings_of(user: User) -> tuple[Binding, ...]:
-    """Return everything that was given to a user as the decision reads it, also what is not in force yet."""
-    home = str(user.tenant)
-    return tuple(
-        Binding(
-            role=role.label,
-            masks=masks(role.permissions),
-            level=grant.scope,
-            where="" if grant.scope == "platform" else home,
-            not_before=grant.not_before,
-            expires_at=grant.expires_at,
-        )
-        for grant in user.grants
-        for role in grant.given
-    )
-
-
 def decisive_subject(user: User) -> Subject:
-    """Return a user as replicas decide about them."""
+    """Return a user, as they are at home, as replicas decide about them in every tenant."""
     return Subject(
         id=str(user.id),
         tenant=str(user.tenant),
@@ -128,8 +111,17 @@ def decisive_subject(user: User) -> Subject:
         roles=user.roles,
         permissions=user.permissions,
         platform=user.platform,
-        bindings=bindings_of(user),
+        bindings=tuple(_bindings(user)),
+        member_of=frozenset(map(str, user.tenants)),
     )
+
+
+def _bindings(user: User) -> Iterator[Binding]:
+    """Yield everything that was given to a user, in force or not; what holds at one place, with whose place that is."""
+    for grant in (*user.grants, *user.elsewhere):
+        whose = "" if grant.scope == "platform" else str(grant.tenant or user.tenant)
+        for binding in grant.binding(user.tenant):
+            yield replace(binding, tenant=whose)
 
 
 def decisive_project(entity: Entity) -> Project:

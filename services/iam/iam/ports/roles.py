@@ -1,22 +1,11 @@
 """What iam asks of the store about roles."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from iam.domain.grants import TENANT, Where
 from iam.domain.roles import Role
-
-
-@dataclass(frozen=True, slots=True)
-class Turned:
-    """That a role which was given for a time has begun for a user, or has ended."""
-
-    user: UUID
-    tenant: UUID
-    role: str
-    ended: bool
 
 
 class Roles(Protocol):
@@ -36,8 +25,10 @@ class Roles(Protocol):
         """Return the first `limit` roles of a tenant by name."""
         ...
 
-    async def holders(self, tenant: UUID, role: str, limit: int) -> Sequence[UUID]:
-        """Return the first `limit` users of a tenant to whom a role was given, by id."""
+    async def holders(
+        self, tenant: UUID, role: str, limit: int, where: Where = TENANT
+    ) -> Sequence[UUID]:
+        """Return the first `limit` users of a tenant to whom a role was given at a scope of it, by id."""
         ...
 
     async def put(self, role: Role) -> None:
@@ -46,8 +37,4 @@ class Roles(Protocol):
 
     async def drop(self, role: UUID) -> None:
         """Forget a role that nobody holds."""
-        ...
-
-    async def turned(self, now: datetime, limit: int) -> Sequence[Turned]:
-        """Note that roles have begun or ended by now, drop the ended; return whose, each once."""
         ...

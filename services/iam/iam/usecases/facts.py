@@ -1,14 +1,16 @@
 """How iam's changes look in the audit log: never with a password, a token, a key or a hash."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from uuid import UUID
 
 from chassis.facts import Actor, Document, Fact, Outcome, Target
 from iam.domain.api_key import ApiKey
+from iam.domain.grants import Grant
 from iam.domain.invitation import Invitation
 from iam.domain.roles import Role
 from iam.domain.session import Session
 from iam.domain.tenant import Tenant
-from iam.domain.user import Grant, User
+from iam.domain.user import User
 from iam.ports import Turned
 
 SYSTEM = Actor("service", "iam", "iam")
@@ -118,30 +120,40 @@ def role_fact(actor: Actor, verb: str, before: Role | None, after: Role | None) 
     )
 
 
-def assignment_fact(actor: Actor, role: Role, before: User, after: User) -> Fact:
-    """Return the fact that a role was given to a user or taken from them."""
-    given = next((grant for grant in after.grants if grant.role == role.id), None)
-    had = next((grant for grant in before.grants if grant.role == role.id), None)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """That a role was given to somebody (`given`), or taken from them (None); `had` is how they had it before."""
+
+    tenant: UUID
+    target: Target
+    role: Role
+    had: Grant | None
+    given: Grant | None
+
+
+def assignment_fact(actor: Actor, what: Assignment) -> Fact:
+    """Return the fact that a role was given to somebody or taken from them."""
     return Fact(
-        tenant=after.tenant,
+        tenant=what.tenant,
         actor=actor,
-        action="role.assigned" if given else "role.unassigned",
-        target=Target("user", str(after.id), after.name),
-        before=_grant(role.label, had),
-        after=_grant(role.label, given),
-        reason=given.reason if given else "",
+        action="role.assigned" if what.given else "role.unassigned",
+        target=what.target,
+        before=_grant(what.role.label, what.had),
+        after=_grant(what.role.label, what.given),
+        reason=what.given.reason if what.given else "",
     )
 
 
 def expiry_fact(actor: Actor, turned: Turned) -> Fact:
     """Return the fact that a role which was given for a time has begun or ended."""
+    what = {"role": turned.role, "scope": turned.scope}
     return Fact(
         tenant=turned.tenant,
         actor=actor,
         action="role.expired" if turned.ended else "role.begun",
-        target=Target("user", str(turned.user)),
-        before={"role": turned.role} if turned.ended else None,
-        after=None if turned.ended else {"role": turned.role},
+        target=Target(turned.kind, str(turned.principal)),
+        before=what if turned.ended else None,
+        after=None if turned.ended else what,
     )
 
 
@@ -161,13 +173,14 @@ def invitation_fact(actor: Actor, verb: str, invitation: Invitation) -> Fact:
     )
 
 
-def signing_key_fact(verb: str, kid: str) -> Fact:
+def signing_key_fact(verb: str, kid: str, reason: str = "") -> Fact:
     """Return the fact that a signing key came or went."""
     return Fact(
         tenant=None,
         actor=SYSTEM,
         action=f"signing_key.{verb}",
         target=Target("signing_key", kid),
+        reason=reason,
     )
 
 
@@ -205,7 +218,8 @@ def _role(role: Role | None) -> Document | None:
 def _grant(role: str, grant: Grant | None) -> Document | None:
     return grant and {
         "role": role,
-        "scope": grant.scope,
+        "scope": str(grant.at),
+        **({"source": grant.source} if grant.source else {}),
         "not_before": grant.not_before and grant.not_before.isoformat(),
         "expires_at": grant.expires_at and grant.expires_at.isoformat(),
     }

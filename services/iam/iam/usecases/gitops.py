@@ -34,6 +34,7 @@ from iam.usecases.gitops_facts import entity_fact
 from iam.usecases.gitops_lists import drawn as _drawn
 from iam.usecases.gitops_lists import lent_to as _lent_to
 from iam.usecases.gitops_ties import cut_ties as _cut_ties
+from iam.usecases.gitops_ties import weighed as _weighed
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +131,34 @@ class Gitops:
             now = self.means.now()
             if ref.collection is C.USERS:
                 await _people.deleted(work, caller, entity, now)
-            await work.entities.put(entity.deleted(now), Acl())
-            work.record(entity_fact(caller, "deleted", entity, None))
-            await _cut_ties(work, caller, entity.id, now)
+            async with _weighed(work, caller, entity, now):
+                await work.entities.put(entity.deleted(now), Acl())
+                work.record(entity_fact(caller, "deleted", entity, None))
+                await _cut_ties(work, caller, entity, now)
+
+    async def changeable(self, caller: Caller, ref: Ref) -> UUID:
+        """Return the id of a thing that the caller may change."""
+        caller.must_be_known()
+        async with self.work() as work:
+            asker = await _recognised(work, caller, self.means.now())
+            entity = await self._found(work, caller, ref)
+            if not asker.can(UPDATE, entity, await _lent_to(work, entity)):
+                raise nothing()
+            ref.checked(entity)
+            return entity.id
+
+    async def picture(self, caller: Caller, ref: Ref, avatar: str) -> tuple[Seen, str]:
+        """Give a thing another picture, or none; return it, and the picture that it had."""
+        caller.must_be_known()
+        async with self.work() as work:
+            asker = await self._enter(work, caller)
+            before = await self._locked(work, caller, ref)
+            if not asker.can(UPDATE, before, await _lent_to(work, before)):
+                raise nothing()
+            ref.checked(before)
+            after = replace(before, avatar=avatar)
+            after = await self._keep(work, caller, before, after, None)
+            return await self._seen(work, after), before.avatar
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
@@ -189,7 +215,8 @@ class Gitops:
         entity = replace(entity.written(draft, whole=True), acl=acl)
         if collection is C.USERS:
             entity = await _people.made(work, entity, hashed)
-        await work.entities.put(entity, await _lent_to(work, entity))
+        async with _weighed(work, asker.caller, entity, entity.created_at):
+            await work.entities.put(entity, await _lent_to(work, entity))
         work.record(entity_fact(asker.caller, "created", None, entity))
         return entity
 

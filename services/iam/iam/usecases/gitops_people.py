@@ -9,8 +9,9 @@ from iam.domain import names
 from iam.domain.authority import Kind
 from iam.domain.gitops import Entity
 from iam.domain.gitops_errors import nothing
+from iam.domain.grants import Grant
 from iam.domain.roles import DEFAULT
-from iam.domain.user import Grant, User, check_change
+from iam.domain.user import User, check_change
 from iam.ports import Work
 from iam.usecases.ending import end_sessions
 

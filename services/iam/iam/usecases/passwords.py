@@ -45,7 +45,7 @@ class PasswordChanges:
             said = "the present password was wrong too often; wait before you try again"
             raise TooManyLogins(said, retry_after=int(wait) + 1)
         async with self.work() as work:
-            before = _there(await work.users.get(caller.tenant, person))
+            before = _there(await work.users.get(None, person))
         if not await self.passwords.verify(normalize("NFC", current), before.password):
             await self._refuse(caller, before)
         await self.throttle.clear(name, "")
@@ -54,7 +54,7 @@ class PasswordChanges:
             raise WeakPassword("this is the present password; choose another one")
         hashed = await self.passwords.hash(made)
         async with self.work() as work:
-            user = _there(await work.users.get(caller.tenant, person, lock=True))
+            user = _there(await work.users.get(None, person, lock=True))
             if user.password != before.password:
                 _wrong()
             here = UUID(caller.credential)

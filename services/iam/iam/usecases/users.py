@@ -11,13 +11,14 @@ from chassis.pages import PageAsk, Slice
 from iam.domain import names
 from iam.domain.authority import Kind
 from iam.domain.errors import UserNotFound
+from iam.domain.grants import Window
 from iam.domain.password import Policy
 from iam.domain.roles import DEFAULT, Role, together
-from iam.domain.user import User, Window, must_hold
+from iam.domain.user import User, must_hold
 from iam.ports import Means, OpenWork, Passwords, UserQuery, Work
 from iam.usecases.ending import end_sessions
 from iam.usecases.facts import user_fact
-from iam.usecases.gitops_ties import cut_ties as _cut_ties
+from iam.usecases.gitops_ties import cut_ties_of as _cut_ties
 from iam.usecases.giving import checked, chosen, found, locked
 
 

@@ -20,12 +20,12 @@ from iam.domain.errors import (
     UsernameTaken,
 )
 from iam.domain.gitops import C, Entity
+from iam.domain.grants import Grant
 from iam.domain.invitation import Invitation
 from iam.domain.reset import PasswordReset
 from iam.domain.roles import Role
 from iam.domain.session import RefreshToken, Session
 from iam.domain.signing import SigningKey
-from iam.domain.user import Grant
 from iam.ports import UserQuery
 
 
@@ -448,13 +448,13 @@ async def test_roles_that_begin_or_end_are_told_once_and_the_ended_are_gone(work
         found = await w.users.get(None, ann.id)
         assert found.roles == ("developer", "user")
         assert await w.users.administrators(ann.tenant, uuid4()) == 0
-        turned = [t for t in await w.roles.turned(make.start, 1000) if t.user == ann.id]
+        turned = [t for t in await w.bindings.turned(make.start, 1000) if t.principal == ann.id]
         assert {(t.role, t.ended, t.tenant) for t in turned} == {
             ("user", False, ann.tenant),
             ("viewer", True, ann.tenant),
         }
     async with work() as w:
-        assert [t for t in await w.roles.turned(make.start, 1000) if t.user == ann.id] == []
+        assert [t for t in await w.bindings.turned(make.start, 1000) if t.principal == ann.id] == []
         left = await w.users.get(None, ann.id)
         assert [g.role for g in left.grants] == ["admin", "developer", "user"]
 

@@ -16,7 +16,7 @@ from iam.domain.errors import (
     UserStale,
     WeakPassword,
 )
-from iam.domain.user import Grant
+from iam.domain.grants import Grant
 from iam.ports import UserQuery
 from iam.usecases.logins import Login
 from iam.usecases.organizations import Founding
