@@ -22,13 +22,12 @@ from iam.domain.errors import (
     AlreadyMember,
     EmailTaken,
     InvitationPending,
-    LineTaken,
-    RoleNameTaken,
     TenantTaken,
     UsernameTaken,
 )
 from iam.domain.gitops import Collection, Entity, edge, user_key
 from iam.domain.gitops_errors import KeyTaken
+from iam.domain.grant_errors import LineTaken, RoleNameTaken
 from iam.domain.grants import TENANT, Grant, Where, Window
 from iam.domain.happening import Happening, notes_of
 from iam.domain.names import folded

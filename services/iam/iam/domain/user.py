@@ -7,13 +7,8 @@ from uuid import UUID
 
 from authz.decision import Binding
 from chassis.caller import Caller
-from iam.domain.errors import (
-    GuestAccount,
-    LastAdmin,
-    MoreThanYouHold,
-    SelfDeactivation,
-    SelfDemotion,
-)
+from iam.domain.errors import LastAdmin, MoreThanYouHold, SelfDeactivation, SelfDemotion
+from iam.domain.grant_errors import GuestAccount
 from iam.domain.grants import Grant, Where, Window, held_at, without_grant
 from iam.domain.roles import ADMINISTRATORS, SYSTEM, Role, together
 

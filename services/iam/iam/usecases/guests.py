@@ -7,13 +7,8 @@ from chassis.caller import Caller
 from chassis.facts import Actor
 from chassis.pages import PageAsk, Slice
 from iam.domain.authority import Kind
-from iam.domain.errors import (
-    AlreadyMember,
-    InvitedAnother,
-    PlatformOnly,
-    TenantNotFound,
-    UserNotFound,
-)
+from iam.domain.errors import AlreadyMember, InvitedAnother, TenantNotFound, UserNotFound
+from iam.domain.grant_errors import PlatformOnly
 from iam.domain.grants import Window
 from iam.domain.names import folded
 from iam.domain.roles import DEFAULT, Role

@@ -14,11 +14,11 @@ from iam.domain.authority import Kind
 from iam.domain.errors import (
     Confusable,
     NotYourOrganization,
-    PlatformStays,
     TenantNotFound,
     TenantStale,
     TenantTaken,
 )
+from iam.domain.grant_errors import PlatformStays
 from iam.domain.grants import Grant
 from iam.domain.password import Policy
 from iam.domain.tenant import PLATFORM, RESERVED, Tenant, may_be_registered

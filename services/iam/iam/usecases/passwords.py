@@ -11,13 +11,13 @@ from chassis.errors import FieldError
 from chassis.facts import Actor, Outcome
 from iam.domain.errors import (
     BadPasswordReset,
-    GuestAccount,
     ResetYourself,
     TooManyLogins,
     UserNotFound,
     WeakPassword,
     WrongPassword,
 )
+from iam.domain.grant_errors import GuestAccount
 from iam.domain.password import Policy
 from iam.domain.reset import HOLDS, PasswordReset
 from iam.domain.session import digest

@@ -10,7 +10,8 @@ from chassis.facts import Actor
 from chassis.pages import PageAsk, Slice
 from iam.domain import names
 from iam.domain.authority import Kind
-from iam.domain.errors import PlatformOnly, UserNotFound
+from iam.domain.errors import UserNotFound
+from iam.domain.grant_errors import PlatformOnly
 from iam.domain.grants import Window
 from iam.domain.password import Policy
 from iam.domain.roles import DEFAULT, Role, together

@@ -12,15 +12,13 @@ from iam.domain.errors import (
     BadInvitation,
     BadLogin,
     BadRefreshToken,
-    GuestAccount,
     InvitedAnother,
     LastAdmin,
     MoreThanYouHold,
-    PlatformOnly,
-    PlatformStays,
     TenantNotFound,
     UserNotFound,
 )
+from iam.domain.grant_errors import GuestAccount, PlatformOnly, PlatformStays
 from iam.domain.grants import Grant, Window
 from iam.ports import UserQuery
 from iam.usecases.assignments import To
