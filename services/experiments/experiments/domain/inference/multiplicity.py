@@ -46,8 +46,8 @@ def benjamini_hochberg(p: Sequence[float]) -> tuple[float, ...]:
 
 
 def e_benjamini_hochberg(log_e: Sequence[float], alpha: float) -> tuple[bool, ...]:
-    """Reject by e-values, keeping the false discovery rate at any stopping time and under any dependence (Wang &
-    Ramdas 2022, "False discovery rate control with e-values", JRSS B 84, definition 2: the largest k with e₍ₖ₎ ≥ m / kα).
+    """Reject by e-values, keeping the false discovery rate at any stopping time and dependence (Wang &
+    Ramdas 2022, "False discovery rate control with e-values", JRSS B 84, def. 2: the largest k with e₍ₖ₎ ≥ m / kα).
     """
     least = _threshold(log_e, alpha)
     return tuple(value >= least for value in log_e)
