@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.domain.inference.intervals import Contrast
-from experiments.domain.inference.moments import X_D, X_Y, D, Moments, Y
+from experiments.domain.inference.moments import D, Moments, Y
 
 _NOTHING = (0.0, 0.0)
 _ENOUGH = 10  # units, before a slope may be fitted to them
@@ -32,15 +32,14 @@ def arm(m: Moments) -> Arm | None:
     """Return the linearised ratio of an arm (Deng, Knoblich & Lu, KDD 2018, "Applying the delta method in metric
     analytics", section 3.1, the variance of a ratio of means). None where there is no denominator.
     """
-    below = m.mean[D]
-    if not m.n or not below:
+    y, d, x_y, x_d = m.mean
+    if not m.n or not d:
         return None
-    ratio = m.mean[Y] / below
-    score = m.spread(Y, Y) - 2 * ratio * m.spread(Y, D) + ratio * ratio * m.spread(D, D)
-    with_past = tuple((m.spread(Y, x) - ratio * m.spread(D, x)) / below for x in (X_Y, X_D))
-    past = (m.spread(X_Y, X_Y), m.spread(X_Y, X_D), m.spread(X_D, X_D))
-    means = (m.mean[X_Y], m.mean[X_D])
-    return Arm(m.n, ratio, max(0.0, score) / below**2, (with_past[0], with_past[1]), past, means)
+    yy, yd, yu, yv, dd, du, dv, uu, uv, vv = m.co
+    ratio = y / d
+    score = max(0.0, yy - 2 * ratio * yd + ratio * ratio * dd) / (d * d)
+    with_past = ((yu - ratio * du) / d, (yv - ratio * dv) / d)
+    return Arm(m.n, ratio, score, with_past, (uu, uv, vv), (x_y, x_d))
 
 
 def plain(treated: Moments, control: Moments) -> Contrast:

@@ -4,7 +4,7 @@ Every metric comes down to a `Contrast`: two estimates with their variances and 
 them. A method then supplies one number, the multiplier of the standard error, and both intervals follow from it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf, sqrt
 
 
@@ -43,6 +43,11 @@ class Contrast:
     n_treated: int
     n_control: int
     df: float
+    error: float = field(init=False)  # standard error of the difference
+
+    def __post_init__(self) -> None:
+        square = self.var_treated + self.var_control - 2 * self.covariance
+        object.__setattr__(self, "error", sqrt(square) if square > 0 else 0.0)
 
     @property
     def difference(self) -> float:
@@ -53,11 +58,6 @@ class Contrast:
     def n(self) -> int:
         """Return the units of both arms."""
         return self.n_treated + self.n_control
-
-    @property
-    def error(self) -> float:
-        """Return the standard error of the difference."""
-        return sqrt(max(0.0, self.var_treated + self.var_control - 2 * self.covariance))
 
     @property
     def z(self) -> float:
@@ -77,11 +77,15 @@ class Contrast:
 
 def scaled(contrast: Contrast, factor: float) -> Contrast:
     """Return treatment against so many times the control: what is tested where a part of it may be lost."""
-    return replace(
-        contrast,
-        control=contrast.control * factor,
-        var_control=contrast.var_control * factor**2,
-        covariance=contrast.covariance * factor,
+    return Contrast(
+        contrast.treated,
+        contrast.control * factor,
+        contrast.var_treated,
+        contrast.var_control * factor * factor,
+        contrast.covariance * factor,
+        contrast.n_treated,
+        contrast.n_control,
+        contrast.df,
     )
 
 

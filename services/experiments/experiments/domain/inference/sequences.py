@@ -7,6 +7,7 @@ of the defaults, docs/calibration.md what they do.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import exp, expm1, inf, log, log1p, sqrt
 
 from experiments.domain.inference.fixed import NOTHING, Evidence
@@ -28,13 +29,14 @@ class Watch:
         return contrast.informative and min(contrast.n_treated, contrast.n_control) >= self.burn_in
 
 
+@lru_cache(maxsize=1024)
 def mixing(tuned: int, alpha: float) -> float:
     """Return ρ², the mixing variance that is narrowest at `tuned` units (Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas,
     "Time-uniform central limit theory and asymptotic confidence sequences", arXiv 2103.06476, appendix on tuning: the
-    closed form ρ² = (−2 log α + log(−2 log α) + 1) / n).
+    closed form ρ² = (−2 log α + log(−2 log α + 1)) / n of the solution by Lambert's W).
     """
     double = -2 * log(alpha)
-    return (double + log(max(double, 1.0)) + 1) / tuned
+    return (double + log(double + 1)) / tuned
 
 
 def multiplier(n: int, rho2: float, alpha: float) -> float:

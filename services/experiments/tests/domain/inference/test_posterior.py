@@ -62,10 +62,25 @@ def test_the_risk_of_a_proportion_is_the_expected_loss(counts):
     assert found.deviation == pytest.approx((x - w).std(), rel=0.01)
 
 
-def test_beyond_exact_counts_the_normal_law_is_as_good():
-    many = Counts(100_400, 1_000_000, 100_000, 1_000_000)
-    exact = beats(1 + many.treated, 1 + 899_600, 1 + many.control, 1 + 900_000)
-    assert posterior.beta_binomial(many, 0.05).chance == pytest.approx(exact, abs=1e-5)
+@pytest.mark.parametrize(
+    "counts",
+    [
+        Counts(10_040, 100_000, 10_000, 100_000),
+        Counts(2700, 100_000, 2620, 100_000),
+        Counts(270, 9000, 5000, 180_000),
+        Counts(94_980, 100_000, 94_900, 100_000),
+    ],
+)
+def test_beyond_exact_counts_the_chance_keeps_four_digits(counts):
+    found = posterior.beta_binomial(counts, 0.05)
+    exact = beats(
+        1 + counts.treated,
+        1 + counts.n_treated - counts.treated,
+        1 + counts.control,
+        1 + counts.n_control - counts.control,
+    )
+    assert counts.treated + counts.control > posterior.EXACT
+    assert found.chance == pytest.approx(exact, abs=2e-4)
 
 
 def contrast(difference, error):
