@@ -17,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import combinations_with_replacement
 from math import exp, sqrt
 from pathlib import Path
 
@@ -32,7 +33,8 @@ from experiments.domain.inference.sequences import Watch, mixing
 LOOKS, PER_LOOK = 700, 20  # units of each arm between two looks
 ALPHA, HARM = 0.05, 0.01
 CHUNK = 200
-Draw = Callable[[np.random.Generator, tuple[int, ...], float], np.ndarray]
+Columns = dict[int, np.ndarray]  # those of (y, d, x_y, x_d) that are not the same for all units
+Draw = Callable[[np.random.Generator, tuple[int, ...], float], Columns]
 
 
 @dataclass(frozen=True)
@@ -47,17 +49,9 @@ class Scenario:
     treated_per_look: int = PER_LOOK
 
 
-def _columns(y, d=None, x=None, x_d=None):
-    zero = np.zeros_like(y, dtype=float)
-    return np.stack(
-        [
-            y,
-            np.ones_like(zero) if d is None else d,
-            zero if x is None else x,
-            zero if x_d is None else x_d,
-        ],
-        -1,
-    ).astype(float)
+def _columns(y, d=None, x=None, x_d=None) -> Columns:
+    given = {0: y, 1: d, 2: x, 3: x_d}
+    return {at: column.astype(float) for at, column in given.items() if column is not None}
 
 
 def proportion(rate: float) -> Draw:
@@ -156,13 +150,20 @@ class Looked:
 class Sums:
     """Running sums of one arm, up to every look: count, means and centred second moments of the four columns."""
 
-    def __init__(self, units: np.ndarray, looks: int) -> None:
-        shaped = units.reshape(units.shape[0], looks, -1, 4)
-        self.n = np.arange(1, looks + 1) * shaped.shape[2]
-        self.mean = np.cumsum(shaped.sum(2), 1) / self.n[:, None]
-        raw = np.cumsum(np.einsum("elui,eluj->elij", shaped, shaped, optimize=True), 1)
-        outer = self.mean[..., :, None] * self.mean[..., None, :]
-        self.co = raw - outer * self.n[:, None, None]
+    def __init__(self, units: Columns, looks: int) -> None:
+        shaped = {at: c.reshape(c.shape[0], looks, -1) for at, c in units.items()}
+        experiments, _, each = shaped[0].shape
+        self.n = np.arange(1, looks + 1) * each
+        self.mean = np.zeros((experiments, looks, 4))
+        self.mean[..., 1] = 1.0
+        self.co = np.zeros((experiments, looks, 4, 4))
+        for at, column in shaped.items():
+            self.mean[..., at] = np.cumsum(column.sum(2), 1) / self.n
+        for i, j in combinations_with_replacement(shaped, 2):
+            raw = np.cumsum(np.einsum("elu,elu->el", shaped[i], shaped[j]), 1)
+            self.co[..., i, j] = self.co[..., j, i] = (
+                raw - self.mean[..., i] * self.mean[..., j] * self.n
+            )
 
     def score(self):
         below = np.where(self.mean[..., 1] == 0, 1e-9, self.mean[..., 1])
@@ -216,21 +217,30 @@ def looked(scenario: Scenario, treated: Sums, control: Sums) -> Looked:
     )
 
 
-def drawn(scenario, rng, experiments, lift, looks=LOOKS):
-    """Draw experiments and return all their looks, with the units of the first for the check."""
-    treated = scenario.draw(rng, (experiments, looks * scenario.treated_per_look), lift)
-    control = scenario.draw(rng, (experiments, looks * scenario.control_per_look), 0.0)
-    seen = looked(scenario, Sums(treated, looks), Sums(control, looks))
-    _agrees(scenario, seen, treated[0], control[0], looks)
+def drawn(scenario, rng, experiments, lift, *, check=False):
+    """Draw experiments and return all their looks; where asked, the engine has to agree on some of the first's."""
+    treated = scenario.draw(rng, (experiments, LOOKS * scenario.treated_per_look), lift)
+    control = scenario.draw(rng, (experiments, LOOKS * scenario.control_per_look), 0.0)
+    seen = looked(scenario, Sums(treated, LOOKS), Sums(control, LOOKS))
+    if check:
+        _agrees(scenario, seen, treated, control)
     return seen
 
 
-def _agrees(scenario, seen, treated, control, looks) -> None:
+def _units(columns: Columns, n: int) -> list[list[float]]:
+    whole = np.zeros((n, 4))
+    whole[:, 1] = 1.0
+    for at, column in columns.items():
+        whole[:, at] = column[0, :n]
+    return whole.tolist()
+
+
+def _agrees(scenario, seen, treated, control) -> None:
     """Put a few looks through the engine, unit by unit, and compare."""
     compare = getattr(contrasts, scenario.adjust)
-    for look in {looks // 3, looks - 1}:
-        t = moments.of(treated[: seen.n[0][look]].tolist())
-        c = moments.of(control[: seen.n[1][look]].tolist())
+    for look in (LOOKS // 3, LOOKS - 1):
+        t = moments.of(_units(treated, int(seen.n[0][look])))
+        c = moments.of(_units(control, int(seen.n[1][look])))
         contrast = compare(t, c)
         ours = (contrast.difference, contrast.error, contrast.var_control, contrast.covariance)
         theirs = (
@@ -325,7 +335,7 @@ def watched(job: tuple[int, int, int]) -> dict:
     counts: dict[str, float] = {}
     for begin in range(0, experiments, CHUNK):
         size = min(CHUNK, experiments - begin)
-        for key, value in _chunk(scenario, rng, size, lift).items():
+        for key, value in _chunk(scenario, rng, size, lift, check=not begin).items():
             counts[key] = counts.get(key, 0) + value
     return {"name": scenario.name, "lift": lift, **{k: v / experiments for k, v in counts.items()}}
 
@@ -335,8 +345,9 @@ def _z(seen: Looked) -> np.ndarray:
     return (seen.treated - seen.control) / np.where(error > 0, error, np.inf)
 
 
-def _chunk(scenario, rng, size, lift) -> dict[str, float]:
-    plain, bare = drawn(scenario, rng, size, 0.0), drawn(scenario, rng, size, lift)
+def _chunk(scenario, rng, size, lift, *, check) -> dict[str, float]:
+    plain = drawn(scenario, rng, size, 0.0, check=check)
+    bare = drawn(scenario, rng, size, lift, check=check)
     null, real = guarded(plain), guarded(bare)
     tuned = int(null.n[0][-1] + null.n[1][-1])
     q = reach(null.n, ALPHA, tuned)

@@ -1,7 +1,7 @@
 """From events to a unit's values, and from these to the cells that inference reads.
 
 A `Measure` says which events count, from when to when after the unit's first exposure, and how. A `UnitState` is all
-that is kept of a unit; it takes events in any order, early and late alike, and gives the unit's vector (y, d, x_y, x_d).
+that is kept of a unit; it takes events in any order, early and late alike, and gives the unit's (y, d, x_y, x_d).
 A change of a unit is carried into its cell as a difference, so that a cell never has to be counted again.
 """
 

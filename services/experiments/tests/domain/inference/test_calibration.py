@@ -59,7 +59,7 @@ def test_a_simulation_that_leaves_the_engine_fails(calibrate, monkeypatch):
     monkeypatch.setattr(calibrate.contrasts, "plain", calibrate.contrasts.cuped)
     scenario = calibrate.Scenario("past unused", calibrate.with_past, 1.0)
     with pytest.raises(SystemExit, match="disagree"):
-        calibrate.drawn(scenario, calibrate.np.random.default_rng(1), 2, 0.0)
+        calibrate.drawn(scenario, calibrate.np.random.default_rng(1), 2, 0.0, check=True)
 
 
 def test_the_same_seed_counts_the_same(calibrate, rows):
