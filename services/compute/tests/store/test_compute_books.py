@@ -205,7 +205,9 @@ async def test_forty_at_once_get_no_more_than_the_ten_that_there_are(open_work, 
         try:
             async with open_work() as work:
                 return await work.quotas.take(tenant, replace(LIMIT, vms=seats), ONE)
-        except Unavailable:  # no connection within two seconds, on a busy machine: as a client, ask again
+        except (
+            Unavailable
+        ):  # no connection within two seconds, on a busy machine: as a client, ask again
             return await one()
 
     got = await asyncio.gather(*(one() for _ in range(40)), return_exceptions=True)

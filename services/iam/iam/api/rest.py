@@ -1,13 +1,16 @@
 """Every REST door of iam."""
 
 from iam.api import (
+    admin,
     api_keys,
     assignments,
     auth,
     authz,
+    avatars,
     debug,
     gitops,
     invitations,
+    live,
     organizations,
     passwords,
     roles,
@@ -28,6 +31,9 @@ routers = (
     api_keys.router,
     sessions.router,
     gitops.router,
+    avatars.router,
+    live.router,
+    admin.router,
     debug.router,
     well_known.router,
 )

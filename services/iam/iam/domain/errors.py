@@ -10,6 +10,7 @@ from chassis.errors import (
     TooMany,
     Unauthenticated,
     Unavailable,
+    UpgradeRequired,
 )
 
 
@@ -41,6 +42,12 @@ class NoSigningKey(Unavailable):
     """No key is ready to sign tokens yet."""
 
     code = "iam.no_signing_key"
+
+
+class KeepsOldKeys(BadRequest):
+    """Old signing keys cannot be revoked while the next one waits: then nobody could log in."""
+
+    code = "iam.keeps_old_keys"
 
 
 class Behind(Unavailable):
@@ -311,3 +318,33 @@ class SessionNotFound(NotFound):
     """No such live session of the caller, or of their tenant for whoever may see those."""
 
     code = "iam.session_not_found"
+
+
+class TooManySockets(TooMany):
+    """This account has as many WebSockets open as it may have at once; close one."""
+
+    code = "iam.too_many_sockets"
+
+
+class SocketsFull(Unavailable):
+    """This replica has as many WebSockets open as it can hold; try again, and you may reach another."""
+
+    code = "iam.sockets_full"
+
+
+class OriginRefused(Forbidden):
+    """Pages of this origin may not listen here: it is not among those that are allowed (CORS_ORIGINS)."""
+
+    code = "iam.origin_refused"
+
+
+class SocketNeeded(UpgradeRequired):
+    """Events are told over a WebSocket: connect to this path with one."""
+
+    code = "iam.socket_needed"
+
+
+class BadMessage(Invalid):
+    """The message on the WebSocket is none that is known here."""
+
+    code = "iam.bad_message"
