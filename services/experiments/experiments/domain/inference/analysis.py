@@ -85,7 +85,7 @@ def analysed(plan: Plan, observed: Observed) -> tuple[Comparison, ...]:
 def _compared(plan: Plan, metric: MetricPlan, observed: Observed, at: int) -> Comparison:
     states = observed.metrics[metric.key]
     watch = plan.watch(len(observed.variants))
-    level = plan.level(metric, len(observed.variants) - 1) or plan.alpha
+    level = plan.level(metric, len(observed.variants) - 1)
     treated, control = states[at], states[0]
     if isinstance(treated, Ordered) and isinstance(control, Ordered):
         return _of_quantiles(plan, metric, observed.variants[at], (treated, control), level)

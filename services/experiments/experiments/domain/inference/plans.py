@@ -60,8 +60,10 @@ class MetricPlan:
     quantile: float | None = None
 
     def __post_init__(self) -> None:
-        if not (0 <= self.margin < 1 and self.effect >= 0 and self.weight >= 0):
-            raise BadPlan(f"metric {self.key!r}: margin in [0, 1), effect and weight not negative")
+        if not (0 <= self.margin < 1 and self.effect >= 0 and self.weight > 0):
+            raise BadPlan(
+                f"metric {self.key!r}: margin in [0, 1), effect not negative, weight above 0"
+            )
         if self.quantile is not None and not 0 < self.quantile < 1:
             raise BadPlan(f"metric {self.key!r}: a quantile lies between 0 and 1")
 
@@ -100,6 +102,6 @@ class Plan:
     def level(self, metric: MetricPlan, treatments: int) -> float:
         """Return the metric's part of the error rate: success metrics share it by weight and by treatment."""
         total = sum(m.weight for m in self.successes())
-        if metric.role is not Role.SUCCESS or not total:
+        if metric.role is not Role.SUCCESS:
             return self.alpha / treatments
-        return self.alpha * metric.weight / total / treatments if metric.weight else 0.0
+        return self.alpha * metric.weight / total / treatments

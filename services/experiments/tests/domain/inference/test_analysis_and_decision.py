@@ -351,7 +351,7 @@ def test_a_plan_that_contradicts_itself_is_refused(lab, wrong):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"margin": 1.0}, {"margin": -0.1}, {"effect": -1}, {"weight": -1}, {"quantile": 1.0}]
+    "wrong", [{"margin": 1.0}, {"margin": -0.1}, {"effect": -1}, {"weight": 0}, {"quantile": 1.0}]
 )
 def test_a_metric_that_contradicts_itself_is_refused(wrong):
     with pytest.raises(BadPlan, match="metric 'x'"):
