@@ -140,6 +140,12 @@ class RoleAssigned(Conflict):
     code = "iam.role_assigned"
 
 
+class BadName(Invalid):
+    """The name holds letters that nobody sees, such as marks of direction, so that it looks like another."""
+
+    code = "iam.bad_name"
+
+
 class SystemRole(Forbidden):
     """System roles cannot be changed or deleted; make a role of your own."""
 
@@ -176,6 +182,30 @@ class GuestAccount(Forbidden):
     code = "iam.guest_account"
 
 
+class PlatformStays(Conflict):
+    """The organization that runs the platform cannot be switched off: nobody could switch it on again."""
+
+    code = "iam.platform_stays"
+
+
+class Confusable(Conflict):
+    """The name looks like that of another organization but is written with other letters."""
+
+    code = "iam.confusable_name"
+
+
+class LineTaken(Conflict):
+    """This value of the claim gives this role at this scope already."""
+
+    code = "iam.external_role_taken"
+
+
+class LineNotFound(NotFound):
+    """No such line in the tenant's table of outside groups."""
+
+    code = "iam.external_role_not_found"
+
+
 class ProjectUnknown(Invalid):
     """The tenant has no such project, so nothing can be given there."""
 
@@ -186,6 +216,18 @@ class PlatformOnly(Forbidden):
     """Only who holds it on the whole platform gives or takes something on the whole platform."""
 
     code = "iam.platform_only"
+
+
+class InvitedAnother(Forbidden):
+    """The invitation is for another address than that of the account that wants to use it."""
+
+    code = "iam.invited_another"
+
+
+class AmbiguousLogin(Conflict):
+    """The name and the password are right in several organizations: send `tenant_subdomain` to say which is meant."""
+
+    code = "iam.ambiguous_login"
 
 
 class AlreadyMember(Conflict):
