@@ -17,6 +17,7 @@ from iam.domain.errors import (
     WeakPassword,
     WrongPassword,
 )
+from iam.domain.grant_errors import GuestAccount
 from iam.domain.password import Policy
 from iam.domain.reset import HOLDS, PasswordReset
 from iam.domain.session import digest
@@ -71,6 +72,10 @@ class PasswordChanges:
         token, now = self.means.new_secret(), self.means.now()
         async with self.work() as work:
             target = await found(work, caller, user, lock=True)
+            if target.guest:
+                raise GuestAccount(
+                    "the account belongs to another organization, and its password too"
+                )
             must_hold(caller, target.entitled)
             reset = PasswordReset(
                 user=user, hash=digest(token), created_at=now, expires_at=now + HOLDS
