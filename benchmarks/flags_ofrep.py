@@ -23,7 +23,8 @@ import uvloop
 
 from authz import apikeys
 from authz.limits import Limiter
-from chassis.authority import ApiKey, Authority
+from authz.replica import ApiKey
+from chassis.authority import Authority
 from chassis.identity import Identity
 from chassis.serve import _http
 from flags.api.ofrep import Ofrep

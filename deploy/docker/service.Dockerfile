@@ -13,6 +13,7 @@ RUN python -m venv /venv \
 # Byte code is made here, because nothing can be written where it runs.
 FROM ${PYTHON_IMAGE} AS code
 COPY libs/authz/authz /app/authz
+COPY libs/schemas/schemas /app/schemas
 COPY libs/chassis/chassis /app/chassis
 COPY protos/switchyard /app/switchyard
 COPY services/@service@/@service@ /app/@service@
@@ -21,6 +22,8 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash /app
 FROM ${PYTHON_IMAGE}
 COPY --from=venv /venv /venv
 COPY --from=code /app /app
+# For what a service keeps in files, where a volume is mounted; nothing else can be written.
+RUN install -d -o 10001 -g 10001 -m 0700 /data
 ARG BUILD_ID=development
 LABEL org.opencontainers.image.title="switchyard/@service@" \
       org.opencontainers.image.revision="${BUILD_ID}" \

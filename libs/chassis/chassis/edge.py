@@ -27,6 +27,7 @@ def asked_by(headers: Headers) -> Asked:
         ip=_text(found, b"x-forwarded-for").rpartition(",")[2].strip(),
         user_agent=_text(found, b"user-agent"),
         credential=_credential(found),
+        epoch=_text(found, b"x-authz-epoch"),
     )
 
 
@@ -56,7 +57,9 @@ class Edge:
 
         async def tell(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
+            if message["type"] == "websocket.accept":
+                status = 101
+            elif message["type"].endswith("http.response.start"):
                 status = message["status"]
                 message["headers"] = [
                     *message["headers"],

@@ -22,7 +22,7 @@ from chassis.context import CURRENT, asked
 from chassis.denials import KNOWN, Denials
 from chassis.edge import asked_by
 from chassis.errors import Fault, FieldError
-from chassis.identity import Identity
+from chassis.identity import EPOCH, Identity
 from chassis.telemetry import CALLS, span, traceparent
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,10 @@ class Guard(aio.ServerInterceptor):
             with _answering(context, method) as end:
                 try:
                     self._admit(method, context)
-                    return await handler.unary_unary(request, context)
+                    answer = await handler.unary_unary(request, context)
+                    if ours := tuple(asked().answer.items()):
+                        context.set_trailing_metadata((*(context.trailing_metadata() or ()), *ours))
+                    return answer
                 except Fault as fault:
                     end(fault)
                     await self._refuse(context, method, fault)
@@ -172,12 +175,12 @@ def _answering(context: Context, method: str) -> Generator[Callable[[Fault], Non
         CURRENT.reset(token)
 
 
-async def who(identity: Identity, context: Context) -> Caller:
-    """Return the person or key behind a call, from the credential that was passed on."""
+async def who(identity: Identity, context: Context, *, reads: bool = False) -> Caller:
+    """Return the person or key behind a call, from the credential that was passed on; `reads` if it changes nothing."""
     caller = await identity.of(_metadata(context))
-    KNOWN.set(
-        caller
-    )  # for Guard, if they are refused; each call runs in a task and context of its own
+    if caller.confirm is not None and not reads:
+        caller = await caller.confirm()
+    KNOWN.set(caller)  # for Guard, if they are refused; each call runs in a task of its own
     return caller
 
 
@@ -243,6 +246,8 @@ class _Tell:
             metadata.add("traceparent", traceparent())
         if request.credential:
             metadata.add(*request.credential)
+        if request.epoch:
+            metadata.add(EPOCH, request.epoch)
         timeout = given.timeout or (DEADLINE if deadline else None)
         return aio.ClientCallDetails(
             given.method, timeout, metadata, given.credentials, given.wait_for_ready

@@ -11,11 +11,11 @@ from authz.limits import Limiter
 from chassis import mesh, strictjson
 from chassis.caller import Caller
 from chassis.context import request_id_of, trace_of
-from chassis.db import driver_url
 from chassis.errors import Forbidden
 from chassis.pages import BadCursor, Cursors, PageAsk, cut
 from chassis.settings import ServiceSettings
 from chassis.strictjson import BadJson
+from schemas.addresses import driver_url
 
 CURSORS = Cursors(b"k" * 32)
 POSITIONS = st.lists(st.text(), min_size=1, max_size=4).map(tuple)

@@ -15,13 +15,12 @@ from iam.clients.keyring import Keyring
 from iam.clients.seal import AesSealer
 from iam.clients.throttle import MemoryThrottle
 from iam.domain.acl import Acl
-from iam.domain.authority import Change, EndedSession, Kind, LiveKey, PublicKey
+from iam.domain.authority import DECISIVE, Change, EndedSession, Kind, LiveKey, PublicKey
+from iam.domain.avatar import NotAnImage, StorageAway
 from iam.domain.confusable import skeleton
 from iam.domain.errors import (
-    AlreadyMember,
     EmailTaken,
     InvitationPending,
-    LineTaken,
     RoleNameTaken,
     TenantTaken,
     UsernameTaken,
@@ -29,17 +28,22 @@ from iam.domain.errors import (
 from iam.domain.gitops import Collection, Entity, edge, user_key
 from iam.domain.gitops_errors import KeyTaken
 from iam.domain.grants import TENANT, Grant, Where, Window
+from iam.domain.happening import Happening, notes_of
 from iam.domain.names import folded
 from iam.domain.password import POLICIES
+from iam.domain.reach_errors import AlreadyMember, LineTaken
 from iam.domain.roles import ADMINISTRATORS, SYSTEM, permissions_of
 from iam.domain.session import Issuer, Lifetimes
 from iam.domain.signing import Rotation
+from iam.domain.stats import Connected, Counted
 from iam.domain.tenant import PLATFORM, Tenant
 from iam.domain.user import User
 from iam.ports import Means, Turned
 from iam.usecases.api_keys import Keys
 from iam.usecases.assignments import Assignments, To
 from iam.usecases.authority import Replicas
+from iam.usecases.avatars import Avatars
+from iam.usecases.board import Board
 from iam.usecases.bootstrap import Bootstrap
 from iam.usecases.debug import Debug
 from iam.usecases.decisions import Decisions
@@ -48,8 +52,10 @@ from iam.usecases.feed import Feed
 from iam.usecases.gitops import Gitops
 from iam.usecases.gitops_supers import Supers
 from iam.usecases.guests import Guests
+from iam.usecases.hall import Hall
 from iam.usecases.invitations import Invitations
 from iam.usecases.keys import SigningKeys
+from iam.usecases.live import Live
 from iam.usecases.logins import Logins
 from iam.usecases.members import Members
 from iam.usecases.opening import Opening
@@ -57,6 +63,7 @@ from iam.usecases.organizations import Organizations
 from iam.usecases.passwords import PasswordChanges
 from iam.usecases.roles import Roles
 from iam.usecases.sessions import Sessions
+from iam.usecases.stats import Statistics
 from iam.usecases.users import Users
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -104,6 +111,8 @@ class World:
     entities: dict = field(default_factory=dict)
     trimmed: int = 0
     facts: list = field(default_factory=list)
+    happenings: list = field(default_factory=list)
+    forgotten: int = 0
 
     def copy(self):
         return World(**{name: _copied(value) for name, value in vars(self).items()})
@@ -575,8 +584,9 @@ class FakeResets:
 class FakeEntities:
     """Things in a dictionary; of users only what /global adds. Who may list what is worked out anew each time."""
 
-    def __init__(self, world):
+    def __init__(self, world, changed):
         self._world = world
+        self._changed = changed
 
     def _person(self, user):
         fields = {
@@ -629,6 +639,28 @@ class FakeEntities:
             return next((e for e in here if (e.principal, e.parent) == ends), None)
         return next((e for e in self._here(tenant, collection) if e.key == key), None)
 
+    async def last(self, collection, id_):
+        return next((e for e in self._every(collection) if e.id == id_), None)
+
+    async def last_keys(self, ids):
+        kinds = [c for c in Collection if c is not Collection.MEMBERSHIPS]
+        return {e.id: e.key for kind in kinds for e in self._every(kind) if e.id in ids}
+
+    def _pictured(self, *, live):
+        every = [e for c in Collection for e in self._every(c)]
+        return [e for e in every if e.avatar and (e.deleted_at is None) is live]
+
+    async def pictured(self, avatars):
+        return frozenset(e.avatar for e in self._pictured(live=True)) & frozenset(avatars)
+
+    async def faded(self, limit):
+        return [e.avatar for e in self._pictured(live=False)][:limit]
+
+    async def unpicture(self, avatars):
+        for entity in self._pictured(live=False):
+            if entity.avatar in avatars:
+                self._world.entities[entity.id] = replace(entity, avatar="")
+
     async def list(self, query, ask):
         found = self._here(query.tenant, query.collection)
         if query.readers is not None:
@@ -653,6 +685,8 @@ class FakeEntities:
         if twins and entity.deleted_at is None and entity.collection is not Collection.USERS:
             raise KeyTaken("taken")
         self._world.entities[entity.id] = entity
+        if kind := DECISIVE.get(entity.collection):
+            self._changed(kind, str(entity.id))
 
     async def principals(self, tenant, keys):
         kinds = [Collection(c) for c in ("users", "groups", "service_accounts")]
@@ -665,6 +699,11 @@ class FakeEntities:
         kinds = [c for c in Collection if c is not Collection.MEMBERSHIPS]
         live = [e for kind in kinds for e in self._here(tenant, kind)]
         return {e.id: e.key for e in live if e.id in ids}
+
+    async def principals_of(self, ids):
+        without = (Collection.MEMBERSHIPS, Collection.PROJECTS, Collection.PERMISSIONS)
+        kinds = [c for c in Collection if c not in without]
+        return [e for kind in kinds for e in self._here(None, kind) if e.id in ids]
 
     async def groups(self, principal, depth):
         edges = self._here(None, Collection.MEMBERSHIPS)
@@ -747,13 +786,60 @@ class FakeAuthority:
                 found = {
                     k.version.hash: k for k in live if k.expires_at is None or k.expires_at > now
                 }
+            case Kind.MEMBERSHIP | Kind.PROJECT:
+                things = w.entities.values()
+                live = [e for e in things if DECISIVE.get(e.collection) is kind]
+                found = {str(e.id): e for e in live if e.deleted_at is None}
         return sorted(found.items())
+
+
+class FakeHappenings:
+    def __init__(self, world):
+        self._world = world
+
+    async def newest(self):
+        return self._world.forgotten + len(self._world.happenings)
+
+    async def oldest(self):
+        return self._world.happenings[0].position if self._world.happenings else 0
+
+    async def after(self, position, limit):
+        return [h for h in self._world.happenings if h.position > position][:limit]
+
+    async def trim(self, before):
+        old = [h for h in self._world.happenings[:-1] if h.at < before]
+        self._world.forgotten += len(old)
+        self._world.happenings = self._world.happenings[len(old) :]
+        return len(old)
+
+
+class FakeCounts:
+    def __init__(self, world):
+        self._world = world
+
+    async def taken(self, now):
+        w, day = self._world, now - timedelta(days=1)
+        users = [u for u in w.users.values() if u.deleted_at is None]
+        keys = [k for k in w.keys.values() if not k.revoked_at]
+        return Counted(
+            tenants=len(w.tenants),
+            tenants_active=sum(t.active for t in w.tenants.values()),
+            users=len(users),
+            users_active=sum(u.active for u in users),
+            sessions=sum(s.live(now) for s in w.sessions.values()),
+            api_keys=sum(k.expires_at is None or k.expires_at > now for k in keys),
+            logins_24h=sum(s.created_at > day for s in w.sessions.values()),
+            users_seen_24h=sum(bool(u.last_login_at and u.last_login_at > day) for u in users),
+            changes_24h=sum(h.at > day for h in w.happenings),
+        )
 
 
 class FakeWork:
     def __init__(self, world, clock=lambda: START):
         self._world = world
+        self._clock = clock
         self._changes = {}
+        self._notes = {}
         self.tenants = FakeTenants(world)
         self.users = FakeUsers(world, clock)
         self.roles = FakeRoles(world, self.users)
@@ -764,7 +850,9 @@ class FakeWork:
         self.api_keys = FakeApiKeys(world)
         self.sessions = FakeSessions(world)
         self.resets = FakeResets(world)
-        self.entities = FakeEntities(world)
+        self.happenings = FakeHappenings(world)
+        self.counts = FakeCounts(world)
+        self.entities = FakeEntities(world, self.changed)
         self.signing_keys = FakeSigningKeys(world)
         self.authority = FakeAuthority(world, self.users)
 
@@ -776,15 +864,20 @@ class FakeWork:
 
     @property
     def news(self):
-        return bool(self._changes)
+        return bool(self._changes or self._notes)
 
     def record(self, fact):
         json.dumps([fact.before, fact.after])
         self._world.facts.append(fact)
+        self._notes |= dict.fromkeys(notes_of(fact))
 
     def close(self):
         next_ = self._world.trimmed + len(self._world.changes) + 1
         self._world.changes += [Change(next_ + n, *c) for n, c in enumerate(self._changes)]
+        next_ = self._world.forgotten + len(self._world.happenings) + 1
+        self._world.happenings += [
+            Happening(next_ + n, note, self._clock()) for n, note in enumerate(self._notes)
+        ]
 
 
 class FakePasswords:
@@ -804,6 +897,56 @@ class FakePasswords:
         return hashed.startswith("old$")
 
 
+class FakeImages:
+    """Takes everything for an image that begins with IMAGE."""
+
+    async def avatar(self, sent):
+        if not sent.startswith(b"IMAGE"):
+            raise NotAnImage("no image")
+        return b"webp:" + sent[:64]
+
+
+class FakeShelf:
+    """A dictionary; `away` makes it refuse."""
+
+    def __init__(self, clock):
+        self.files = {}
+        self.away = False
+        self._clock = clock
+
+    def _there(self):
+        if self.away:
+            raise StorageAway("away")
+
+    async def put(self, name, data):
+        self._there()
+        self.files[name] = data, self._clock()
+
+    async def get(self, name):
+        self._there()
+        return self.files.get(name, (None,))[0]
+
+    async def drop(self, name):
+        self._there()
+        self.files.pop(name, None)
+
+    async def names(self):
+        self._there()
+        for name, (_, at) in list(self.files.items()):
+            yield name, at
+
+
+class FakePresence:
+    """This process alone; `away` makes it know nothing."""
+
+    def __init__(self, hall):
+        self.away = False
+        self._hall = hall
+
+    async def connected(self):
+        return None if self.away else Connected(1, self._hall.sockets, self._hall.streams)
+
+
 @dataclass
 class Service:
     """All of iam on fakes. `wake` is called after each commit that changed authority."""
@@ -811,7 +954,7 @@ class Service:
     clock: Clock = field(default_factory=Clock)
     world: World = field(default_factory=World)
 
-    def __post_init__(self):
+    def __post_init__(self):  # noqa: PLR0915 - a list of what there is
         secrets = (f"secret-{n:040}" for n in itertools.count())
         ids = (UUID(int=(1 << 80) + n) for n in itertools.count())
         self.means = Means(self.clock, lambda: next(ids), lambda: next(secrets))
@@ -838,6 +981,7 @@ class Service:
         self.sessions = Sessions(self.work, self.means)
         self.gitops = Gitops(self.work, self.passwords, policy, self.means)
         self.supers = Supers(self.work, self.means)
+        self._listen()
         self.debug = Debug(self.work, self.means)
         self.bootstrap = Bootstrap(self.work, self.passwords, policy, self.means)
         rotation = Rotation(
@@ -846,6 +990,15 @@ class Service:
             kept_after=timedelta(hours=2),
         )
         self.signing = SigningKeys(self.work, self.ring, rotation, self.clock)
+
+    def _listen(self):
+        self.board = Board(self.work)
+        self.live = Live(self.work, self.board, self.means)
+        self.hall = Hall()
+        self.shelf = FakeShelf(self.clock)
+        self.avatars = Avatars(self.gitops, self.work, FakeImages(), self.shelf, self.means)
+        self.presence = FakePresence(self.hall)
+        self.statistics = Statistics(self.work, self.presence, self.means)
 
     @asynccontextmanager
     async def work(self):
@@ -856,6 +1009,7 @@ class Service:
         vars(self.world).update(vars(draft))
         if made.news:
             self.feed.wake()
+            self.board.wake()
 
     def tenant(self, subdomain="acme", **more):
         made = a_tenant(subdomain=subdomain, id=self.means.new_id(), **more)

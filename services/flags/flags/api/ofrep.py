@@ -144,7 +144,7 @@ class Ofrep:
         if left < 0:
             raise TooMany("too many evaluations with this API key", retry_after=1)
         check(body)
-        self.identity.used.add(desk.key)
+        self.identity.used.seen.add(desk.key)
         answers = desk.answers
         if answers.ruleset is not desk.held.ruleset:
             answers = desk.answers = self._answers(desk.held, client_side=desk.client_side)

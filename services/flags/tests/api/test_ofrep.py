@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from authz import apikeys
 from authz.limits import Limiter
-from chassis.authority import ApiKey, Authority
+from authz.replica import ApiKey
+from chassis.authority import Authority
 from chassis.http import Wiring, rest_app
 from chassis.identity import Identity
 from flags.api.ofrep import MOST_BYTES, Ofrep

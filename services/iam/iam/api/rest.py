@@ -1,15 +1,18 @@
 """Every REST door of iam."""
 
 from iam.api import (
+    admin,
     api_keys,
     assignments,
     auth,
     authz,
+    avatars,
     debug,
     external,
     gitops,
     guests,
     invitations,
+    live,
     organizations,
     passwords,
     roles,
@@ -32,6 +35,9 @@ routers = (
     api_keys.router,
     sessions.router,
     gitops.router,
+    avatars.router,
+    live.router,
+    admin.router,
     debug.router,
     well_known.router,
 )

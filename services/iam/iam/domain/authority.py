@@ -5,7 +5,10 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from authz.replica import Subject
+from authz.standing import Project
 from iam.domain.api_key import ApiKey, Version
+from iam.domain.gitops import C, Entity
 from iam.domain.tenant import Tenant
 from iam.domain.user import User
 
@@ -18,6 +21,12 @@ class Kind(StrEnum):
     SUBJECT = "subject"
     API_KEY = "api_key"
     SESSION = "session"
+    MEMBERSHIP = "membership"
+    PROJECT = "project"
+
+
+# What of /global decides about other things: replicas hear of it.
+DECISIVE = {C.MEMBERSHIPS: Kind.MEMBERSHIP, C.PROJECTS: Kind.PROJECT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,7 @@ class EndedSession:
     until: datetime
 
 
-Thing = PublicKey | User | LiveKey | EndedSession | Tenant
+Thing = PublicKey | User | LiveKey | EndedSession | Tenant | Entity
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -88,3 +97,24 @@ class Beat:
 
 
 Event = News | Ready | Beat
+
+
+def decisive_subject(user: User) -> Subject:
+    """Return a user as replicas decide about them."""
+    return Subject(
+        id=str(user.id),
+        tenant=str(user.tenant),
+        active=user.active,
+        name=user.name,
+        roles=user.roles,
+        permissions=user.permissions,
+        platform=user.reaches_all,
+        bindings=user.everywhere,
+        member_of=frozenset(map(str, user.tenants)),
+    )
+
+
+def decisive_project(entity: Entity) -> Project:
+    """Return a project as replicas decide by it."""
+    acl = tuple(entry.decisive for entry in entity.acl.entries)
+    return Project(id=str(entity.id), tenant=str(entity.tenant), slug=entity.key, acl=acl)

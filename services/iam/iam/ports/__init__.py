@@ -10,9 +10,12 @@ from iam.ports.authority import AuthorityLog
 from iam.ports.bindings import Bindings, External, Guests, Turned
 from iam.ports.credentials import ApiKeys, Resets, Sessions, SigningKeys
 from iam.ports.gitops import Entities
+from iam.ports.happenings import Happenings
 from iam.ports.invitations import Invitations
 from iam.ports.outside import Means, Passwords, Sealer, Signer, Throttle
+from iam.ports.pictures import Images, Shelf
 from iam.ports.roles import Roles
+from iam.ports.stats import Counts, Presence
 from iam.ports.tenants import Tenants
 from iam.ports.users import UserQuery, Users
 
@@ -20,17 +23,22 @@ __all__ = [
     "ApiKeys",
     "AuthorityLog",
     "Bindings",
+    "Counts",
     "Entities",
     "External",
     "Guests",
+    "Happenings",
+    "Images",
     "Invitations",
     "Means",
     "OpenWork",
     "Passwords",
+    "Presence",
     "Resets",
     "Roles",
     "Sealer",
     "Sessions",
+    "Shelf",
     "Signer",
     "SigningKeys",
     "Tenants",
@@ -68,6 +76,10 @@ class Work(Protocol):
     @property
     def entities(self) -> Entities: ...  # noqa: D102
     @property
+    def happenings(self) -> Happenings: ...  # noqa: D102
+    @property
+    def counts(self) -> Counts: ...  # noqa: D102
+    @property
     def signing_keys(self) -> SigningKeys: ...  # noqa: D102
     @property
     def authority(self) -> AuthorityLog: ...  # noqa: D102
@@ -81,7 +93,7 @@ class Work(Protocol):
         ...
 
     def record(self, fact: Fact) -> None:
-        """Leave a fact for the audit log, kept together with the change."""
+        """Leave a fact for the audit log, kept together with the change; whoever listens hears of it too."""
         ...
 
 

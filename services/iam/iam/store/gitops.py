@@ -1,7 +1,7 @@
 """What /global keeps, in PostgreSQL. A user is the row in `user`, with labels and ACL in `entity` if they have any."""
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Collection as Collections
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 from unicodedata import normalize
@@ -15,6 +15,7 @@ from sqlalchemy.types import Uuid
 
 from chassis.pages import PageAsk, Slice, cut
 from iam.domain.acl import Acl
+from iam.domain.authority import DECISIVE, Kind
 from iam.domain.gitops import C, Collection, Entity, EntityQuery, edge
 from iam.domain.gitops_errors import KeyTaken
 from iam.domain.names import folded
@@ -41,10 +42,11 @@ _GROUPS = text(
 
 
 class SqlEntities:
-    """What /global keeps, over one session."""
+    """What /global keeps, over one session. `changed` hears of what decides about other things."""
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: AsyncSession, changed: Callable[[Kind, str], None]) -> None:
         self._session = session
+        self._changed = changed
 
     async def get(self, tenant: UUID | None, collection: Collection, id_: UUID) -> Entity | None:
         """Return a thing by its id, of a tenant or of any if None."""
@@ -65,6 +67,15 @@ class SqlEntities:
             here = (EntityRow.principal == ids[ends[0]], EntityRow.parent == ids[ends[1]])
             return await self._one(tenant, collection, *here)
         return await self._one(tenant, collection, EntityRow.key == key)
+
+    async def last(self, collection: Collection, id_: UUID) -> Entity | None:
+        """Return a thing as it is, or as it was when it was deleted."""
+        if collection is C.USERS:
+            people = await self._people(select(UserRow).where(UserRow.id == id_))
+            return people[0] if people else None
+        query = select(EntityRow).where(EntityRow.collection == collection, EntityRow.id == id_)
+        row = await self._session.scalar(query)
+        return entity_of(row) if row else None
 
     async def list(self, query: EntityQuery, ask: PageAsk) -> Slice[Entity]:
         """Return a part of a collection, the oldest first. It is not counted."""
@@ -98,6 +109,8 @@ class SqlEntities:
         taken = KeyTaken(f"{entity.key!r} exists, perhaps in another spelling")
         await flushed(self._session, {"entity_key": taken, "entity_edge": taken})
         await self._lend(entity)
+        if kind := DECISIVE.get(entity.collection):
+            self._changed(kind, str(entity.id))
 
     async def principals(self, tenant: UUID, keys: Sequence[str]) -> Mapping[str, UUID]:
         """Return who is meant by the keys (or ids) of principals; who is not there is missing."""
@@ -129,6 +142,23 @@ class SqlEntities:
         people = select(UserRow).where(UserRow.id.in_(ids), UserRow.tenant == tenant, _LIVE)
         return found | {row.id: username_of(row) for row in await self._session.scalars(people)}
 
+    async def last_keys(self, ids: Collections[UUID]) -> Mapping[UUID, str]:
+        """Return how things of any tenant are called, or were when they were deleted."""
+        things = select(EntityRow.id, EntityRow.key).where(
+            EntityRow.id.in_(ids), EntityRow.key.is_not(None)
+        )
+        found = {id_: key for id_, key in await self._session.execute(things) if key}
+        people = await self._session.scalars(select(UserRow).where(UserRow.id.in_(ids)))
+        return found | {row.id: username_of(row) for row in people}
+
+    async def principals_of(self, ids: Collections[UUID]) -> Sequence[Entity]:
+        """Return the live users, groups and accounts with these ids, of all tenants."""
+        others = (C.GROUPS, C.SERVICE_ACCOUNTS, C.PIPELINE_ACCOUNTS)
+        wanted = (EntityRow.id.in_(ids), EntityRow.collection.in_(others), _HERE)
+        rows = await self._session.scalars(select(EntityRow).where(*wanted))
+        people = await self._people(select(UserRow).where(UserRow.id.in_(ids), _LIVE))
+        return [*people, *(entity_of(row) for row in rows)]
+
     async def groups(self, principal: UUID, depth: int) -> frozenset[UUID]:
         """Return the live groups that somebody is in, at most so many steps away; circles do no harm."""
         asked = {"principal": principal, "depth": depth}
@@ -151,6 +181,28 @@ class SqlEntities:
             .order_by(UserRow.id)
         )
         return (await self._session.scalars(query)).all()
+
+    async def pictured(self, avatars: Sequence[str]) -> frozenset[str]:
+        """Return those of the avatars that a live thing has."""
+        mine = EntityRow.avatar.in_(avatars)
+        others = select(EntityRow.avatar).where(mine, _HERE, EntityRow.collection != C.USERS)
+        people = select(EntityRow.avatar).join(UserRow, UserRow.id == EntityRow.id)
+        found = [
+            *await self._session.scalars(others),
+            *await self._session.scalars(people.where(mine, _LIVE)),
+        ]
+        return frozenset(found)
+
+    async def faded(self, limit: int) -> Sequence[str]:
+        """Return some avatars of what was deleted."""
+        return (await self._session.scalars(_faded().limit(limit))).all()
+
+    async def unpicture(self, avatars: Sequence[str]) -> None:
+        """Forget avatars of what was deleted."""
+        if avatars:
+            await self._update(
+                EntityRow.avatar.in_(avatars), EntityRow.avatar.in_(_faded()), avatar=""
+            )
 
     async def dump(self, collection: Collection, limit: int) -> Sequence[Entity]:
         """Return the first things of a collection in all tenants, the deleted ones with them."""
@@ -204,6 +256,13 @@ class SqlEntities:
     async def _update(self, *which: ColumnElement[bool], **values: Any) -> None:  # noqa: ANN401
         change = update(EntityRow).where(*which).values(**values)
         await self._session.execute(change.execution_options(synchronize_session=False))
+
+
+def _faded() -> Select[str]:
+    """Select the avatars of what was deleted; of a user the other row says whether."""
+    over = or_(EntityRow.deleted_at.is_not(None), UserRow.deleted_at.is_not(None))
+    every = select(EntityRow.avatar).outerjoin(UserRow, UserRow.id == EntityRow.id)
+    return every.where(EntityRow.avatar != "", over)
 
 
 def _ids(ids: Iterable[UUID]) -> ColumnElement[Any]:

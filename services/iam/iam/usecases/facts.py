@@ -224,13 +224,14 @@ def invitation_fact(actor: Actor, verb: str, invitation: Invitation) -> Fact:
     )
 
 
-def signing_key_fact(verb: str, kid: str) -> Fact:
+def signing_key_fact(verb: str, kid: str, reason: str = "") -> Fact:
     """Return the fact that a signing key came or went."""
     return Fact(
         tenant=None,
         actor=SYSTEM,
         action=f"signing_key.{verb}",
         target=Target("signing_key", kid),
+        reason=reason,
     )
 
 

@@ -136,6 +136,30 @@ class Gitops:
                 work.record(entity_fact(caller, "deleted", entity, None))
                 await _cut_ties(work, caller, entity, now)
 
+    async def changeable(self, caller: Caller, ref: Ref) -> UUID:
+        """Return the id of a thing that the caller may change."""
+        caller.must_be_known()
+        async with self.work() as work:
+            asker = await _recognised(work, caller, self.means.now())
+            entity = await self._found(work, caller, ref)
+            if not asker.can(UPDATE, entity, await _lent_to(work, entity)):
+                raise nothing()
+            ref.checked(entity)
+            return entity.id
+
+    async def picture(self, caller: Caller, ref: Ref, avatar: str) -> tuple[Seen, str]:
+        """Give a thing another picture, or none; return it, and the picture that it had."""
+        caller.must_be_known()
+        async with self.work() as work:
+            asker = await self._enter(work, caller)
+            before = await self._locked(work, caller, ref)
+            if not asker.can(UPDATE, before, await _lent_to(work, before)):
+                raise nothing()
+            ref.checked(before)
+            after = replace(before, avatar=avatar)
+            after = await self._keep(work, caller, before, after, None)
+            return await self._seen(work, after), before.avatar
+
     # --- steps ------------------------------------------------------------------------------------------------------
 
     async def _hashed(self, draft: Draft) -> str | None:

@@ -28,6 +28,7 @@ def _entity(entity: Entity | None) -> Document | None:
         "annotations": dict(entity.annotations),
         "parent": entity.parent and str(entity.parent),
         "principal": entity.principal and str(entity.principal),
+        "avatar": entity.avatar,
         "acl": [
             {
                 "permissions": entry.permissions,

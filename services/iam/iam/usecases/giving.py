@@ -11,8 +11,6 @@ from iam.domain.authority import Kind
 from iam.domain.errors import (
     LastAdmin,
     MoreThanYouHold,
-    PlatformOnly,
-    ProjectUnknown,
     TenantNotFound,
     UnknownRole,
     UserNotFound,
@@ -20,6 +18,7 @@ from iam.domain.errors import (
 )
 from iam.domain.gitops import C
 from iam.domain.grants import PLATFORM, Grant, Where
+from iam.domain.reach_errors import PlatformOnly, ProjectUnknown
 from iam.domain.roles import SYSTEM, Role
 from iam.domain.user import User, check_change, must_hold
 from iam.ports import Work

@@ -8,14 +8,8 @@ from authz import permissions
 from authz.permissions import Permission
 from chassis.caller import Caller
 from chassis.facts import Actor
-from iam.domain.errors import (
-    PlatformOnly,
-    RoleAssigned,
-    RoleNotFound,
-    RoleStale,
-    SystemRole,
-    TooManyRows,
-)
+from iam.domain.errors import RoleAssigned, RoleNotFound, RoleStale, SystemRole, TooManyRows
+from iam.domain.reach_errors import PlatformOnly
 from iam.domain.roles import SYSTEM, Role, check_name, known_permissions
 from iam.domain.user import must_hold
 from iam.ports import Means, OpenWork, Work

@@ -9,8 +9,9 @@ import pytest
 from authz import apikeys
 from chassis.facts import Actor, Fact, Target
 from chassis.pages import PageAsk
+from iam.domain.acl import Acl
 from iam.domain.api_key import ApiKey, Version
-from iam.domain.authority import Kind
+from iam.domain.authority import DECISIVE, Kind
 from iam.domain.errors import (
     EmailTaken,
     InvitationPending,
@@ -18,6 +19,7 @@ from iam.domain.errors import (
     TenantTaken,
     UsernameTaken,
 )
+from iam.domain.gitops import C, Entity
 from iam.domain.grants import Grant
 from iam.domain.invitation import Invitation
 from iam.domain.reset import PasswordReset
@@ -320,6 +322,19 @@ async def test_things_are_told_as_they_stand(work, ann, tenant, make):
         assert await w.authority.things(Kind.SESSION, [str(session.id)], late) == {}
 
 
+def an_entity(tenant, collection, make):
+    ends = {} if collection is C.PROJECTS else {"parent": uuid4(), "principal": uuid4()}
+    return Entity(
+        id=uuid4(),
+        tenant=tenant,
+        collection=collection,
+        key=f"p-{uuid4().hex}" if collection is C.PROJECTS else "",
+        created_at=make.start,
+        updated_at=make.start,
+        **ends,
+    )
+
+
 @pytest.mark.parametrize("kind", list(Kind))
 async def test_pages_of_things_go_on_where_the_last_one_ended(work, ann, make, kind):
     async with work() as w:
@@ -337,6 +352,8 @@ async def test_pages_of_things_go_on_where_the_last_one_ended(work, ann, make, k
                     signs_from=make.start,
                 )
             )
+            for collection in DECISIVE:
+                await w.entities.put(an_entity(ann.tenant, collection, make), Acl())
     async with work() as w:
         first = await w.authority.page(kind, "", 2, make.start)
         second = await w.authority.page(kind, first[-1][0], 2, make.start)

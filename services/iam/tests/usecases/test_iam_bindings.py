@@ -8,13 +8,8 @@ import pytest
 from chassis.errors import Forbidden
 from iam.domain.acl import EntryDraft
 from iam.domain.errors import (
-    BadPlace,
-    GuestAccount,
-    HeldThroughGroup,
     LastAdmin,
     MoreThanYouHold,
-    PlatformOnly,
-    ProjectUnknown,
     RoleAssigned,
     RoleNotHeld,
     SelfDemotion,
@@ -23,6 +18,13 @@ from iam.domain.errors import (
 )
 from iam.domain.gitops import C, Draft, Ref
 from iam.domain.grants import PLATFORM, Grant, Where, Window
+from iam.domain.reach_errors import (
+    BadPlace,
+    GuestAccount,
+    HeldThroughGroup,
+    PlatformOnly,
+    ProjectUnknown,
+)
 from iam.usecases.assignments import To
 from iam.usecases.roles import NewRole, RoleChange
 
