@@ -1,12 +1,10 @@
 """What replicas are told: the whole authority first, then each change, in the order of its commits."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from authz.decision import Binding
 from authz.replica import Subject
 from authz.standing import Project
 from iam.domain.api_key import ApiKey, Version
@@ -102,7 +100,7 @@ Event = News | Ready | Beat
 
 
 def decisive_subject(user: User) -> Subject:
-    """Return a user, as they are at home, as replicas decide about them in every tenant."""
+    """Return a user as replicas decide about them."""
     return Subject(
         id=str(user.id),
         tenant=str(user.tenant),
@@ -110,18 +108,10 @@ def decisive_subject(user: User) -> Subject:
         name=user.name,
         roles=user.roles,
         permissions=user.permissions,
-        platform=user.platform,
-        bindings=tuple(_bindings(user)),
+        platform=user.reaches_all,
+        bindings=user.everywhere,
         member_of=frozenset(map(str, user.tenants)),
     )
-
-
-def _bindings(user: User) -> Iterator[Binding]:
-    """Yield everything that was given to a user, in force or not; what holds at one place, with whose place that is."""
-    for grant in (*user.grants, *user.elsewhere):
-        whose = "" if grant.scope == "platform" else str(grant.tenant or user.tenant)
-        for binding in grant.binding(user.tenant):
-            yield replace(binding, tenant=whose)
 
 
 def decisive_project(entity: Entity) -> Project:

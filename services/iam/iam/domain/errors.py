@@ -115,30 +115,6 @@ class UnknownUser(Invalid):
     code = "iam.unknown_user"
 
 
-class Confusable(Conflict):
-    """The name looks like that of another organization but is written with other letters."""
-
-    code = "iam.confusable_name"
-
-
-class InvitedAnother(Forbidden):
-    """The invitation is for another address than that of the account that wants to use it."""
-
-    code = "iam.invited_another"
-
-
-class AmbiguousLogin(Conflict):
-    """The name and the password are right in several organizations: send `tenant_subdomain` to say which is meant."""
-
-    code = "iam.ambiguous_login"
-
-
-class AlreadyMember(Conflict):
-    """The user is in this tenant already."""
-
-    code = "iam.already_member"
-
-
 class InvitationNotFound(NotFound):
     """No such invitation in the caller's tenant."""
 

@@ -8,8 +8,8 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from iam.domain.external import Line, Rule
-from iam.domain.grant_errors import LineTaken
 from iam.domain.grants import Scope, Where
+from iam.domain.reach_errors import LineTaken
 from iam.store.clash import flushed
 from iam.store.role_tables import ExternalRoleRow
 

@@ -17,8 +17,8 @@ from iam.domain.errors import (
     WeakPassword,
     WrongPassword,
 )
-from iam.domain.grant_errors import GuestAccount
 from iam.domain.password import Policy
+from iam.domain.reach_errors import GuestAccount
 from iam.domain.reset import HOLDS, PasswordReset
 from iam.domain.session import digest
 from iam.domain.user import User, must_hold

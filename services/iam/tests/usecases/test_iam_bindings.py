@@ -9,16 +9,15 @@ from chassis.errors import Forbidden
 from iam.domain.acl import EntryDraft
 from iam.domain.errors import LastAdmin, MoreThanYouHold, SelfDemotion, TenantNotFound, UserNotFound
 from iam.domain.gitops import C, Draft, Ref
-from iam.domain.grant_errors import (
+from iam.domain.grant_errors import RoleAssigned, RoleNotHeld
+from iam.domain.grants import PLATFORM, Grant, Where, Window
+from iam.domain.reach_errors import (
     BadPlace,
     GuestAccount,
     HeldThroughGroup,
     PlatformOnly,
     ProjectUnknown,
-    RoleAssigned,
-    RoleNotHeld,
 )
-from iam.domain.grants import PLATFORM, Grant, Where, Window
 from iam.usecases.assignments import To
 from iam.usecases.roles import NewRole, RoleChange
 

@@ -3,8 +3,9 @@
 import pytest
 
 from iam.domain.errors import LastAdmin, MoreThanYouHold, SelfDemotion, UserNotFound
-from iam.domain.grant_errors import BadPlace, LineNotFound, LineTaken, ProjectUnknown, RoleAssigned
+from iam.domain.grant_errors import RoleAssigned
 from iam.domain.grants import Where, Window
+from iam.domain.reach_errors import BadPlace, LineNotFound, LineTaken, ProjectUnknown
 from iam.usecases.assignments import To
 from iam.usecases.external import NewLine
 from iam.usecases.roles import NewRole
