@@ -140,12 +140,6 @@ class RoleAssigned(Conflict):
     code = "iam.role_assigned"
 
 
-class BadName(Invalid):
-    """The name holds letters that nobody sees, such as marks of direction, so that it looks like another."""
-
-    code = "iam.bad_name"
-
-
 class SystemRole(Forbidden):
     """System roles cannot be changed or deleted; make a role of your own."""
 

@@ -8,7 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from authz.permissions import ALL, named, of
-from iam.domain.errors import BadName, RoleNameTaken, SystemRole, UnknownPermission
+from chassis.errors import Invalid
+from iam.domain.errors import RoleNameTaken, SystemRole, UnknownPermission
 from iam.domain.names import folded, hides
 
 _READS = frozenset(p for p in ALL if p.endswith(":read")) - {"debug:read", "platform:read"}
@@ -29,6 +30,12 @@ _VIEWER = frozenset(
     f"{kind}:read"
     for kind in ("flag", "segment", "environment", "experiment", "metric", "report", "template")
 )
+
+
+class BadName(Invalid):
+    """The name holds letters that nobody sees, such as marks of direction, so that it looks like another."""
+
+    code = "iam.bad_name"
 
 
 @dataclass(frozen=True, slots=True)
