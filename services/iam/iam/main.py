@@ -44,9 +44,11 @@ from iam.usecases.board import Board
 from iam.usecases.bootstrap import Bootstrap
 from iam.usecases.debug import Debug
 from iam.usecases.decisions import Decisions
+from iam.usecases.external import External
 from iam.usecases.feed import Feed
 from iam.usecases.gitops import Gitops
 from iam.usecases.gitops_supers import Supers
+from iam.usecases.guests import Guests
 from iam.usecases.hall import Hall
 from iam.usecases.invitations import Invitations
 from iam.usecases.keys import SigningKeys
@@ -223,6 +225,8 @@ def _people(on: _Ground) -> tuple[object, ...]:
         Roles(on.work, on.means),
         on.assignments,
         Invitations(on.work, on.passwords, on.policy, on.opening),
+        Guests(on.work, on.means),
+        External(on.work, on.means),
     )
 
 

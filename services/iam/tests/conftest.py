@@ -17,16 +17,17 @@ from iam.clients.throttle import MemoryThrottle
 from iam.domain.acl import Acl
 from iam.domain.authority import DECISIVE, Change, EndedSession, Kind, LiveKey, PublicKey
 from iam.domain.avatar import NotAnImage, StorageAway
+from iam.domain.confusable import skeleton
 from iam.domain.errors import (
     AlreadyMember,
     EmailTaken,
     InvitationPending,
-    RoleNameTaken,
     TenantTaken,
     UsernameTaken,
 )
 from iam.domain.gitops import Collection, Entity, edge, user_key
 from iam.domain.gitops_errors import KeyTaken
+from iam.domain.grant_errors import LineTaken, RoleNameTaken
 from iam.domain.grants import TENANT, Grant, Where, Window
 from iam.domain.happening import Happening, notes_of
 from iam.domain.names import folded
@@ -46,9 +47,11 @@ from iam.usecases.board import Board
 from iam.usecases.bootstrap import Bootstrap
 from iam.usecases.debug import Debug
 from iam.usecases.decisions import Decisions
+from iam.usecases.external import External
 from iam.usecases.feed import Feed
 from iam.usecases.gitops import Gitops
 from iam.usecases.gitops_supers import Supers
+from iam.usecases.guests import Guests
 from iam.usecases.hall import Hall
 from iam.usecases.invitations import Invitations
 from iam.usecases.keys import SigningKeys
@@ -97,6 +100,7 @@ class World:
     bindings: dict = field(
         default_factory=dict
     )  # (tenant, principal) → grants, but of users at home
+    lines: dict = field(default_factory=dict)
     guests: dict = field(default_factory=dict)  # (user, tenant) → who added them
     keys: dict = field(default_factory=dict)
     sessions: dict = field(default_factory=dict)
@@ -139,8 +143,14 @@ class FakeTenants:
     async def named(self, subdomain):
         return next((t for t in self._all.values() if t.subdomain == subdomain), None)
 
-    async def all(self, limit):
-        return sorted(self._all.values(), key=lambda t: t.subdomain)[:limit]
+    async def list(self, among, search, ask):
+        found = [t for t in self._all.values() if among is None or t.id in among]
+        texts = lambda t: (t.subdomain, t.name, t.full_name)  # noqa: E731
+        found = [t for t in found if any(search.lower() in x.lower() for x in texts(t))]
+        return _slice(sorted(found, key=lambda t: t.subdomain), ask, lambda t: (t.subdomain,))
+
+    async def alike(self, name):
+        return [t for t in self._all.values() if skeleton(t.name) == skeleton(name)]
 
     async def put(self, tenant):
         other = await self.named(tenant.subdomain)
@@ -226,6 +236,8 @@ class FakeUsers:
 
     async def list(self, query, ask):
         users = self._within(query.tenant)
+        if query.guests:
+            users = [u for u in users if u.guest]
         if query.brief:
             users = [u for u in users if u.active]
         if query.search:
@@ -306,8 +318,8 @@ class FakeRoles:
         return sorted(u.id for u in self._users._within(tenant) if has(u))[:limit]
 
     async def put(self, role):
-        other = await self.named(role.tenant, role.name)
-        if other and other.id != role.id:
+        mine = [r for r in self._world.roles.values() if r.tenant == role.tenant]
+        if any(skeleton(r.name) == skeleton(role.name) for r in mine if r.id != role.id):
             raise RoleNameTaken("taken")
         self._world.roles[role.id] = role
 
@@ -392,6 +404,33 @@ class FakeBindings:
             left = tuple(kept(principal, tenant, grants, kind))
             self._world.bindings[tenant, principal] = left
         return found
+
+
+class FakeExternal:
+    def __init__(self, world):
+        self._all = world.lines
+
+    async def all(self, tenant, limit, idp=""):
+        found = [x for x in self._all.values() if x.tenant == tenant and idp in ("", x.idp)]
+        return sorted(found, key=lambda line: line.id)[:limit]
+
+    async def get(self, tenant, line):
+        found = self._all.get(line)
+        return found if found and found.tenant == tenant else None
+
+    async def put(self, line):
+        def what(x):
+            return (x.tenant, x.idp, x.claim, x.value, x.role, x.where)
+
+        if any(what(x) == what(line) for x in self._all.values() if x.id != line.id):
+            raise LineTaken("taken")
+        self._all[line.id] = line
+
+    async def drop(self, line):
+        self._all.pop(line, None)
+
+    async def naming(self, role):
+        return sum(x.role == role for x in self._all.values())
 
 
 class FakeGuests:
@@ -483,19 +522,20 @@ class FakeSessions:
     async def get(self, session, *, lock=False):
         return self._world.sessions.get(session)
 
-    async def live(self, user, now, ask):
+    async def live(self, user, now, ask, *, tenant=None):
         found = [s for s in self._world.sessions.values() if s.user == user and s.live(now)]
+        found = [s for s in found if tenant in (None, s.tenant)]
+        count = len(found)
         found.sort(key=lambda s: s.id, reverse=True)
         if ask.after:
             found = [s for s in found if str(s.id) < ask.after[0]]
         page = found[ask.offset :][: ask.limit]
         more = len(found) > ask.offset + ask.limit
-        total = sum(s.user == user and s.live(now) for s in self._world.sessions.values())
-        return Slice(items=page, next=(str(page[-1].id),) if more else None, total=total)
+        return Slice(items=page, next=(str(page[-1].id),) if more else None, total=count)
 
-    async def end_all(self, user, now, but=None):
+    async def end_all(self, user, now, but=None, *, tenant=None):
         live = [s for s in self._world.sessions.values() if s.user == user and s.live(now)]
-        ended = [s.ended(now) for s in live if s.id != but]
+        ended = [s.ended(now) for s in live if s.id != but and tenant in (None, s.tenant)]
         self._world.sessions.update({s.id: s for s in ended})
         return ended
 
@@ -805,6 +845,7 @@ class FakeWork:
         self.roles = FakeRoles(world, self.users)
         self.bindings = FakeBindings(world, self.users)
         self.guests = FakeGuests(world)
+        self.external = FakeExternal(world)
         self.invitations = FakeInvitations(world)
         self.api_keys = FakeApiKeys(world)
         self.sessions = FakeSessions(world)
@@ -934,13 +975,18 @@ class Service:
         self.roles = Roles(self.work, self.means)
         self.assignments = Assignments(self.work, self.means)
         self.invitations = Invitations(self.work, self.passwords, policy, self.opening)
+        self.guests = Guests(self.work, self.means)
+        self.external = External(self.work, self.means)
         self.keys = Keys(self.work, self.means)
         self.sessions = Sessions(self.work, self.means)
         self.gitops = Gitops(self.work, self.passwords, policy, self.means)
         self.supers = Supers(self.work, self.means)
-        self._listen()
         self.debug = Debug(self.work, self.means)
         self.bootstrap = Bootstrap(self.work, self.passwords, policy, self.means)
+        self._listen()
+        self._sign()
+
+    def _sign(self):
         rotation = Rotation(
             signs_for=timedelta(days=30),
             published_ahead=timedelta(hours=1),

@@ -14,7 +14,7 @@ from uuid import UUID
 from authz.decision import Binding
 from authz.permissions import CATALOGUE
 from authz.verbs import masks
-from iam.domain.errors import BadPlace, BadWindow
+from iam.domain.grant_errors import BadPlace, BadWindow
 from iam.domain.roles import BUILT_IN, SUPER, Role
 
 Scope = Literal["platform", "tenant", "project", "object"]

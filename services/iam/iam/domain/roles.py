@@ -8,9 +8,10 @@ from typing import Any
 from uuid import UUID
 
 from authz.permissions import ALL, named, of
-from chassis.errors import Invalid
-from iam.domain.errors import RoleNameTaken, SystemRole, UnknownPermission
-from iam.domain.names import folded, hides
+from iam.domain.confusable import skeleton
+from iam.domain.errors import BadName
+from iam.domain.grant_errors import RoleNameTaken, SystemRole, UnknownPermission
+from iam.domain.names import hides
 
 _READS = frozenset(p for p in ALL if p.endswith(":read")) - {"debug:read", "platform:read"}
 _USER = frozenset({"agent:read", "agent:execute", "agent:create", "template:read", "usage:read"})
@@ -30,12 +31,6 @@ _VIEWER = frozenset(
     f"{kind}:read"
     for kind in ("flag", "segment", "environment", "experiment", "metric", "report", "template")
 )
-
-
-class BadName(Invalid):
-    """The name holds letters that nobody sees, such as marks of direction, so that it looks like another."""
-
-    code = "iam.bad_name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +124,9 @@ def known_permissions(names: Iterable[str]) -> frozenset[str]:
 
 def check_name(name: str) -> str:
     """Return the name of a tenant's own role; BadName, or RoleNameTaken if a system role goes by it."""
+    taken = {skeleton(n) for role in BUILT_IN.values() for n in (role.id, role.name)}
+    if skeleton(name) in taken:
+        raise RoleNameTaken(f"a system role is called {name!r}")
     if hides(name):
         raise BadName("a role's name holds letters that nobody sees; type it anew")
-    taken = {folded(n) for role in BUILT_IN.values() for n in (role.id, role.name)}
-    if folded(name) in taken:
-        raise RoleNameTaken(f"a system role is called {name!r}")
     return name

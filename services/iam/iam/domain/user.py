@@ -7,13 +7,8 @@ from uuid import UUID
 
 from authz.decision import Binding
 from chassis.caller import Caller
-from iam.domain.errors import (
-    GuestAccount,
-    LastAdmin,
-    MoreThanYouHold,
-    SelfDeactivation,
-    SelfDemotion,
-)
+from iam.domain.errors import LastAdmin, MoreThanYouHold, SelfDeactivation, SelfDemotion
+from iam.domain.grant_errors import GuestAccount
 from iam.domain.grants import Grant, Where, Window, held_at, without_grant
 from iam.domain.roles import ADMINISTRATORS, SYSTEM, Role, together
 
@@ -76,8 +71,8 @@ class User:
 
     @property
     def entitled(self) -> frozenset[str]:
-        """What they may do now or will be allowed to: who gives roles for later must hold them now."""
-        return together(role for grant in self.wide for role in grant.given)
+        """What they may do anywhere in the tenant, now or later: who decides over them must hold it now."""
+        return together(role for grant in self.grants for role in grant.given)
 
     @property
     def platform(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Protocol
 from chassis.facts import Fact
 from iam.domain.authority import Kind
 from iam.ports.authority import AuthorityLog
-from iam.ports.bindings import Bindings, Guests, Turned
+from iam.ports.bindings import Bindings, External, Guests, Turned
 from iam.ports.credentials import ApiKeys, Resets, Sessions, SigningKeys
 from iam.ports.gitops import Entities
 from iam.ports.happenings import Happenings
@@ -25,6 +25,7 @@ __all__ = [
     "Bindings",
     "Counts",
     "Entities",
+    "External",
     "Guests",
     "Happenings",
     "Images",
@@ -60,6 +61,8 @@ class Work(Protocol):
     def roles(self) -> Roles: ...  # noqa: D102
     @property
     def bindings(self) -> Bindings: ...  # noqa: D102
+    @property
+    def external(self) -> External: ...  # noqa: D102
     @property
     def guests(self) -> Guests: ...  # noqa: D102
     @property

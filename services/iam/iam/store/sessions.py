@@ -27,13 +27,17 @@ class SqlSessions:
         row = await self._session.scalar(query.with_for_update() if lock else query)
         return to_session(row) if row else None
 
-    async def live(self, user: UUID, now: datetime, ask: PageAsk) -> Slice[Session]:
-        """Return a part of a user's live sessions, newest first."""
-        wanted = (
+    async def live(
+        self, user: UUID, now: datetime, ask: PageAsk, *, tenant: UUID | None = None
+    ) -> Slice[Session]:
+        """Return a part of a user's live sessions, in one tenant only if it is named, newest first."""
+        wanted = [
             SessionRow.user == user,
             SessionRow.ended_at.is_(None),
             SessionRow.expires_at > now,
-        )
+        ]
+        if tenant is not None:
+            wanted.append(SessionRow.tenant == tenant)
         count = select(func.count()).select_from(SessionRow).where(*wanted)
         total = await self._session.scalar(count)
         query = select(SessionRow).where(*wanted).order_by(SessionRow.id.desc())
@@ -45,9 +49,14 @@ class SqlSessions:
         return Slice(items=items, next=following, total=total or 0)
 
     async def end_all(
-        self, user: UUID, now: datetime, but: UUID | None = None
+        self,
+        user: UUID,
+        now: datetime,
+        but: UUID | None = None,
+        *,
+        tenant: UUID | None = None,
     ) -> Sequence[Session]:
-        """End every live session of a user, perhaps all but one; return them."""
+        """End every live session of a user, in one tenant only if it is named, perhaps all but one; return them."""
         ended = (
             update(SessionRow)
             .where(SessionRow.user == user, SessionRow.ended_at.is_(None))
@@ -55,6 +64,8 @@ class SqlSessions:
             .values(ended_at=now)
             .returning(SessionRow)
         )
+        if tenant is not None:
+            ended = ended.where(SessionRow.tenant == tenant)
         if but is not None:
             ended = ended.where(SessionRow.id != but)
         return [to_session(row) for row in await self._session.scalars(ended)]

@@ -33,11 +33,15 @@ class TenantRow(Base):
     """One organization."""
 
     __tablename__ = "tenant"
-    __table_args__ = (UniqueConstraint("subdomain", name="tenant_subdomain_key"),)
+    __table_args__ = (
+        UniqueConstraint("subdomain", name="tenant_subdomain_key"),
+        Index("tenant_by_skeleton", "skeleton"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     subdomain: Mapped[str]
     name: Mapped[str]
+    skeleton: Mapped[str] = mapped_column(server_default="")
     full_name: Mapped[str]
     address: Mapped[dict[str, Any]] = mapped_column(JSONB)
     phone: Mapped[str]

@@ -18,6 +18,7 @@ from iam.store.api_keys import SqlApiKeys
 from iam.store.authority import SqlAuthority
 from iam.store.bindings import SqlBindings, SqlGuests
 from iam.store.counts import SqlCounts
+from iam.store.external import SqlExternal
 from iam.store.gitops import SqlEntities
 from iam.store.happenings import SqlHappenings
 from iam.store.invitations import SqlInvitations
@@ -47,6 +48,7 @@ class SqlWork:
         self.roles = SqlRoles(session)
         self.bindings = SqlBindings(session)
         self.guests = SqlGuests(session)
+        self.external = SqlExternal(session)
         self.invitations = SqlInvitations(session)
         self.api_keys = SqlApiKeys(session)
         self.sessions = SqlSessions(session)

@@ -72,7 +72,7 @@ class Gitops:
                 search=search,
             )
             part = await work.entities.list(query, ask)
-            ids = {id_ for entity in part.items for id_ in _ends(entity)}
+            ids = {id_ for entity in part.items for id_ in entity.ends}
             keys = await work.entities.keys(caller.tenant, ids)
         return part.map(lambda entity: Seen(entity, Acl(), keys))
 
@@ -321,7 +321,7 @@ class Gitops:
         tied = entity.collection is C.MEMBERSHIPS
         acl = await _lent_to(work, entity) if tied else entity.acl
         named = {p for entry in acl.entries for p in entry.principals}
-        keys = await work.entities.keys(entity.tenant, named | set(_ends(entity)))
+        keys = await work.entities.keys(entity.tenant, named | set(entity.ends))
         return Seen(entity, acl, keys)
 
 
@@ -333,7 +333,3 @@ def _need(ref: Ref, need: int) -> int:
 def _spelled(entity: Entity, need: int) -> str:
     """Name the permission that would have been enough, for the audit log."""
     return spelled(entity.collection.kind, need)[0]
-
-
-def _ends(entity: Entity) -> tuple[UUID, ...]:
-    return tuple(id_ for id_ in (entity.parent, entity.principal) if id_)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from authz.decision import Resource, Who, compile_subject, decide
 from authz.verbs import CUSTOM1, READ
-from iam.domain.errors import BadPlace
+from iam.domain.grant_errors import BadPlace
 from iam.domain.grants import Grant, Where, Window, held_at, without_grant
 from iam.domain.roles import ADMINISTRATORS, SYSTEM
 

@@ -163,7 +163,8 @@ async def test_the_first_administrator_is_made_once(iam):
     (root,) = iam.world.users.values()
     assert (root.username, root.roles, root.platform) == ("root", ("super_admin",), True)
     assert (await iam.replicas.resolve(apikeys.digest(key))).key.owner == root.id
-    assert iam.world.actions() == ["tenant.created", "user.created", "api_key.created"]
+    made = ["tenant.created", "project.created", "user.created", "api_key.created"]
+    assert iam.world.actions() == made
 
 
 async def test_without_a_password_there_is_no_administrator(iam):
