@@ -97,7 +97,8 @@ def serve(app, key, port):
         made = door(key) if app == "door" else hello
         with contextlib.closing(_port_of_any()) as probe:
             number = probe.getsockname()[1]
-        async with _http(made, settings.model_copy(update={"http_port": number})):
+        there = settings.model_copy(update={"http_port": number})
+        async with _http(made, there, {"ws": "none"}):
             port.put(number)
             await asyncio.Event().wait()
 
