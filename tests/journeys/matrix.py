@@ -128,12 +128,14 @@ OF = {
     "session_id": "session",
     "experiment": "experiment",
     "flag": "flag",
+    "segment": "segment",
+    "environment": "environment",
     "key": "flag_key",
     "vm": "vm",
     "template": "template",
 }
 # What stands in a path after the thing that is looked for, or is the same for all.
-FIXED = {"permission_id": "agent:read", "name": "users"}
+FIXED = {"permission_id": "agent:read", "name": "users", "number": "1"}
 # The thing is not the last in the path.
 THING = {
     "PUT /api/v1/tenants/{tenant_id}/users/{user_id}/roles/{role_id}": ("user_id", "user"),
@@ -227,6 +229,14 @@ RECIPES = {
     "POST /api/v1/feature-flags/{flag}/enable": _nothing,
     "POST /api/v1/feature-flags/{flag}/disable": _nothing,
     "POST /api/v1/feature-flags/{flag}/toggle": _nothing,
+    "POST /api/v1/feature-flags/{flag}/explain": _nothing,
+    "POST /api/v1/feature-flags/{flag}/preview": _nothing,
+    "POST /api/v1/feature-flags/{flag}/revert": lambda _: {"revision": 1},
+    "POST /api/v1/segments": _keyed,
+    "PATCH /api/v1/segments/{segment}": _named,
+    "POST /api/v1/segments/{segment}/members": _nothing,
+    "POST /api/v1/environments": _keyed,
+    "PATCH /api/v1/environments/{environment}": _named,
     "POST /api/v1/projects": _keyed,
     "POST /api/v1/experiments": _keyed,
     "POST /api/v1/experiments/schedules/process": _nothing,
@@ -333,6 +343,8 @@ class Place:
             ),
             "experiment": ("experiments", _keyed(None), "id"),
             "flag": ("feature-flags", _keyed(None), "id"),
+            "segment": ("segments", _keyed(None), "id"),
+            "environment": ("environments", _keyed(None), "key"),
         }[kind]
         made = await self.post(f"/api/v1/{path}", body)
         return (made[name],) * 2
@@ -394,6 +406,8 @@ class Place:
                     "invitation": "invitations",
                     "experiment": "experiments",
                     "flag": "feature-flags",
+                    "segment": "segments",
+                    "environment": "environments",
                 }.get(kind, kind)
                 answer = await self.web.delete(f"/api/v1/{where}/{here}")
                 assert answer.status_code == 204, answer.text

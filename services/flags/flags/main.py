@@ -18,9 +18,12 @@ from flags.settings import Settings
 from flags.store.shelf import SqlShelf
 from flags.store.tables import Idempotency, Lease, Outbox
 from flags.store.work import sql_work
+from flags.usecases.explaining import Explaining
 from flags.usecases.flags import Flags
 from flags.usecases.projects import Projects
+from flags.usecases.revisions import Revisions
 from flags.usecases.rulesets import Rulesets
+from flags.usecases.segments import Segments
 from switchyard.flags.v1 import flags_pb2_grpc
 
 TABLES = Tables(Outbox, Lease, Idempotency)
@@ -37,9 +40,15 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         rulesets = Rulesets(SqlShelf(frame.sessions))
 
         limiter = Limiter(settings.evaluations_per_second)
+        others = (
+            Segments(work, _now, uuid7),
+            Revisions(work, _now, uuid7),
+            Explaining(work, rulesets.shelf, rulesets.seen, _now, uuid7),
+        )
+
         ofrep = Ofrep(rulesets, frame.identity, limiter, frame.denials)
 
-        rest = ofrep.before(frame.rest("flags", routers, flags, projects, ofrep))
+        rest = ofrep.before(frame.rest("flags", routers, flags, projects, *others, ofrep))
         servicer = FlagsServicer(flags, frame.identity, frame.cursors)
         flags_pb2_grpc.add_FlagsServicer_to_server(servicer, frame.rpc)
         yield frame.service(

@@ -3,22 +3,32 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import datetime
+from typing import Literal, Protocol
 from uuid import UUID
 
 from chassis.facts import Fact
 from chassis.pages import PageAsk, Slice
+from flags.domain.analyse import Neighbours
+from flags.domain.compile import StoredSegment
 from flags.domain.flag import Flag
 from flags.domain.listing import Wanted
-from flags.domain.place import Place, Project
+from flags.domain.place import Environment, Place, Project
+from flags.domain.revision import Revision
 from flags.domain.ruleset import Stored
+from flags.domain.segment import Members, Segment
+from flags.domain.uses import Use
+
+# How a project is held, before anything in it is locked: `shared` while a flag is switched, so that its environments
+# stay; `changed` by one at a time, who changes who uses what; `alone` while environments come and go.
+Hold = Literal["shared", "changed", "alone"]
 
 
 class ProjectBook(Protocol):
     """The projects of every tenant, with their environments."""
 
-    async def get(self, tenant: UUID, key: str) -> Project | None:
-        """Return a project; None if there is none."""
+    async def get(self, tenant: UUID, key: str, hold: Hold | None = None) -> Project | None:
+        """Return a project, held until the work ends if that is asked for; None if there is none."""
         ...
 
     async def add(self, project: Project) -> bool:
@@ -27,6 +37,18 @@ class ProjectBook(Protocol):
 
     async def page(self, tenant: UUID, ask: PageAsk) -> Slice[Project]:
         """Return a part of a tenant's projects, by key."""
+        ...
+
+    async def add_environment(self, project: Project, environment: Environment) -> bool:
+        """Keep a new environment, with a switch for every flag, disabled; False if its key is taken."""
+        ...
+
+    async def put_environment(self, before: Environment, after: Environment) -> bool:
+        """Keep an environment as it now stands; False if it was changed since it stood as before."""
+        ...
+
+    async def remove_environment(self, environment: Environment) -> None:
+        """Forget an environment with all its switches."""
         ...
 
     async def bump(self, project: Project, environments: Collection[str]) -> None:
@@ -58,6 +80,72 @@ class FlagBook(Protocol):
         ...
 
 
+class SegmentBook(Protocol):
+    """The segments of every project."""
+
+    async def get(self, project: Project, name: str, *, lock: bool = False) -> Segment | None:
+        """Return a segment by id or key; with `lock`, nobody else changes it until the work ends."""
+        ...
+
+    async def members(self, segment: Segment) -> Members:
+        """Return who is listed in a segment."""
+        ...
+
+    async def add(self, segment: Segment) -> None:
+        """Keep a new segment, with empty lists; SegmentKeyTaken if its project has one with its key."""
+        ...
+
+    async def put(self, segment: Segment, members: Members | None = None) -> None:
+        """Keep the segment as it now stands, and its lists if they are given."""
+        ...
+
+    async def remove(self, segment: Segment) -> None:
+        """Forget the segment."""
+        ...
+
+    async def page(self, project: Project, search: str | None, ask: PageAsk) -> Slice[Segment]:
+        """Return a part of a project's segments, by key."""
+        ...
+
+
+class RevisionBook(Protocol):
+    """What every flag was after each change."""
+
+    async def add(self, revision: Revision) -> None:
+        """Keep what a change left."""
+        ...
+
+    async def get(self, flag: Flag, number: int) -> Revision | None:
+        """Return one revision of a flag."""
+        ...
+
+    async def page(self, flag: Flag, ask: PageAsk) -> Slice[Revision]:
+        """Return a part of a flag's revisions, newest first."""
+        ...
+
+    async def served_at(
+        self, project: Project, environment: str, moment: datetime
+    ) -> Sequence[Stored]:
+        """Return what an environment had to serve at a moment, as far as its flags still exist."""
+        ...
+
+
+class UseBook(Protocol):
+    """Who uses what in a project."""
+
+    async def neighbours(self, project: Project, environment: str) -> Neighbours:
+        """Return every flag and segment as far as rules look at it."""
+        ...
+
+    async def of_flag(self, project: Project, key: str) -> Sequence[Use]:
+        """Return where a flag is asked for."""
+        ...
+
+    async def of_segment(self, project: Project, key: str) -> Sequence[Use]:
+        """Return where a segment is asked for."""
+        ...
+
+
 class Work(Protocol):
     """One transaction: everything in it is kept, or nothing is."""
 
@@ -69,6 +157,21 @@ class Work(Protocol):
     @property
     def flags(self) -> FlagBook:
         """The flags, inside this transaction."""
+        ...
+
+    @property
+    def segments(self) -> SegmentBook:
+        """The segments, inside this transaction."""
+        ...
+
+    @property
+    def history(self) -> RevisionBook:
+        """The revisions, inside this transaction."""
+        ...
+
+    @property
+    def uses(self) -> UseBook:
+        """Who uses what, as this transaction sees it."""
         ...
 
     def record(self, fact: Fact) -> None:
@@ -85,6 +188,7 @@ class Reading:
 
     revision: int
     rows: Sequence[Stored]
+    segments: Sequence[StoredSegment] = ()
 
 
 class Shelf(Protocol):

@@ -12,28 +12,38 @@ import pytest
 from chassis.caller import Caller
 from chassis.errors import Unauthenticated, Unavailable
 from chassis.pages import Slice, cut
-from flags.domain.errors import FlagKeyTaken
-from flags.domain.flag import Lifecycle
+from flags.domain.analyse import Neighbour, Neighbours, segment_uses
+from flags.domain.compile import StoredSegment
+from flags.domain.errors import FlagKeyTaken, SegmentKeyTaken
+from flags.domain.flag import Lifecycle, Switch
 from flags.domain.place import Place
-from flags.domain.ruleset import Stored
+from flags.domain.reading import membership_of, targeting_of
+from flags.domain.revision import stored_at, stored_now
+from flags.domain.segment import Members
+from flags.domain.uses import Use, used_by
 from flags.ports import Reading
+from flags.usecases.explaining import Explaining
 from flags.usecases.flags import Flags
 from flags.usecases.projects import Projects
+from flags.usecases.revisions import Revisions
 from flags.usecases.rulesets import Rulesets
+from flags.usecases.segments import Segments
 
 DAWN = datetime(2026, 1, 1, tzinfo=UTC)
 EVERYTHING = frozenset(
-    f"flag:{verb}" for verb in ("read", "create", "update", "delete", "toggle", "evaluate")
+    f"{kind}:{verb}"
+    for kind in ("flag", "segment", "environment")
+    for verb in ("read", "create", "update", "delete", "toggle", "evaluate")
 )
 
 
 class MemoryProjects:
     """The project book over a dictionary."""
 
-    def __init__(self, kept, told):
-        self._kept, self._told = kept, told
+    def __init__(self, kept, told, flags):
+        self._kept, self._told, self._flags = kept, told, flags
 
-    async def get(self, tenant, key):
+    async def get(self, tenant, key, hold=None):
         return self._kept.get((tenant, key))
 
     async def add(self, project):
@@ -47,6 +57,39 @@ class MemoryProjects:
         rest = [p for p in mine if not ask.after or p.key > ask.after[0]][ask.offset :]
         items, after = cut(rest[: ask.limit + 1], ask.limit, lambda p: (p.key,))
         return Slice(items=items, next=after, total=len(mine))
+
+    async def add_environment(self, project, environment):
+        now = self._kept[project.tenant, project.key]
+        if any(e.key == environment.key for e in now.environments):
+            return False
+        first = now.environments[0].key
+        self._environments(now, (*now.environments, environment))
+        for flag in [f for f in self._flags.values() if f.project_id == project.id]:
+            like = flag.switches[first]
+            switch = Switch(default_variant=like.default_variant, off_variant=like.off_variant)
+            switches = {**flag.switches, environment.key: switch}
+            self._flags[flag.id] = replace(flag, switches=switches)
+        return True
+
+    async def put_environment(self, before, after):
+        for project in list(self._kept.values()):
+            if before in project.environments:
+                swapped = tuple(after if e == before else e for e in project.environments)
+                self._environments(project, swapped)
+                return True
+        return False
+
+    async def remove_environment(self, environment):
+        for project in list(self._kept.values()):
+            if environment in project.environments:
+                rest = tuple(e for e in project.environments if e != environment)
+                self._environments(project, rest)
+                for flag in [f for f in self._flags.values() if f.project_id == project.id]:
+                    left = {k: s for k, s in flag.switches.items() if k != environment.key}
+                    self._flags[flag.id] = replace(flag, switches=left)
+
+    def _environments(self, project, environments):
+        self._kept[project.tenant, project.key] = replace(project, environments=environments)
 
     async def bump(self, project, environments):
         now = self._kept[project.tenant, project.key]
@@ -109,12 +152,115 @@ def _fits(flag, wanted):
     )
 
 
+class MemorySegments:
+    """The segment book over a dictionary of (segment, members)."""
+
+    def __init__(self, kept):
+        self._kept = kept
+
+    async def get(self, project, name, *, lock=False):
+        mine = [s for s, _ in self._kept.values() if s.project_id == project.id]
+        return next((s for s in mine if name in (s.key, str(s.id))), None)
+
+    async def members(self, segment):
+        return self._kept[segment.id][1]
+
+    async def add(self, segment):
+        if any(
+            s.project_id == segment.project_id and s.key == segment.key
+            for s, _ in self._kept.values()
+        ):
+            raise SegmentKeyTaken(f"there is a segment {segment.key!r} already")
+        self._kept[segment.id] = (segment, Members())
+
+    async def put(self, segment, members=None):
+        self._kept[segment.id] = (segment, members or self._kept[segment.id][1])
+
+    async def remove(self, segment):
+        del self._kept[segment.id]
+
+    async def page(self, project, search, ask):
+        text = (search or "").lower()
+        mine = sorted(
+            (s for s, _ in self._kept.values() if s.project_id == project.id), key=lambda s: s.key
+        )
+        found = [s for s in mine if any(text in t.lower() for t in (s.key, s.name, s.description))]
+        rest = [s for s in found if not ask.after or s.key > ask.after[0]][ask.offset :]
+        items, after = cut(rest[: ask.limit + 1], ask.limit, lambda s: (s.key,))
+        return Slice(items=items, next=after, total=len(found))
+
+
+class MemoryRevisions:
+    """The revision book over a list."""
+
+    def __init__(self, kept, flags):
+        self._kept, self._flags = kept, flags
+
+    async def add(self, revision):
+        self._kept.append(revision)
+
+    async def get(self, flag, number):
+        return next((r for r in self._kept if (r.flag_id, r.number) == (flag.id, number)), None)
+
+    async def page(self, flag, ask):
+        mine = sorted((r for r in self._kept if r.flag_id == flag.id), key=lambda r: -r.number)
+        rest = [r for r in mine if not ask.after or r.number < int(ask.after[0])][ask.offset :]
+        items, after = cut(rest[: ask.limit + 1], ask.limit, lambda r: (str(r.number),))
+        return Slice(items=items, next=after, total=len(mine))
+
+    async def served_at(self, project, environment, moment):
+        newest = {r.flag_id: r for r in self._kept if r.at <= moment}
+        flags = [f for f in self._flags.values() if f.project_id == project.id and f.id in newest]
+        rows = [stored_at(f, newest[f.id].document, environment) for f in flags]
+        return [row for row in rows if row is not None]
+
+
+class MemoryUses:
+    """Who uses what, found by looking at everything."""
+
+    def __init__(self, flags, segments):
+        self._flags, self._segments = flags, segments
+
+    def _of(self, project):
+        for flag in self._flags.values():
+            if flag.project_id == project.id:
+                for key, switch in sorted(flag.switches.items()):
+                    yield Use("flag", flag.key, key), used_by(targeting_of(switch.targeting))
+        for segment, _ in self._segments.values():
+            if segment.project_id == project.id:
+                yield Use("segment", segment.key), segment_uses(membership_of(segment.document))
+
+    async def neighbours(self, project, environment):
+        found = list(self._of(project))
+        variants = {f.key: tuple(f.variants) for f in self._flags.values()}
+        return Neighbours(
+            flags={
+                u.key: Neighbour(variants[u.key], uses)
+                for u, uses in found
+                if u.environment == environment
+            },
+            segments={u.key: uses for u, uses in found if u.kind == "segment"},
+        )
+
+    async def of_flag(self, project, key):
+        return [u for u, uses in sorted(self._of(project), key=_by_name) if key in uses.flags]
+
+    async def of_segment(self, project, key):
+        return [u for u, uses in sorted(self._of(project), key=_by_name) if key in uses.segments]
+
+
+def _by_name(found):
+    return (found[0].kind, found[0].key, found[0].environment)
+
+
 @dataclass
 class MemoryWork:
     """The work, and the shelf, over the same dictionaries; what fails half-way is undone."""
 
     kept_projects: dict = field(default_factory=dict)
     kept_flags: dict = field(default_factory=dict)
+    kept_segments: dict = field(default_factory=dict)
+    kept_revisions: list = field(default_factory=list)
     facts: list = field(default_factory=list)
     told: list = field(default_factory=list)
     away: bool = False
@@ -122,17 +268,22 @@ class MemoryWork:
 
     @asynccontextmanager
     async def __call__(self) -> AsyncGenerator["MemoryWork"]:
-        before = dict(self.kept_projects), dict(self.kept_flags), list(self.facts), list(self.told)
-        self.projects = MemoryProjects(self.kept_projects, self.told)
+        kept = self.kept_projects, self.kept_flags, self.kept_segments
+        lists = self.facts, self.told, self.kept_revisions
+        before = [dict(one) for one in kept], [list(one) for one in lists]
+        self.projects = MemoryProjects(self.kept_projects, self.told, self.kept_flags)
         self.flags = MemoryFlags(self.kept_flags)
+        self.segments = MemorySegments(self.kept_segments)
+        self.history = MemoryRevisions(self.kept_revisions, self.kept_flags)
+        self.uses = MemoryUses(self.kept_flags, self.kept_segments)
         try:
             yield self
         except BaseException:
-            kept = self.kept_projects, self.kept_flags
-            for now, then in zip(kept, before[:2], strict=True):
+            for now, then in zip(kept, before[0], strict=True):
                 now.clear()
                 now.update(then)
-            self.facts[:], self.told[:] = before[2:]
+            for now, then in zip(lists, before[1], strict=True):
+                now[:] = then
             raise
 
     def record(self, fact):
@@ -150,7 +301,12 @@ class MemoryWork:
             for f in self.kept_flags.values()
             if f.project_id == project.id and f.lifecycle is Lifecycle.ACTIVE
         ]
-        return Reading(project.environment(place.environment).revision, rows)
+        segments = [
+            StoredSegment(key=s.key, document=s.document, included=m.included, excluded=m.excluded)
+            for s, m in self.kept_segments.values()
+            if s.project_id == project.id
+        ]
+        return Reading(project.environment(place.environment).revision, rows, segments)
 
     async def revisions(self, places):
         if self.away:
@@ -164,16 +320,7 @@ class MemoryWork:
 
 
 def _stored(flag, environment):
-    switch = flag.switch(environment)
-    return Stored(
-        key=flag.key,
-        type=flag.type.value,
-        variants=dict(flag.variants),
-        enabled=switch.enabled,
-        default_variant=switch.default_variant,
-        off_variant=switch.off_variant,
-        client_side=flag.client_side,
-    )
+    return stored_now(flag, environment)
 
 
 class KnownPeople:
@@ -227,6 +374,21 @@ def flags(work, clock, new_id):
 @pytest.fixture
 def projects(work, clock, new_id):
     return Projects(work, clock, new_id)
+
+
+@pytest.fixture
+def segments(work, clock, new_id):
+    return Segments(work, clock, new_id)
+
+
+@pytest.fixture
+def revisions(work, clock, new_id):
+    return Revisions(work, clock, new_id)
+
+
+@pytest.fixture
+def explaining(work, rulesets, clock, new_id):
+    return Explaining(work, work, rulesets.seen, clock, new_id)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from flags.api.flag_views import (
     ReasonBody,
     change,
     draft,
+    listed,
     shown,
 )
 from flags.api.words import (
@@ -54,13 +55,14 @@ FlagPath = Annotated[
 # --- where, and which ---------------------------------------------------------------------------------------------
 
 
-def _place(
+def placed(
     caller: Asking, project: ProjectQuery = None, environment: EnvironmentQuery = None
 ) -> Place:
+    """Return the place that a request means."""
     return place_of(caller, project, environment)
 
 
-Where = Annotated[Place, Depends(_place)]
+Where = Annotated[Place, Depends(placed)]
 
 
 class FlagQuery(BaseModel):
@@ -91,11 +93,12 @@ class FlagQuery(BaseModel):
         )
 
 
-def _aim(flag: FlagPath, where: Where, version: Expected) -> Aim:
+def aimed(flag: FlagPath, where: Where, version: Expected) -> Aim:
+    """Return which flag a request means, where, in which version."""
     return Aim(flag=flag, place=where, version=version)
 
 
-Aimed = Annotated[Aim, Depends(_aim)]
+Aimed = Annotated[Aim, Depends(aimed)]
 
 
 # --- the doors ----------------------------------------------------------------------------------------------------
@@ -112,7 +115,7 @@ async def list_flags(
 ) -> dict[str, Any]:
     """List flags; `status` and the status shown are those in the chosen environment."""
     part = await flags.page(caller, where, query.wanted(where.environment), pager.ask)
-    return pager.render(part, lambda flag: shown(flag, where.environment))
+    return pager.render(part, lambda flag: listed(flag, where.environment))
 
 
 @router.post(
@@ -144,7 +147,7 @@ async def update_flag(
     body: FlagPatch, caller: Asking, aim: Aimed, flags: Uses, response: Response
 ) -> FlagView:
     """Change a flag. To switch it, use toggle, enable or disable."""
-    flag = await flags.update(caller, aim, change(body))
+    flag = await flags.update(caller, replace(aim, reason=body.reason), change(body))
     response.headers["etag"] = etag(flag.version)
     return shown(flag, aim.place.environment)
 
@@ -160,7 +163,7 @@ async def toggle_flag(
     caller: Asking, aim: Aimed, flags: Uses, response: Response, body: ReasonBody | None = None
 ) -> FlagView:
     """Switch a flag over in one environment."""
-    return _switched(await flags.toggle(caller, _because(aim, body)), aim, response)
+    return switched(await flags.toggle(caller, _because(aim, body)), aim, response)
 
 
 @router.post("/{flag}/enable", response_model=FlagView, **needs_somewhere("flag:toggle"))
@@ -168,7 +171,7 @@ async def enable_flag(
     caller: Asking, aim: Aimed, flags: Uses, response: Response, body: ReasonBody | None = None
 ) -> FlagView:
     """Have a flag enabled in one environment, whatever it was before."""
-    return _switched(await flags.enable(caller, _because(aim, body)), aim, response)
+    return switched(await flags.enable(caller, _because(aim, body)), aim, response)
 
 
 @router.post("/{flag}/disable", response_model=FlagView, **needs_somewhere("flag:toggle"))
@@ -176,13 +179,14 @@ async def disable_flag(
     caller: Asking, aim: Aimed, flags: Uses, response: Response, body: ReasonBody | None = None
 ) -> FlagView:
     """Have a flag disabled in one environment, whatever it was before."""
-    return _switched(await flags.disable(caller, _because(aim, body)), aim, response)
+    return switched(await flags.disable(caller, _because(aim, body)), aim, response)
 
 
 def _because(aim: Aim, body: ReasonBody | None) -> Aim:
     return replace(aim, reason=body.reason) if body else aim
 
 
-def _switched(flag: Flag, aim: Aim, response: Response) -> FlagView:
+def switched(flag: Flag, aim: Aim, response: Response) -> FlagView:
+    """Return a changed flag as clients see it, with its new ETag."""
     response.headers["etag"] = etag(flag.version)
     return shown(flag, aim.place.environment)

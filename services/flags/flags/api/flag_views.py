@@ -7,8 +7,10 @@ from uuid import UUID
 from pydantic import Field, JsonValue
 
 from chassis.http import Body, Page, View
+from flags.api.rule_views import Part, Prerequisites, Rules, Targets
 from flags.api.words import Description, FlagKey, Name, Reason, Tag, VariantName
-from flags.domain.flag import Change, Draft, Flag, Lifecycle
+from flags.domain.analyse import doubts
+from flags.domain.flag import TARGETING, Change, Draft, Flag, Lifecycle
 from flags.domain.values import FlagType
 
 Variants = Annotated[dict[VariantName, JsonValue], Field(min_length=1, max_length=100)]
@@ -28,10 +30,14 @@ class FlagBody(Body):
     tags: Tags = Field(default_factory=list[str])
     lifecycle: Literal["draft", "active"] = "active"
     client_side: bool = False
+    json_schema: Part | None = None
+    prerequisites: Prerequisites = Field(default_factory=list[Part])
+    targets: Targets = Field(default_factory=list[Part])
+    rules: Rules = Field(default_factory=list[Part])
 
 
 class FlagPatch(Body):
-    """What is to change; what is absent stays. The last two are about one environment."""
+    """What is to change; what is absent stays. What a flag serves, and to whom, is about one environment."""
 
     name: Name = Field(default_factory=str)
     description: Description = Field(default_factory=str)
@@ -41,6 +47,20 @@ class FlagPatch(Body):
     client_side: bool = Field(default_factory=bool)
     default_variant: VariantName = Field(default_factory=str)
     off_variant: VariantName = Field(default_factory=str)
+    json_schema: Part | None = None
+    prerequisites: Prerequisites = Field(default_factory=list[Part])
+    targets: Targets = Field(default_factory=list[Part])
+    rules: Rules = Field(default_factory=list[Part])
+    reason: Reason = ""
+
+
+class FindingView(View):
+    """Something in the rules that looks like a mistake."""
+
+    severity: str
+    pointer: str
+    message: str
+    code: str
 
 
 class ReasonBody(Body):
@@ -59,7 +79,7 @@ class SwitchView(View):
 
 
 class FlagView(View):
-    """A flag as clients see it. `status`, `default_variant` and `off_variant` are those in `environment`."""
+    """A flag as clients see it, with what it serves, and to whom, in `environment`; lists leave the rules out."""
 
     id: UUID
     key: str
@@ -74,8 +94,14 @@ class FlagView(View):
     tags: list[str]
     lifecycle: str
     client_side: bool
+    json_schema: dict[str, Any] | None = None
     project: str
     environment: str
+    targeted: bool
+    prerequisites: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    targets: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    rules: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    warnings: list[FindingView] = Field(default_factory=list[FindingView])
     environments: dict[str, SwitchView]
     version: int
     created_at: datetime
@@ -87,7 +113,17 @@ class FlagPage(Page[FlagView]):
 
 
 def shown(flag: Flag, environment: str) -> FlagView:
-    """Return the flag as clients see it, seen from one environment."""
+    """Return the flag as clients see it, seen from one environment, with its rules there."""
+    targeting = flag.switch(environment).targeting
+    warnings = [FindingView.model_validate(found) for found in doubts(targeting)]
+    schema = None if flag.schema is None else dict(flag.schema)
+    return listed(flag, environment).model_copy(
+        update={"warnings": warnings, "json_schema": schema, **targeting}
+    )
+
+
+def listed(flag: Flag, environment: str) -> FlagView:
+    """Return the flag as a list shows it, seen from one environment."""
     switch = flag.switch(environment)
     return FlagView(
         **{name: getattr(flag, name) for name in _SAME},
@@ -97,6 +133,7 @@ def shown(flag: Flag, environment: str) -> FlagView:
         variants=dict(flag.variants),
         tags=list(flag.tags),
         environment=environment,
+        targeted=bool(switch.targeting),
         environments={key: SwitchView.model_validate(s) for key, s in flag.switches.items()},
     )
 
@@ -110,22 +147,29 @@ _SAME = tuple(
 
 def draft(body: FlagBody) -> Draft:
     """Return what a client says of a new flag."""
-    said = body.model_dump(exclude={"type", "tags", "lifecycle"})
+    said = body.model_dump(exclude={"type", "tags", "lifecycle", "json_schema", *TARGETING})
     return Draft(
         **said,
+        schema=body.json_schema,
+        prerequisites=tuple(body.prerequisites),
+        targets=tuple(body.targets),
+        rules=tuple(body.rules),
         type=FlagType(body.type),
         tags=_unique(body.tags),
         lifecycle=Lifecycle(body.lifecycle),
     )
 
 
-_OF_THE_SWITCH = {"default_variant", "off_variant"}
+_OF_THE_SWITCH = {"default_variant", "off_variant", *TARGETING}
 
 
 def change(body: FlagPatch) -> Change:
     """Return what a client wants to be different."""
-    said = body.model_dump(exclude_unset=True)
+    said = body.model_dump(exclude_unset=True, exclude={"reason"})
     switch = {name: said.pop(name) for name in _OF_THE_SWITCH & said.keys()}
+    switch |= {name: tuple(switch[name]) for name in switch.keys() & set(TARGETING)}
+    if "json_schema" in said:
+        said["schema"] = said.pop("json_schema")
     if "tags" in said:
         said["tags"] = _unique(body.tags)
     if "lifecycle" in said:

@@ -1,8 +1,9 @@
 """OFREP 0.3, the door of OpenFeature's SDKs: raw ASGI, dispatched before FastAPI, because it is the hot one.
 
 A warm request touches nothing that is shared: its API key is a dictionary entry (a *desk*), its answer is bytes that
-were written when the ruleset came in. A desk is made anew when the authority changes (a key revoked, a tenant closed);
-it turns to new answers when a new ruleset is in force. A request id is given back if one was sent (the gateway does).
+were written when the ruleset came in; a flag with targeting only decides which. A desk is made anew when the authority
+changes (a key revoked, a tenant closed); it turns to new answers when a new ruleset is in force. A request id is given
+back if one was sent (the gateway does).
 
 OFREP's own errors (400, 404) have OFREP's form. All others are problem documents that carry `errorCode` and
 `errorDetails` as well, for clients that read every failure in that form.
@@ -10,10 +11,9 @@ OFREP's own errors (400, 404) have OFREP's form. All others are problem document
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any
 
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,9 +24,18 @@ from chassis.caller import Caller
 from chassis.context import CURRENT, request_id_of
 from chassis.denials import Denials
 from chassis.edge import asked_by
-from chassis.errors import BadRequest, Fault, Forbidden, TooLarge, TooMany
+from chassis.errors import BadRequest, Fault, Forbidden, TooMany
 from chassis.identity import EPOCH, BadKey, Identity, credentials
 from chassis.telemetry import span
+from flags.api.asking import (
+    MOST_BYTES,
+    Asking,
+    Headers,
+    NotAContext,
+    context_in,
+    key_in,
+    tags,
+)
 from flags.api.rendered import PREFIX, Fields, Rendered, Reply, failure, rendered, reply
 from flags.domain.place import Place
 from flags.usecases.rulesets import Held, Rulesets
@@ -34,10 +43,9 @@ from flags.usecases.rulesets import Held, Rulesets
 log = logging.getLogger(__name__)
 
 MOST_DESKS = 20_000
-MOST_BYTES = 1024 * 1024
+MOST_REMEMBERED = 2048  # bytes of a request whose context is kept for previews
 SHADES = 100  # RateLimit counts down in so many steps, rounded down, so that its text is made once
 
-Headers = Mapping[bytes, bytes]
 _BELOW = f"{PREFIX}/"
 _EPOCH = EPOCH.encode()  # who sends it wants more than what a desk remembers
 
@@ -46,21 +54,6 @@ class KeyNeeded(BadRequest):
     """Evaluation is for API keys: a person's access token belongs to no environment."""
 
     code = "api_key_needed"
-
-
-class ContextTooLarge(TooLarge):
-    """The evaluation context is larger than a mebibyte."""
-
-    code = "flags.context_too_large"
-
-
-class NotAContext(Exception):
-    """The body is not an evaluation request; `code` is OpenFeature's word for why."""
-
-    def __init__(self, code: str, details: str) -> None:
-        super().__init__(details)
-        self.code = code
-        self.details = details
 
 
 @dataclass(slots=True)
@@ -88,6 +81,7 @@ class Ofrep:
     identity: Identity
     limiter: Limiter
     denials: Denials | None = None
+    clock: Callable[[], float] = time.time
     _desks: dict[bytes, Desk] = field(default_factory=dict[bytes, Desk])
     _rendered: dict[tuple[Place, bool], Rendered] = field(
         default_factory=dict[tuple[Place, bool], Rendered]
@@ -145,12 +139,16 @@ class Ofrep:
         left = desk.bucket.take(time.monotonic())
         if left < 0:
             raise TooMany("too many evaluations with this API key", retry_after=1)
-        check(body)
+        context = context_in(body)
         self.identity.used.seen.add(desk.key)
+        if context and len(body) <= MOST_REMEMBERED:
+            desk.held.seen.append(context)
         answers = desk.answers
         if answers.ruleset is not desk.held.ruleset:
             answers = desk.answers = self._answers(desk.held, client_side=desk.client_side)
-        found = answers.single.get(path) or _otherwise(answers, path, headers, body)
+        found = answers.single.get(path) or answers.alone(path, context, self.clock())
+        if found is None:
+            found = self._otherwise(answers, Asking(path, headers, body, context))
         fields = found[1] + (self._told.get(left // self._shade) or self._tell(left))
         if b"x-request-id" in headers:
             fields.append(_echo(headers))
@@ -211,6 +209,16 @@ class Ofrep:
             self._rendered[held.place, client_side] = known
         return known
 
+    def _otherwise(self, answers: Rendered, asking: Asking) -> Reply:
+        """Return the answer to what is not the plain path of a flag: the bulk, a trailing slash, or no such flag."""
+        path = asking.path.rstrip("/")
+        if path == PREFIX:
+            return _bulk(answers, asking, self.clock())
+        if found := answers.alone(path, asking.context, self.clock()):
+            return found
+        key = key_in(path)
+        return failure(404, "FLAG_NOT_FOUND", f"there is no flag {key!r} for this API key", key)
+
     def _tell(self, left: int) -> Fields:
         """Write out what is left of a rate limit, rounded down to a shade, once for all who are in it."""
         shade = left // self._shade
@@ -242,55 +250,17 @@ def _credential(headers: Headers) -> bytes:
     return key if bearer is None else key + b"\n" + bearer
 
 
-def _otherwise(answers: Rendered, path: str, headers: Headers, body: bytes) -> Reply:
-    """Return the answer to what is not the plain path of a flag: the bulk, a trailing slash, or no such flag."""
-    path = path.rstrip("/")
-    if path == PREFIX:
-        return _bulk(answers, headers, body)
-    if found := answers.single.get(path):
-        return found
-    key = key_in(path)
-    return failure(404, "FLAG_NOT_FOUND", f"there is no flag {key!r} for this API key", key)
-
-
-def _bulk(answers: Rendered, headers: Headers, body: bytes) -> Reply:
-    tag = answers.etag(body)
-    if tag in _tags(headers.get(b"if-none-match", b"")):
+def _bulk(answers: Rendered, asking: Asking, now: float) -> Reply:
+    """Answer 304 before anything is evaluated; only where time itself decides, the tag is that of the answer."""
+    said = answers.everything(asking.context, now) if answers.timed else None
+    tag = answers.etag(asking.body if said is None else said)
+    if tag in tags(asking.headers.get(b"if-none-match", b"")):
         return 304, [(b"etag", tag)], b""
-    status, fields, said = answers.bulk
-    return status, [*fields, (b"etag", tag)], said
-
-
-def _tags(sent: bytes) -> list[bytes]:
-    return [tag.strip().removeprefix(b"W/") for tag in sent.split(b",")]
+    return reply(200, said or answers.everything(asking.context, now), [(b"etag", tag)])
 
 
 def _echo(headers: Headers) -> tuple[bytes, bytes]:
     return b"x-request-id", request_id_of(headers[b"x-request-id"].decode("latin-1")).encode()
-
-
-def check(body: bytes) -> None:
-    """Refuse a body that is not an evaluation request. An empty one asks without a context."""
-    if len(body) > MOST_BYTES:
-        raise ContextTooLarge("an evaluation request is at most one mebibyte")
-    try:
-        asked: Any = orjson.loads(body) if body else {}
-    except orjson.JSONDecodeError as wrong:
-        raise NotAContext("PARSE_ERROR", f"the body is not valid JSON: {wrong}") from None
-    if not isinstance(asked, dict):
-        raise NotAContext("PARSE_ERROR", "the body is not a JSON object")
-    context: Any = asked.get("context")  # type: ignore[reportUnknownMemberType]
-    if context is None:
-        return
-    if not isinstance(context, dict):
-        raise NotAContext("INVALID_CONTEXT", "the context is not an object")
-    if not isinstance(context.get("targetingKey", ""), str):  # type: ignore[reportUnknownMemberType]
-        raise NotAContext("INVALID_CONTEXT", "the targetingKey is not a string")
-
-
-def key_in(path: str) -> str:
-    """Return the flag's key in a path; empty for the bulk."""
-    return path.removeprefix(PREFIX).strip("/")
 
 
 def _refused(fault: Fault, path: str, headers: Headers) -> Reply:

@@ -31,7 +31,10 @@ _SUCCESS: dict[str, Any] = {
         "key": {"type": "string"},
         "value": {"description": "A boolean, string, integer, float, object or array."},
         "variant": {"type": "string"},
-        "reason": {"type": "string", "enum": ["STATIC", "DISABLED"]},
+        "reason": {
+            "type": "string",
+            "enum": ["STATIC", "DEFAULT", "TARGETING_MATCH", "SPLIT", "DISABLED"],
+        },
         "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
     },
 }
@@ -42,7 +45,13 @@ _FAILURE: dict[str, Any] = {
         "key": {"type": "string"},
         "errorCode": {
             "type": "string",
-            "enum": ["PARSE_ERROR", "INVALID_CONTEXT", "FLAG_NOT_FOUND", "GENERAL"],
+            "enum": [
+                "PARSE_ERROR",
+                "TARGETING_KEY_MISSING",
+                "INVALID_CONTEXT",
+                "FLAG_NOT_FOUND",
+                "GENERAL",
+            ],
         },
         "errorDetails": {"type": "string"},
     },
@@ -50,7 +59,7 @@ _FAILURE: dict[str, Any] = {
 _BULK: dict[str, Any] = {
     "type": "object",
     "required": ["flags"],
-    "properties": {"flags": {"type": "array", "items": _SUCCESS}},
+    "properties": {"flags": {"type": "array", "items": {"oneOf": [_SUCCESS, _FAILURE]}}},
 }
 # POST for the sake of its body only: nothing is changed, so there is nothing to repeat or to clash with.
 _READS: dict[str, Any] = {"x-reads": True}
@@ -66,7 +75,7 @@ def _is(description: str, schema: dict[str, Any]) -> dict[str, Any]:
     response_class=Response,
     responses={
         200: _is("The flag's value", _SUCCESS),
-        400: _is("Not an evaluation request", _FAILURE),
+        400: _is("Not an evaluation request, or one without what a split goes by", _FAILURE),
         404: _is("No such flag for this API key", _FAILURE),
     },
     **keyed("flag:evaluate", requestBody=_REQUEST, **_READS, **{"x-path-greedy": "key"}),

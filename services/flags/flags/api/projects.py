@@ -4,11 +4,13 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Response
+from fastapi import Depends, Path, Request, Response
 
 from chassis.http import (
+    TAGGED,
     Asking,
     Body,
+    Expected,
     Page,
     Paging,
     View,
@@ -17,10 +19,11 @@ from chassis.http import (
     given,
     needs,
     needs_somewhere,
+    tagged,
 )
-from flags.api.words import NO_PLACE, Name, ProjectQuery, Slug
+from flags.api.words import NO_PLACE, SLUG, Name, ProjectQuery, Slug
 from flags.domain.place import Environment, Project
-from flags.usecases.projects import Projects
+from flags.usecases.projects import EnvironmentAim, Projects
 
 router = doors("/api/v1", "projects")
 Uses = Annotated[Projects, given(Projects)]
@@ -39,6 +42,7 @@ class EnvironmentView(View):
     id: UUID
     key: str
     name: str
+    version: int
     created_at: datetime
 
 
@@ -93,3 +97,86 @@ async def list_environments(
 ) -> dict[str, list[Environment]]:
     """List the environments of a project."""
     return {"items": list(await projects.environments(caller, project))}
+
+
+class EnvironmentBody(Body):
+    """An environment to be made."""
+
+    key: Slug
+    name: Name
+
+
+class EnvironmentPatch(Body):
+    """What is to change."""
+
+    name: Name
+
+
+EnvironmentPath = Annotated[str, Path(pattern=SLUG, max_length=63)]
+
+
+def _which(
+    environment: EnvironmentPath, version: Expected, project: ProjectQuery = None
+) -> EnvironmentAim:
+    return EnvironmentAim(project=project, key=environment, version=version)
+
+
+Which = Annotated[EnvironmentAim, Depends(_which)]
+
+
+@router.post(
+    "/environments",
+    response_model=EnvironmentView,
+    status_code=201,
+    **needs_somewhere("environment:create", **NO_PLACE),
+)
+async def create_environment(
+    body: EnvironmentBody,
+    caller: Asking,
+    projects: Uses,
+    response: Response,
+    project: ProjectQuery = None,
+) -> Environment:
+    """Make an environment, in which every flag of the project is disabled."""
+    made = await projects.add_environment(caller, project, body.key, body.name)
+    response.headers["location"] = f"/api/v1/environments/{made.key}"
+    response.headers["etag"] = etag(made.version)
+    return made
+
+
+@router.get(
+    "/environments/{environment}",
+    response_model=EnvironmentView,
+    responses=TAGGED,
+    **needs_somewhere("environment:read"),
+)
+async def get_environment(
+    which: Which, caller: Asking, projects: Uses, request: Request, response: Response
+) -> Environment | Response:
+    """Return one environment."""
+    found = await projects.environment(caller, which)
+    if tagged(response, request, found.version):
+        return Response(status_code=304, headers=dict(response.headers))
+    return found
+
+
+@router.patch(
+    "/environments/{environment}",
+    response_model=EnvironmentView,
+    **needs_somewhere("environment:update"),
+)
+async def rename_environment(
+    which: Which, body: EnvironmentPatch, caller: Asking, projects: Uses, response: Response
+) -> Environment:
+    """Give an environment another name."""
+    named = await projects.rename_environment(caller, which, body.name)
+    response.headers["etag"] = etag(named.version)
+    return named
+
+
+@router.delete(
+    "/environments/{environment}", status_code=204, **needs_somewhere("environment:delete")
+)
+async def delete_environment(which: Which, caller: Asking, projects: Uses) -> None:
+    """Forget an environment, with what every flag does in it; production stays."""
+    await projects.delete_environment(caller, which)

@@ -63,6 +63,84 @@ class UnknownVariant(Invalid):
     code = "flags.unknown_variant"
 
 
+class BadRules(Invalid):
+    """The rules, targets or prerequisites cannot be served as they are; `errors` says where and why."""
+
+    code = "flags.bad_rules"
+
+
+class BadSchema(Invalid):
+    """The JSON Schema is not one that is known here, or is for a flag of another type than JSON."""
+
+    code = "flags.bad_schema"
+
+
+class FlagInUse(Conflict):
+    """Other flags or segments look at what this flag serves; change those first."""
+
+    code = "flags.in_use"
+
+
+class SegmentNotFound(NotFound):
+    """There is no such segment in this project of the caller's tenant."""
+
+    code = "flags.segment_not_found"
+
+
+class SegmentKeyTaken(Conflict):
+    """The project has a segment with this key already."""
+
+    code = "flags.segment_key_taken"
+
+
+class SegmentInUse(Conflict):
+    """Flags or other segments use this segment; change those first."""
+
+    code = "flags.segment_in_use"
+
+
+class StaleSegment(Stale):
+    """The segment was changed since the version that `If-Match` names."""
+
+    code = "flags.segment_stale"
+
+
+class TooManyMembers(Invalid):
+    """A segment lists at most 100,000 ids."""
+
+    code = "flags.too_many_members"
+
+
+class EnvironmentKeyTaken(Conflict):
+    """The project has an environment with this key already."""
+
+    code = "flags.environment_key_taken"
+
+
+class StaleEnvironment(Stale):
+    """The environment was changed since the version that `If-Match` names."""
+
+    code = "flags.environment_stale"
+
+
+class EnvironmentKept(Conflict):
+    """The environment cannot be deleted: production stands for a request that names none."""
+
+    code = "flags.environment_kept"
+
+
+class TooManyEnvironments(Conflict):
+    """A project has at most 50 environments."""
+
+    code = "flags.too_many_environments"
+
+
+class RevisionNotFound(NotFound):
+    """The flag has no such revision."""
+
+    code = "flags.revision_not_found"
+
+
 class BadKey(Invalid):
     """The key has the form of an id, so nobody could tell which of the two is meant."""
 

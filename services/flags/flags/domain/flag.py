@@ -5,21 +5,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 from chassis.errors import FieldError
+from flags.domain.bucketing import NEWEST
 from flags.domain.errors import (
     BadKey,
-    BadVariants,
     EnvironmentNotFound,
     FlagArchived,
     UnknownVariant,
 )
 from flags.domain.place import Project
-from flags.domain.values import MEANT, FlagType, Variants, as_served, fits
+from flags.domain.values import FlagType, Variants
+from flags.domain.variants import all_as_served, must_follow
 
-MOST_VARIANTS = 100
+Documents = tuple[Mapping[str, Any], ...]
+TARGETING = ("prerequisites", "targets", "rules")
 ON_OFF: Variants = {"on": True, "off": False}
 
 
@@ -38,12 +41,21 @@ class Switch:
     enabled: bool = False
     default_variant: str
     off_variant: str
+    prerequisites: Documents = ()
+    targets: Documents = ()
+    rules: Documents = ()
     version: int = 1
 
     @property
     def status(self) -> str:
         """The state in a word, as clients and the audit log read it."""
         return "enabled" if self.enabled else "disabled"
+
+    @property
+    def targeting(self) -> dict[str, Any]:
+        """What decides before the default does, as the document that `reading` reads; empty if nothing does."""
+        said = {name: list(getattr(self, name)) for name in TARGETING}
+        return {name: parts for name, parts in said.items() if parts}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +76,9 @@ class Flag:
     tags: tuple[str, ...] = ()
     lifecycle: Lifecycle = Lifecycle.ACTIVE
     client_side: bool = False
+    schema: Mapping[str, Any] | None = None
+    salt: str = ""
+    bucketing: int = NEWEST
     version: int = 1
     created_at: datetime
     updated_at: datetime
@@ -82,14 +97,21 @@ class Flag:
         """Return the flag enabled or disabled in one environment; itself if it is so already."""
         return self.changed(environment, now, Change(switch={"enabled": enabled}))
 
-    def changed(self, environment: str, now: datetime, change: "Change") -> "Flag":
-        """Return the flag as the change has it; itself if nothing differs."""
+    def changed(
+        self, environment: str, now: datetime, change: "Change", since: "Flag | None" = None
+    ) -> "Flag":
+        """Return the flag as the change has it; what it was `since` (itself, usually) if nothing differs."""
+        since = since or self
         fields = dict(change.flag)
         if "variants" in fields:
-            fields["variants"] = _as_served(self.type, fields["variants"])
+            fields["variants"] = all_as_served(self.type, fields["variants"])
+        if "schema" in fields or "variants" in fields:
+            must_follow(
+                self.type, fields.get("schema", self.schema), fields.get("variants", self.variants)
+            )
         after = replace(self, **fields, switches=self._switched(environment, change.switch))
-        if _said(after) == _said(self):
-            return self
+        if _said(after) == _said(since):
+            return since
         if self.lifecycle is after.lifecycle is Lifecycle.ARCHIVED:
             raise FlagArchived(
                 f"flag {self.key!r} is archived; set its lifecycle to active to change it"
@@ -128,12 +150,17 @@ class Draft:
     tags: tuple[str, ...] = ()
     lifecycle: Lifecycle = Lifecycle.ACTIVE
     client_side: bool = False
+    schema: Mapping[str, Any] | None = None
+    prerequisites: Documents = ()
+    targets: Documents = ()
+    rules: Documents = ()
 
 
 def made(draft: Draft, flag_id: UUID, project: Project, owner: str, now: datetime) -> Flag:
     """Return a new flag, disabled everywhere. Unless told, it serves its first variant, and its last when off."""
     _must_not_look_like_an_id(draft.key)
-    variants = _as_served(draft.type, _variants_of(draft))
+    variants = all_as_served(draft.type, _variants_of(draft))
+    must_follow(draft.type, draft.schema, variants)
     switch = _first_and_last(draft, list(variants))
     _must_have(variants, switch)
     return Flag(
@@ -151,6 +178,8 @@ def made(draft: Draft, flag_id: UUID, project: Project, owner: str, now: datetim
         tags=draft.tags,
         lifecycle=draft.lifecycle,
         client_side=draft.client_side,
+        schema=draft.schema,
+        salt=draft.key,
         created_at=now,
         updated_at=now,
     )
@@ -165,32 +194,13 @@ def _variants_of(draft: Draft) -> Variants:
 def _first_and_last(draft: Draft, names: list[str]) -> Switch:
     default = names[0] if draft.default_variant is None else draft.default_variant
     off = names[-1] if draft.off_variant is None else draft.off_variant
-    return Switch(default_variant=default, off_variant=off)
-
-
-def _as_served(kind: FlagType, variants: Variants) -> Variants:
-    must_fit(kind, variants)
-    return {name: as_served(kind, value) for name, value in variants.items()}
+    targeting = {name: getattr(draft, name) for name in TARGETING}
+    return Switch(default_variant=default, off_variant=off, **targeting)
 
 
 def _said(flag: Flag) -> str:
     """Return everything the flag says, such that 1 and true differ, which are equal in Python."""
     return json.dumps(document(flag))
-
-
-def must_fit(kind: FlagType, variants: Variants) -> None:
-    """Refuse variants that are none, too many, or not of the type; name each that is wrong."""
-    if not 1 <= len(variants) <= MOST_VARIANTS:
-        raise BadVariants(
-            f"a flag of type {kind} needs 1 to {MOST_VARIANTS} variants: send `variants` as {{name: value}}",
-            errors=(FieldError("/variants", f"between 1 and {MOST_VARIANTS} are needed"),),
-        )
-    wrong = [name for name, value in variants.items() if not fits(kind, value)]
-    if wrong:
-        errors = tuple(
-            FieldError(f"/variants/{_escaped(n)}", f"must be {MEANT[kind]}") for n in wrong
-        )
-        raise BadVariants(f"variant {wrong[0]!r} must be {MEANT[kind]}", errors=errors)
 
 
 def _must_have(variants: Variants, switch: Switch) -> None:
@@ -211,10 +221,6 @@ def _must_not_look_like_an_id(key: str) -> None:
     )
 
 
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
-
-
 def document(flag: Flag) -> dict[str, Any]:
     """Return the flag as the audit log keeps it."""
     return {
@@ -226,12 +232,29 @@ def document(flag: Flag) -> dict[str, Any]:
         "tags": list(flag.tags),
         "lifecycle": flag.lifecycle.value,
         "client_side": flag.client_side,
+        **({} if flag.schema is None else {"json_schema": dict(flag.schema)}),
         "environments": {
             key: {
                 "status": switch.status,
                 "default_variant": switch.default_variant,
                 "off_variant": switch.off_variant,
+                **switch.targeting,
             }
             for key, switch in flag.switches.items()
         },
     }
+
+
+LARGEST_TOLD = 16_384  # characters of one environment's targeting in an entry of the audit log
+
+
+def told(flag: Flag) -> dict[str, Any]:
+    """Return the flag as the audit log keeps it: long targeting by size and digest (its revision has it whole)."""
+    said = document(flag)
+    for switch in said["environments"].values():
+        for name in TARGETING:
+            text = json.dumps(switch.get(name, ()))
+            if len(text) > LARGEST_TOLD:
+                digest = sha256(text.encode()).hexdigest()
+                switch[name] = {"count": len(switch[name]), "sha256": digest}
+    return said

@@ -10,6 +10,7 @@ from flags.domain.errors import EnvironmentNotFound, OtherPlace
 
 DEFAULT_PROJECT = "default"
 DEFAULT_ENVIRONMENT = "production"
+MOST_ENVIRONMENTS = 50
 BORN_WITH = {"production": "Production", "development": "Development"}
 
 
@@ -30,6 +31,7 @@ class Environment:
     key: str
     name: str
     revision: int = 0
+    version: int = 1
     created_at: datetime
 
 

@@ -1,24 +1,36 @@
 """The ruleset: the flags of one environment in the form that answers, compiled once per revision.
 
 Compiling refuses what cannot be served, so that answering cannot fail: a flag whose stored form makes no sense (written
-by hand, by a bug, by a newer version) keeps its last good form, or is left out, and its neighbours are served.
+by hand, by a bug, by a newer version) keeps its last good form, or answers ERROR, and its neighbours are served.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from chassis.errors import Fault
-from flags.domain.flag import must_fit
+from flags.domain.answers import Answer, Answers, Reason, Trouble, failed
+from flags.domain.bucketing import BUCKETS, NEWEST
+from flags.domain.compile import Asked, Compiler, Notes, StoredSegment
+from flags.domain.context import Context, plain
+from flags.domain.decide import Decide, Recipe, decision
+from flags.domain.graph import rings
 from flags.domain.place import Place
+from flags.domain.reading import targeting_of
+from flags.domain.rules import EVERYBODY_ALIKE
 from flags.domain.values import FlagType, Value, as_served
+from flags.domain.variants import must_fit
 
-
-class Reason(StrEnum):
-    """Why a value was served, in OpenFeature's words."""
-
-    STATIC = "STATIC"
-    DISABLED = "DISABLED"
+# What a closure could raise for a context that nobody thought of. Everything else is a bug of the door.
+_SURPRISES = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    RecursionError,
+)
+_NOTHING_TO_ASK = Asked(0.0)
+_SURPRISED = failed(Trouble.GENERAL, "the flag cannot be evaluated for this context")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,24 +44,32 @@ class Stored:
     default_variant: str
     off_variant: str
     client_side: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a client gets for one flag."""
-
-    value: Value
-    variant: str
-    reason: Reason
+    targeting: object = None
+    salt: str = ""
+    bucketing: int = NEWEST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
-    """A flag that can be asked. Without targeting, its answer is the same for everybody."""
+    """A flag that can be asked. `answer` is set if it is the same for everybody; else `decide` finds it.
+
+    `answers` are all that it can ever give; `needs` the flags that have to be asked before; `timed` tells that the
+    answer may change by itself as time goes by.
+    """
 
     key: str
     client_side: bool
-    answer: Answer
+    answer: Answer | None
+    decide: Decide | None = None
+    answers: tuple[Answer, ...] = ()
+    needs: frozenset[str] = frozenset()
+    timed: bool = False
+    surprise: Answer = _SURPRISED
+
+    @property
+    def broken(self) -> bool:
+        """Tell whether the flag can only say that it cannot be served."""
+        return self.answer is not None and self.answer.reason is Reason.ERROR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,39 +84,129 @@ class Ruleset:
         """Return what a key may see: a client-side key only the flags that are marked for clients."""
         return (flag for flag in self.flags.values() if flag.client_side or not client_side)
 
+    def ask(self, flag: Compiled, context: Context, now: float) -> Answer:
+        """Return what a flag serves to a context (any JSON object), at `now` seconds since 1970. Never raises."""
+        if flag.answer is not None:
+            return flag.answer
+        asked = Asked(now) if flag.needs or flag.timed else _NOTHING_TO_ASK
+        return self.serve(flag, plain(context) if "kind" in context else context, asked)
 
-def compiled(stored: Stored) -> Compiled:
+    def serve(self, flag: Compiled, context: Context, asked: Asked) -> Answer:
+        """Return what a flag serves to a plain context; flags that are asked with one `asked` share what they need."""
+        if flag.needs and not asked.memo.keys() >= flag.needs:
+            self._settle(flag, context, asked)
+        if flag.decide is None:
+            return flag.answer or flag.surprise
+        try:
+            return flag.decide(context, asked)
+        except _SURPRISES:
+            return flag.surprise
+
+    def _settle(self, flag: Compiled, context: Context, asked: Asked) -> None:
+        """Ask every flag that this one needs, deepest first, each once: there is no limit to the depth."""
+        memo, stack = asked.memo, list(flag.needs)
+        while stack:
+            needed = self.flags.get(stack[-1])
+            if needed is None or needed.key in memo:
+                stack.pop()
+                continue
+            before = [key for key in needed.needs if key not in memo and key in self.flags]
+            if before:
+                stack += before
+            else:
+                memo[needed.key] = self.serve(needed, context, asked)
+                stack.pop()
+
+
+def compiled(stored: Stored, compiler: Compiler | None = None) -> Compiled:
     """Return the flag in the form that answers. ValueError if what is stored cannot be served."""
+    variants = variants_of(stored)
+    answers = Answers(variants)
+    served = stored.default_variant if stored.enabled else stored.off_variant
+    for name in (served, stored.off_variant):
+        if name not in variants:
+            raise ValueError(f"there is no variant {name!r}")
+    recipe = recipe_of(stored)
+    if not stored.enabled or not recipe.targeting:
+        reason = Reason.STATIC if stored.enabled else Reason.DISABLED
+        return _static(stored, answers.of(served, reason))
+    notes = Notes()
+    surprise = answers.trouble(Trouble.GENERAL, _SURPRISED.details)
+    decide = decision(recipe, answers, compiler or Compiler(), notes)
+    return Compiled(
+        key=stored.key,
+        client_side=stored.client_side,
+        answer=None,
+        decide=decide,
+        answers=answers.all(),
+        needs=frozenset(notes.needs),
+        timed=notes.timed,
+        surprise=surprise,
+    )
+
+
+def _static(stored: Stored, answer: Answer) -> Compiled:
+    return Compiled(
+        key=stored.key, client_side=stored.client_side, answer=answer, answers=(answer,)
+    )
+
+
+def variants_of(stored: Stored) -> Mapping[str, Value]:
+    """Return a stored flag's variants as they are served. ValueError if they are not of its type."""
     if not isinstance(stored.variants, dict):
         raise ValueError("the variants are not an object")
     variants: dict[str, Value] = stored.variants  # type: ignore[reportUnknownMemberType]
-    kind, name = FlagType(stored.type), _served_variant(stored)
+    kind = FlagType(stored.type)
     try:
         must_fit(kind, variants)
     except Fault as fault:
         raise ValueError(fault.detail) from fault
-    if name not in variants:
-        raise ValueError(f"there is no variant {name!r}")
-    reason = Reason.STATIC if stored.enabled else Reason.DISABLED
-    answer = Answer(as_served(kind, variants[name]), name, reason)
-    return Compiled(key=stored.key, client_side=stored.client_side, answer=answer)
+    return {name: as_served(kind, value) for name, value in variants.items()}
 
 
-def _served_variant(stored: Stored) -> str:
-    return stored.default_variant if stored.enabled else stored.off_variant
+def recipe_of(stored: Stored) -> Recipe:
+    """Return what a stored flag is made of. ValueError if it cannot be served."""
+    if stored.bucketing not in BUCKETS:
+        raise ValueError(f"bucketing version {stored.bucketing} is not known here")
+    said = stored.targeting
+    return Recipe(
+        targeting=EVERYBODY_ALIKE if said is None else targeting_of(said),
+        default=stored.default_variant,
+        off=stored.off_variant,
+        salt=stored.salt or stored.key,
+        bucketing=stored.bucketing,
+    )
 
 
 def compile_all(
-    place: Place, revision: int, rows: Iterable[Stored], before: Ruleset | None = None
+    place: Place,
+    revision: int,
+    rows: Iterable[Stored],
+    before: Ruleset | None = None,
+    segments: Iterable[StoredSegment] = (),
 ) -> tuple[Ruleset, Mapping[str, str]]:
     """Return the ruleset of a revision, and what is wrong with each flag (by key) that had to be refused."""
+    compiler = Compiler({segment.key: segment for segment in segments})
     flags: dict[str, Compiled] = {}
     refused: dict[str, str] = {}
     for stored in rows:
         try:
-            flags[stored.key] = compiled(stored)
-        except ValueError as trouble:
+            flags[stored.key] = compiled(stored, compiler)
+        except (ValueError, RecursionError) as trouble:
             refused[stored.key] = str(trouble)
-            if before and (good := before.flags.get(stored.key)):
-                flags[stored.key] = good
+            flags[stored.key] = _last_good(stored, before)
+    for ring in rings({flag.key: flag.needs for flag in flags.values()}):
+        for key in ring:
+            refused[key] = f"the flags {', '.join(ring[:5])} depend on each other in a ring"
+            flags[key] = _broken(key, client_side=flags[key].client_side)
     return Ruleset(place=place, revision=revision, flags=flags), refused
+
+
+def _last_good(stored: Stored, before: Ruleset | None) -> Compiled:
+    good = before.flags.get(stored.key) if before else None
+    return good or _broken(stored.key, client_side=stored.client_side)
+
+
+def _broken(key: str, *, client_side: bool) -> Compiled:
+    answer = failed(Trouble.PARSE_ERROR, f"the stored form of flag {key!r} cannot be served")
+    return Compiled(key=key, client_side=client_side, answer=answer, answers=(answer,))

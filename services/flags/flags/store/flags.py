@@ -1,7 +1,7 @@
 """Flags in PostgreSQL."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -13,10 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.pages import PageAsk, Position, Slice, cut
 from flags.domain.errors import FlagKeyTaken
-from flags.domain.flag import Flag, Lifecycle, Switch
+from flags.domain.flag import TARGETING, Documents, Flag, Lifecycle, Switch
 from flags.domain.listing import Order, SortField, Wanted
 from flags.domain.place import Project
+from flags.domain.reading import targeting_of
+from flags.domain.uses import NOTHING, Uses, used_by
 from flags.domain.values import FlagType
+from flags.domain.wrong import Wrong, listed
 from flags.store.tables import FlagRow, SwitchRow
 
 _SORTED: dict[SortField, ColumnElement[Any]] = {
@@ -85,7 +88,7 @@ class SqlFlagBook:
         claim = insert(SwitchRow)
         put = claim.on_conflict_do_update(
             index_elements=["flag_id", "environment_id"],
-            set_={name: claim.excluded[name] for name in _SWITCH_FIELDS},
+            set_={name: claim.excluded[name] for name in (*_SWITCH_FIELDS, "targeting", *_USES)},
         )
         rows = [
             _switch_row(flag, project.environment(key).id, switch)
@@ -101,7 +104,7 @@ class SqlFlagBook:
         found: defaultdict[UUID, dict[str, Switch]] = defaultdict(dict)
         for row in await self._session.scalars(query) if rows else ():
             found[row.flag_id][keys[row.environment_id]] = _switch(row)
-        return [_flag(project, row, found[row.id]) for row in rows]
+        return [whole_of(project, row, found[row.id]) for row in rows]
 
 
 def _named(name: str) -> ColumnElement[bool]:
@@ -168,11 +171,16 @@ _FLAG_FIELDS = (
     "description",
     "owner_id",
     "client_side",
+    "schema",
+    "salt",
+    "bucketing",
     "version",
     "created_at",
     "updated_at",
 )
 _SWITCH_FIELDS = ("enabled", "default_variant", "off_variant", "version")
+_USES = ("uses_flags", "uses_segments")
+_NO_SWITCH: Mapping[str, Switch] = {}
 
 
 def _row(flag: Flag) -> dict[str, object]:
@@ -187,7 +195,16 @@ def _row(flag: Flag) -> dict[str, object]:
 
 def _switch_row(flag: Flag, environment_id: UUID, switch: Switch) -> dict[str, object]:
     said = {field: getattr(switch, field) for field in _SWITCH_FIELDS}
-    return {"flag_id": flag.id, "environment_id": environment_id, **said}
+    targeting = switch.targeting
+    uses = _uses(targeting)
+    return {
+        "flag_id": flag.id,
+        "environment_id": environment_id,
+        "targeting": targeting or None,
+        "uses_flags": sorted(uses.flags),
+        "uses_segments": sorted(uses.segments),
+        **said,
+    }
 
 
 def _switch(row: SwitchRow) -> Switch:
@@ -195,11 +212,31 @@ def _switch(row: SwitchRow) -> Switch:
         enabled=row.enabled,
         default_variant=row.default_variant,
         off_variant=row.off_variant,
+        **_parts(row.targeting),
         version=row.version,
     )
 
 
-def _flag(project: Project, row: FlagRow, switches: dict[str, Switch]) -> Flag:
+def _uses(targeting: dict[str, Any]) -> Uses:
+    try:
+        return used_by(targeting_of(targeting))
+    except Wrong:  # spoilt by a hand or by a newer version: it can still be switched off
+        return NOTHING
+
+
+def _parts(targeting: Any) -> dict[str, Documents]:  # noqa: ANN401 - whatever lies in the store
+    """Return the parts of a targeting that can be shown: what a hand has spoilt is shown as if it were not there."""
+    if not isinstance(targeting, dict):
+        return {}
+    parts = {name: listed(targeting.get(name)) for name in TARGETING}  # type: ignore[reportUnknownMemberType]
+    return {
+        name: tuple(part for part in found if isinstance(part, dict))  # type: ignore[reportUnknownArgumentType]
+        for name, found in parts.items()
+    }
+
+
+def whole_of(project: Project, row: FlagRow, switches: Mapping[str, Switch] = _NO_SWITCH) -> Flag:
+    """Return the flag of a row, with the switches that are given."""
     order = [e.key for e in project.environments if e.key in switches]
     return Flag(
         id=row.id,
@@ -216,6 +253,9 @@ def _flag(project: Project, row: FlagRow, switches: dict[str, Switch]) -> Flag:
         tags=tuple(row.tags),
         lifecycle=Lifecycle(row.lifecycle),
         client_side=row.client_side,
+        schema=row.schema,
+        salt=row.salt,
+        bucketing=row.bucketing,
         version=row.version,
         created_at=row.created_at.astimezone(UTC),
         updated_at=row.updated_at.astimezone(UTC),

@@ -5,15 +5,15 @@ from collections.abc import Collection, Iterable
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import after_commit
 from chassis.pages import PageAsk, Slice, cut
 from flags.domain.place import Environment, Place, Project
-from flags.ports import News
-from flags.store.tables import EnvironmentRow, ProjectRow
+from flags.ports import Hold, News
+from flags.store.tables import EnvironmentRow, FlagRow, ProjectRow, SwitchRow
 
 _KEY = ProjectRow.key.collate("C")
 
@@ -25,9 +25,12 @@ class SqlProjectBook:
         self._session = session
         self._news = news
 
-    async def get(self, tenant: UUID, key: str) -> Project | None:
-        """Return a project; None if there is none."""
+    async def get(self, tenant: UUID, key: str, hold: Hold | None = None) -> Project | None:
+        """Return a project, held until the work ends if that is asked for; None if there is none."""
         query = select(ProjectRow).filter_by(tenant=tenant, key=key)
+        if hold:
+            # FOR KEY SHARE, FOR NO KEY UPDATE or FOR UPDATE: the first goes with the second, the last with none.
+            query = query.with_for_update(read=hold == "shared", key_share=hold != "alone")
         rows = (await self._session.scalars(query)).all()
         return next(iter(await self._whole(rows)), None)
 
@@ -55,6 +58,59 @@ class SqlProjectBook:
         total = await self._session.scalar(select(func.count()).where(mine))
         items, after = cut(rows, ask.limit, lambda row: (row.key,))
         return Slice(items=await self._whole(items), next=after, total=total)
+
+    async def add_environment(self, project: Project, environment: Environment) -> bool:
+        """Keep a new environment, with a switch for every flag, disabled; False if its key is taken."""
+        claim = (
+            insert(EnvironmentRow)
+            .values(**_environment_row(project, environment))
+            .on_conflict_do_nothing(constraint="environment_key")
+            .returning(EnvironmentRow.id)
+        )
+        if await self._session.scalar(claim) is None:
+            return False
+        columns = (
+            "flag_id",
+            "environment_id",
+            "enabled",
+            "default_variant",
+            "off_variant",
+            "version",
+        )
+        like = project.environments[0].id
+        switches = (
+            select(
+                SwitchRow.flag_id,
+                literal(environment.id),
+                literal(value=False),
+                SwitchRow.default_variant,
+                SwitchRow.off_variant,
+                literal(1),
+            )
+            .join(FlagRow, FlagRow.id == SwitchRow.flag_id)
+            .where(SwitchRow.environment_id == like)
+        )
+        await self._session.execute(insert(SwitchRow).from_select(columns, switches))
+        return True
+
+    async def put_environment(self, before: Environment, after: Environment) -> bool:
+        """Keep an environment as it now stands; False if it was changed since it stood as before."""
+        change = (
+            update(EnvironmentRow)
+            .where(EnvironmentRow.id == before.id, EnvironmentRow.version == before.version)
+            .values(name=after.name, version=after.version)
+            .returning(EnvironmentRow.id)
+            .execution_options(synchronize_session=False)
+        )
+        return await self._session.scalar(change) is not None
+
+    async def remove_environment(self, environment: Environment) -> None:
+        """Forget an environment with all its switches."""
+        await self._session.execute(
+            delete(EnvironmentRow)
+            .where(EnvironmentRow.id == environment.id)
+            .execution_options(synchronize_session=False)
+        )
 
     async def bump(self, project: Project, environments: Collection[str]) -> None:
         """Give environments their next revision, always in the same order, so that no two writers wait in a ring."""
@@ -95,13 +151,18 @@ def _row(project: Project) -> dict[str, object]:
 
 
 def _environment_row(project: Project, environment: Environment) -> dict[str, object]:
-    fields = ("id", "key", "name", "revision", "created_at")
+    fields = ("id", "key", "name", "revision", "version", "created_at")
     return {"project_id": project.id, **{field: getattr(environment, field) for field in fields}}
 
 
 def _environment(row: EnvironmentRow) -> Environment:
     return Environment(
-        id=row.id, key=row.key, name=row.name, revision=row.revision, created_at=row.created_at
+        id=row.id,
+        key=row.key,
+        name=row.name,
+        revision=row.revision,
+        version=row.version,
+        created_at=row.created_at,
     )
 
 

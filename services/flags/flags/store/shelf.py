@@ -7,11 +7,19 @@ from sqlalchemy import ColumnElement, and_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import Sessions, transaction
+from flags.domain.compile import StoredSegment
 from flags.domain.flag import Lifecycle
 from flags.domain.place import Place
 from flags.domain.ruleset import Stored
 from flags.ports import Reading
-from flags.store.tables import EnvironmentRow, FlagRow, ProjectRow, SwitchRow
+from flags.store.tables import (
+    EnvironmentRow,
+    FlagRow,
+    ProjectRow,
+    SegmentListRow,
+    SegmentRow,
+    SwitchRow,
+)
 
 
 class SqlShelf:
@@ -29,7 +37,8 @@ class SqlShelf:
             )
             if environment is None:
                 return Reading(0, ())
-            return Reading(environment.revision, await _rows(session, environment.id))
+            rows = await _rows(session, environment.id)
+            return Reading(environment.revision, rows, await _segments(session, environment))
 
     async def revisions(self, places: Collection[Place]) -> Mapping[Place, int]:
         """Return the present revision of each place that exists."""
@@ -74,4 +83,25 @@ def _stored(flag: FlagRow, switch: SwitchRow) -> Stored:
         default_variant=switch.default_variant,
         off_variant=switch.off_variant,
         client_side=flag.client_side,
+        targeting=switch.targeting,
+        salt=flag.salt,
+        bucketing=flag.bucketing,
     )
+
+
+async def _segments(session: AsyncSession, environment: EnvironmentRow) -> list[StoredSegment]:
+    columns = (SegmentRow.key, SegmentRow.attribute, SegmentRow.kind, SegmentRow.when)
+    query = (
+        select(*columns, SegmentListRow.included, SegmentListRow.excluded)
+        .join(SegmentListRow, SegmentListRow.segment_id == SegmentRow.id)
+        .where(SegmentRow.project_id == environment.project_id)
+    )
+    return [
+        StoredSegment(
+            key=key,
+            document={"attribute": attribute, "kind": kind, "when": when},
+            included=included,
+            excluded=excluded,
+        )
+        for key, attribute, kind, when, included, excluded in (await session.execute(query)).all()
+    ]

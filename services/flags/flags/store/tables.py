@@ -4,7 +4,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    Index,
+    SmallInteger,
+    String,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -15,6 +25,8 @@ from chassis.outbox import OutboxRow
 
 Base = base_for("flags")
 Time = DateTime(timezone=True)
+KEYS = ARRAY(String(200))
+_NO_KEYS = text("'{}'")
 
 
 class ProjectRow(Base):
@@ -42,6 +54,7 @@ class EnvironmentRow(Base):
     key: Mapped[str] = mapped_column(String(100))
     name: Mapped[str] = mapped_column(String(200))
     revision: Mapped[int] = mapped_column(BigInteger)
+    version: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[datetime] = mapped_column(Time)
 
 
@@ -67,6 +80,9 @@ class FlagRow(Base):
     tags: Mapped[list[str]] = mapped_column(ARRAY(String(50)))
     lifecycle: Mapped[str] = mapped_column(String(20))
     client_side: Mapped[bool]
+    schema: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    salt: Mapped[str] = mapped_column(String(100), server_default="")
+    bucketing: Mapped[int] = mapped_column(SmallInteger, server_default="1")
     version: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(Time)
     updated_at: Mapped[datetime] = mapped_column(Time)
@@ -87,7 +103,64 @@ class SwitchRow(Base):
     enabled: Mapped[bool]
     default_variant: Mapped[str] = mapped_column(String(100))
     off_variant: Mapped[str] = mapped_column(String(100))
+    targeting: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    uses_flags: Mapped[list[str]] = mapped_column(KEYS, server_default=_NO_KEYS)
+    uses_segments: Mapped[list[str]] = mapped_column(KEYS, server_default=_NO_KEYS)
     version: Mapped[int]
+
+
+class SegmentRow(Base):
+    """A segment but for its lists; these are counted here."""
+
+    __tablename__ = "segment"
+    __table_args__ = (UniqueConstraint("project_id", "key", name="segment_key"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[UUID]
+    project_id: Mapped[UUID] = mapped_column(ForeignKey(ProjectRow.id, ondelete="CASCADE"))
+    key: Mapped[str] = mapped_column(String(100))
+    name: Mapped[str] = mapped_column(String(200))
+    description: Mapped[str]
+    attribute: Mapped[str] = mapped_column(String(256))
+    kind: Mapped[str] = mapped_column(String(20))
+    when: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    included: Mapped[int]
+    excluded: Mapped[int]
+    uses_flags: Mapped[list[str]] = mapped_column(KEYS, server_default=_NO_KEYS)
+    uses_segments: Mapped[list[str]] = mapped_column(KEYS, server_default=_NO_KEYS)
+    version: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(Time)
+    updated_at: Mapped[datetime] = mapped_column(Time)
+
+
+class SegmentListRow(Base):
+    """Who is listed in a segment. Apart from it, so that a page of segments does not carry 100,000 ids each."""
+
+    __tablename__ = "segment_list"
+
+    segment_id: Mapped[UUID] = mapped_column(
+        ForeignKey(SegmentRow.id, ondelete="CASCADE"), primary_key=True
+    )
+    included: Mapped[list[str]] = mapped_column(ARRAY(String))
+    excluded: Mapped[list[str]] = mapped_column(ARRAY(String))
+
+
+class RevisionRow(Base):
+    """A flag as one change left it; its number is the flag's version."""
+
+    __tablename__ = "revision"
+
+    flag_id: Mapped[UUID] = mapped_column(
+        ForeignKey(FlagRow.id, ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(Time)
+    actor_type: Mapped[str] = mapped_column(String(20))
+    actor_id: Mapped[str] = mapped_column(String(100))
+    actor_name: Mapped[str]
+    action: Mapped[str] = mapped_column(String(50))
+    reason: Mapped[str]
+    document: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
 class Outbox(OutboxRow, Base):

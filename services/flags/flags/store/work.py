@@ -11,7 +11,10 @@ from chassis.outbox import record
 from flags.ports import News, OpenWork, Work
 from flags.store.flags import SqlFlagBook
 from flags.store.projects import SqlProjectBook
+from flags.store.revisions import SqlRevisionBook
+from flags.store.segments import SqlSegmentBook
 from flags.store.tables import Outbox
+from flags.store.uses import SqlUses
 
 
 class SqlWork:
@@ -22,6 +25,9 @@ class SqlWork:
         self._wake = wake
         self.projects = SqlProjectBook(session, news)
         self.flags = SqlFlagBook(session)
+        self.segments = SqlSegmentBook(session)
+        self.history = SqlRevisionBook(session)
+        self.uses = SqlUses(session)
 
     def record(self, fact: Fact) -> None:
         """Leave a fact for the audit log, kept together with the change."""

@@ -1,19 +1,21 @@
 """Managing flags."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from authz.standing import Thing
 from chassis.caller import Caller
 from chassis.facts import Actor, Document, Fact, Target
 from chassis.pages import PageAsk, Slice
-from flags.domain.errors import FlagNotFound, StaleFlag
-from flags.domain.flag import Change, Draft, Flag, document, made
+from flags.domain.errors import FlagInUse, RevisionNotFound, StaleFlag
+from flags.domain.flag import Change, Draft, Flag, document, made, told
 from flags.domain.listing import Wanted
 from flags.domain.place import Place, Project
-from flags.ports import OpenWork, Work
+from flags.domain.revision import Revision, reverted
+from flags.domain.uses import Use
+from flags.ports import Hold, OpenWork, Work
+from flags.usecases.checking import allowed, check, named
 from flags.usecases.homes import home
 
 Move = Callable[[Flag, datetime], Flag]
@@ -41,11 +43,14 @@ class Flags:
         """Make a flag, owned by the caller and disabled everywhere."""
         caller.must("flag:create", project=place.project)
         async with self.work() as work:
-            project = await self._project(work, place)
+            project = await self._project(work, place, "changed")
             flag = made(draft, self.new_id(), project, caller.owner, self.now())
+            await check(work, project, flag, flag.switches)
             await work.flags.add(project, flag)
+            fact = _fact(caller, "flag.created", flag, after=told(flag))
+            await work.history.add(_revision(flag, fact))
             await work.projects.bump(project, flag.switches)
-            work.record(_fact(caller, "flag.created", flag, after=document(flag)))
+            work.record(fact)
         return flag
 
     async def get(self, caller: Caller, place: Place, flag: str) -> Flag:
@@ -53,7 +58,7 @@ class Flags:
         caller.must_for_some("flag:read")
         async with self.work() as work:
             project = await self._project(work, place)
-            return _allowed(caller, "flag:read", await work.flags.get(project, flag), flag)
+            return allowed(caller, "flag:read", await work.flags.get(project, flag), flag)
 
     async def page(self, caller: Caller, place: Place, wanted: Wanted, ask: PageAsk) -> Slice[Flag]:
         """List flags of a project; to whom may not read them all, their own."""
@@ -73,22 +78,60 @@ class Flags:
             project, before = await self._locked(work, caller, "flag:update", aim)
             after = before.changed(aim.place.environment, self.now(), change)
             if after is not before:
+                await check(work, project, after, _rechecked(before, after))
                 fact = _fact(
-                    caller, "flag.updated", after, before=document(before), after=document(after)
+                    caller,
+                    "flag.updated",
+                    after,
+                    before=told(before),
+                    after=told(after),
+                    reason=aim.reason,
                 )
                 await self._keep(work, project, after, after.switches, fact)
         return after
+
+    async def revert(self, caller: Caller, aim: Aim, number: int) -> Flag:
+        """Have a flag as one of its revisions had it, in every environment; that is a revision of its own."""
+        caller.must_for_some("flag:update")
+        async with self.work() as work:
+            project, before = await self._locked(work, caller, "flag:update", aim)
+            then = await work.history.get(before, number)
+            if then is None:
+                raise RevisionNotFound(f"flag {before.key!r} has no revision {number}")
+            after = reverted(before, then.document, self.now())
+            if after is not before:
+                await check(work, project, after, _rechecked(before, after))
+                fact = _fact(
+                    caller,
+                    "flag.reverted",
+                    after,
+                    before=told(before),
+                    after=told(after),
+                    reason=aim.reason or f"as revision {number}",
+                )
+                await self._keep(work, project, after, after.switches, fact)
+        return after
+
+    async def used(self, caller: Caller, place: Place, flag: str) -> Sequence[Use]:
+        """Return which flags and segments look at what a flag serves."""
+        caller.must_for_some("flag:read")
+        async with self.work() as work:
+            project = await self._project(work, place)
+            found = allowed(caller, "flag:read", await work.flags.get(project, flag), flag)
+            return await work.uses.of_flag(project, found.key)
 
     async def delete(self, caller: Caller, aim: Aim) -> None:
         """Forget a flag; clients fall back to what their code says."""
         caller.must_for_some("flag:delete")
         async with self.work() as work:
             project, flag = await self._locked(work, caller, "flag:delete", aim)
+            if users := await work.uses.of_flag(project, flag.key):
+                raise FlagInUse(
+                    f"flag {flag.key!r} is asked for by {named(users)}: change those first"
+                )
             await work.flags.remove(flag)
             await work.projects.bump(project, flag.switches)
-            work.record(
-                _fact(caller, "flag.deleted", flag, before=document(flag), reason=aim.reason)
-            )
+            work.record(_fact(caller, "flag.deleted", flag, before=told(flag), reason=aim.reason))
 
     async def toggle(self, caller: Caller, aim: Aim) -> Flag:
         """Switch a flag over in one environment."""
@@ -123,9 +166,10 @@ class Flags:
     async def _locked(
         self, work: Work, caller: Caller, permission: str, aim: Aim
     ) -> tuple[Project, Flag]:
-        project = await self._project(work, aim.place)
+        hold: Hold = "shared" if permission == "flag:toggle" else "changed"
+        project = await self._project(work, aim.place, hold)
         found = await work.flags.get(project, aim.flag, lock=True)
-        flag = _allowed(caller, permission, found, aim.flag)
+        flag = allowed(caller, permission, found, aim.flag)
         if aim.version not in (None, flag.version):
             raise StaleFlag(
                 f"flag {flag.key!r} is at version {flag.version} by now, not {aim.version}: read it again"
@@ -136,23 +180,36 @@ class Flags:
         self, work: Work, project: Project, flag: Flag, touched: Collection[str], fact: Fact
     ) -> None:
         await work.flags.put(project, flag)
+        await work.history.add(_revision(flag, fact))
         await work.projects.bump(project, touched)
         work.record(fact)
 
-    async def _project(self, work: Work, place: Place) -> Project:
+    async def _project(self, work: Work, place: Place, hold: Hold | None = None) -> Project:
         """Return the project of a place, in which the environment must be, too."""
-        project = await home(work, place.tenant, place.project, self.now(), self.new_id)
+        project = await home(work, place.tenant, place.project, self.now(), self.new_id, hold)
         project.environment(place.environment)
         return project
 
 
-def _allowed(caller: Caller, permission: str, flag: Flag | None, name: str) -> Flag:
-    """Return a flag that is there and to which the caller may do this."""
-    missing = FlagNotFound(f"there is no flag {name!r} in this project")
-    if flag is None:
-        raise missing
-    caller.must_over(permission, Thing(flag.owner_id, flag.project, str(flag.id)), missing)
-    return flag
+def _rechecked(before: Flag, after: Flag) -> list[str]:
+    """Return the environments whose targeting may no longer hold."""
+    if before.variants.keys() != after.variants.keys():
+        return list(after.switches)
+    return [k for k, s in after.switches.items() if s.targeting != before.switches[k].targeting]
+
+
+def _revision(flag: Flag, fact: Fact) -> Revision:
+    return Revision(
+        flag_id=flag.id,
+        number=flag.version,
+        at=flag.updated_at,
+        actor_type=fact.actor.type,
+        actor_id=fact.actor.id,
+        actor_name=fact.actor.name,
+        action=fact.action,
+        reason=fact.reason,
+        document=document(flag),
+    )
 
 
 def _switched(caller: Caller, aim: Aim, before: Flag, after: Flag) -> Fact:

@@ -9,10 +9,33 @@ from authz.standing import Thing
 from chassis.caller import Caller
 from chassis.facts import Actor, Fact, Target
 from chassis.pages import PageAsk, Slice
-from flags.domain.errors import ProjectKeyTaken
-from flags.domain.place import DEFAULT_PROJECT, Environment, Project, founded, place_of
-from flags.ports import OpenWork, Work
+from flags.domain.errors import (
+    EnvironmentKept,
+    EnvironmentKeyTaken,
+    ProjectKeyTaken,
+    StaleEnvironment,
+    TooManyEnvironments,
+)
+from flags.domain.place import (
+    DEFAULT_ENVIRONMENT,
+    DEFAULT_PROJECT,
+    MOST_ENVIRONMENTS,
+    Environment,
+    Project,
+    founded,
+    place_of,
+)
+from flags.ports import Hold, OpenWork, Work
 from flags.usecases.homes import home, some_ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentAim:
+    """Which environment is meant, in which project (None: the caller's), in which version (None: any)."""
+
+    project: str | None
+    key: str
+    version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +75,89 @@ class Projects:
         async with self.work() as work:
             return (await self._home(work, caller.tenant, place.project)).environments
 
-    async def _home(self, work: Work, tenant: UUID, key: str) -> Project:
-        return await home(work, tenant, key, self.now(), self.new_id)
+    async def add_environment(
+        self, caller: Caller, project: str | None, key: str, name: str
+    ) -> Environment:
+        """Make an environment, in which every flag is disabled and serves what it serves in the first one."""
+        caller.must_for_some("environment:create")
+        place = place_of(caller, project, None)
+        caller.must("environment:create", project=place.project)
+        made = Environment(id=self.new_id(), key=key, name=name, created_at=self.now())
+        async with self.work() as work:
+            found = await self._home(work, caller.tenant, place.project, "alone")
+            if len(found.environments) >= MOST_ENVIRONMENTS:
+                raise TooManyEnvironments(f"a project has at most {MOST_ENVIRONMENTS} environments")
+            if not await work.projects.add_environment(found, made):
+                raise EnvironmentKeyTaken(f"there is an environment {key!r} already")
+            work.record(_environment_fact(caller, "environment.created", None, made))
+        return made
+
+    async def environment(self, caller: Caller, aim: EnvironmentAim) -> Environment:
+        """Return one environment."""
+        caller.must("environment:read", project=_project_of(caller, aim))
+        async with self.work() as work:
+            return (await self._aimed(work, caller, aim))[1]
+
+    async def rename_environment(
+        self, caller: Caller, aim: EnvironmentAim, name: str
+    ) -> Environment:
+        """Give an environment another name; its key stays."""
+        caller.must("environment:update", project=_project_of(caller, aim))
+        async with self.work() as work:
+            _, before = await self._aimed(work, caller, aim, "alone")
+            if name == before.name:
+                return before
+            after = replace(before, name=name, version=before.version + 1)
+            if not await work.projects.put_environment(before, after):
+                raise _stale(before)
+            work.record(_environment_fact(caller, "environment.updated", before, after))
+        return after
+
+    async def delete_environment(self, caller: Caller, aim: EnvironmentAim) -> None:
+        """Forget an environment, with what every flag does in it; production stays."""
+        caller.must("environment:delete", project=_project_of(caller, aim))
+        async with self.work() as work:
+            _, found = await self._aimed(work, caller, aim, "alone")
+            if aim.key == DEFAULT_ENVIRONMENT:
+                raise EnvironmentKept(f"{aim.key!r} stands for a request that names no environment")
+            await work.projects.remove_environment(found)
+            work.record(_environment_fact(caller, "environment.deleted", found, None))
+
+    async def _aimed(
+        self, work: Work, caller: Caller, aim: EnvironmentAim, hold: Hold | None = None
+    ) -> tuple[Project, Environment]:
+        project = await self._home(work, caller.tenant, _project_of(caller, aim), hold)
+        found = project.environment(aim.key)
+        if aim.version not in (None, found.version):
+            raise _stale(found)
+        return project, found
+
+    async def _home(self, work: Work, tenant: UUID, key: str, hold: Hold | None = None) -> Project:
+        return await home(work, tenant, key, self.now(), self.new_id, hold)
+
+
+def _project_of(caller: Caller, aim: EnvironmentAim) -> str:
+    return place_of(caller, aim.project, None).project
+
+
+def _stale(environment: Environment) -> StaleEnvironment:
+    return StaleEnvironment(f"environment {environment.key!r} was changed by now: read it again")
+
+
+def _environment_fact(
+    caller: Caller, action: str, before: Environment | None, after: Environment | None
+) -> Fact:
+    subject = after or before
+    assert subject is not None
+    old, new = ({"key": e.key, "name": e.name} if e else None for e in (before, after))
+    return Fact(
+        tenant=caller.tenant,
+        actor=Actor.of(caller),
+        action=action,
+        target=Target("environment", str(subject.id), subject.key),
+        before=old,
+        after=new,
+    )
 
 
 def _created(caller: Caller, project: Project) -> Fact:

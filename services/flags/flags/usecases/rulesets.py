@@ -6,16 +6,20 @@ is announced, and when polling shows that an announcement was missed. What canno
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import Gauge
 
 from chassis.caller import Caller
 from chassis.errors import Fault
+from flags.domain.context import UNIT, Context
 from flags.domain.place import Place, place_of
 from flags.domain.ruleset import Ruleset, compile_all
 from flags.ports import Shelf
+
+MOST_SEEN = 1_000  # contexts that are remembered of each place
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +33,7 @@ class Held:
     place: Place
     ruleset: Ruleset | None = None
     reading: asyncio.Task[None] | None = None
+    seen: deque[Context] = field(default_factory=lambda: deque[Context](maxlen=MOST_SEEN))
 
 
 @dataclass(slots=True)
@@ -49,6 +54,11 @@ class Rulesets:
         if held.ruleset is None:
             await self._read(held)
         return held
+
+    def seen(self, place: Place) -> Sequence[Context]:
+        """Return the contexts that this replica was lately asked with at a place: the last one of each unit."""
+        held = self._held.get(place)
+        return list({str(c.get(UNIT)): c for c in held.seen}.values()) if held else []
 
     async def heard(self, place: Place, revision: int) -> None:
         """Take notice that a place has a newer revision; places that nobody asks for do not matter."""
@@ -87,7 +97,9 @@ class Rulesets:
 
     async def _take(self, held: Held) -> None:
         reading = await self.shelf.read(held.place)
-        ruleset, refused = compile_all(held.place, reading.revision, reading.rows, held.ruleset)
+        ruleset, refused = compile_all(
+            held.place, reading.revision, reading.rows, held.ruleset, reading.segments
+        )
         held.ruleset = ruleset
         _alarm(held.place, refused)
 

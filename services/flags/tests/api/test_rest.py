@@ -14,8 +14,8 @@ URL = "/api/v1/feature-flags"
 
 
 @pytest.fixture
-def app(identity, flags, projects):
-    uses = {type(use): use for use in (flags, projects)}
+def app(identity, flags, projects, segments, revisions, explaining):
+    uses = {type(use): use for use in (flags, projects, segments, revisions, explaining)}
     return rest_app("flags", routers, Wiring(identity=identity, uses=uses))
 
 
@@ -54,6 +54,12 @@ async def test_the_smallest_body_makes_a_flag(web, ana):
         "tags": [],
         "lifecycle": "active",
         "client_side": False,
+        "json_schema": None,
+        "targeted": False,
+        "prerequisites": [],
+        "targets": [],
+        "rules": [],
+        "warnings": [],
         "project": "default",
         "environment": "production",
         "environments": {

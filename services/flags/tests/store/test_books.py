@@ -12,53 +12,17 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from uuid_utils.compat import uuid7
 
-from chassis.db import database, transaction
+from chassis.db import transaction
 from chassis.pages import PageAsk
 from flags.domain.errors import FlagKeyTaken
 from flags.domain.flag import Change, Draft, Lifecycle
 from flags.domain.listing import Order, Wanted
 from flags.domain.place import Place
 from flags.domain.values import FlagType
-from flags.store.shelf import SqlShelf
 from flags.store.tables import Base
 from flags.store.work import sql_work
-from flags.usecases.flags import Aim, Flags
-from flags.usecases.projects import Projects
+from flags.usecases.flags import Aim
 from schemas.addresses import driver_url
-
-KINDS = [pytest.param("memory"), pytest.param("postgres", marks=pytest.mark.store)]
-
-
-@pytest.fixture(scope="session")
-def flags_url(service_url):
-    return service_url("flags")
-
-
-@pytest.fixture
-async def sessions(flags_url):
-    async with database(flags_url, "flags", pool=10) as opened:
-        yield opened
-
-
-@pytest.fixture(params=KINDS)
-def store(request, work):
-    """A store: the opener of work, the shelf, and what was announced."""
-    if request.param == "memory":
-        return SimpleNamespace(work=work, shelf=work, told=work.told)
-    sessions, told = request.getfixturevalue("sessions"), []
-    news = SimpleNamespace(tell=lambda place, revision: told.append((place, revision)))
-    work = sql_work(sessions, lambda: None, news)
-    return SimpleNamespace(work=work, shelf=SqlShelf(sessions), told=told)
-
-
-@pytest.fixture
-def flags(store, clock):
-    return Flags(store.work, clock, uuid7)
-
-
-@pytest.fixture
-def projects(store, clock):
-    return Projects(store.work, clock, uuid7)
 
 
 @pytest.fixture

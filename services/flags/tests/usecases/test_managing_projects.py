@@ -36,7 +36,7 @@ async def test_whoever_is_a_moment_slower_finds_the_project_of_the_faster(work, 
         theirs = await home(mine, ana.tenant, "default", clock(), new_id)
         looked = iter([None, theirs])
 
-        async def get(tenant, key):
+        async def get(tenant, key, hold=None):
             return next(looked)
 
         mine.projects.get = get

@@ -1,0 +1,70 @@
+"""Answers: what a client gets for one flag, in OpenFeature's words. Each is made once, when the flag is compiled."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from flags.domain.values import Value
+
+
+class Reason(StrEnum):
+    """Why a value was served."""
+
+    STATIC = "STATIC"
+    DEFAULT = "DEFAULT"
+    TARGETING_MATCH = "TARGETING_MATCH"
+    SPLIT = "SPLIT"
+    DISABLED = "DISABLED"
+    ERROR = "ERROR"
+
+
+class Trouble(StrEnum):
+    """Why no value could be served."""
+
+    PARSE_ERROR = "PARSE_ERROR"
+    TARGETING_KEY_MISSING = "TARGETING_KEY_MISSING"
+    INVALID_CONTEXT = "INVALID_CONTEXT"
+    FLAG_NOT_FOUND = "FLAG_NOT_FOUND"
+    GENERAL = "GENERAL"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What a client gets: a variant and its value, or with `trouble` neither. Two answers are never the same one."""
+
+    value: Value
+    variant: str
+    reason: Reason
+    trouble: Trouble | None = None
+    details: str = ""
+
+
+def failed(trouble: Trouble, details: str) -> Answer:
+    """Return the answer of a flag that cannot be served; a client falls back to the default in its code."""
+    return Answer(None, "", Reason.ERROR, trouble, details)
+
+
+class Answers:
+    """Every answer that one flag can give: a variant for a reason, or trouble."""
+
+    def __init__(self, variants: Mapping[str, Value]) -> None:
+        self._variants = variants
+        self._made: dict[tuple[str, str], Answer] = {}
+
+    def of(self, variant: str, reason: Reason) -> Answer:
+        """Return the answer that serves a variant for a reason; KeyError if there is no such variant."""
+        key = (variant, reason.value)
+        if key not in self._made:
+            self._made[key] = Answer(self._variants[variant], variant, reason)
+        return self._made[key]
+
+    def trouble(self, trouble: Trouble, details: str) -> Answer:
+        """Return the answer that tells of trouble."""
+        key = ("", trouble.value)
+        if key not in self._made:
+            self._made[key] = failed(trouble, details)
+        return self._made[key]
+
+    def all(self) -> tuple[Answer, ...]:
+        """Return every answer that was made."""
+        return tuple(self._made.values())
