@@ -1,4 +1,4 @@
-"""What the audit service needs: a log that can be appended to and read, inside a transaction."""
+"""What the audit service needs: a log that can be appended to and read, inside a transaction; keys of people."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -7,9 +7,12 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from audit.domain.entry import Entry, Event
-from audit.domain.sequence import Head, Seen
+from audit.domain.entry import Entry, Prepared
+from audit.domain.sequence import Counts, Head, Leaf, Seen
+from audit.domain.strands import Strand
 from audit.domain.wanted import Wanted
+
+PersonId = tuple[UUID, str]  # in whose log, and who
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,75 @@ class Span:
         return max(0, self.high - self.low + 1)
 
 
+Asked = tuple[int, str]  # which of STRANDS, and its value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """What a look at the newest part of a list found: numbers, newest first; `down_to` is the oldest looked at.
+
+    `whole`: nothing older is left to be looked at.
+    """
+
+    seqs: Sequence[int]
+    down_to: int
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody whom a log speaks of: their wrapped key (None: erased) and what they were called, folded."""
+
+    tenant: UUID
+    id: str
+    key: bytes | None
+    names: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """An entry as it is kept: its bytes, and its personal parts under their people's keys."""
+
+    entry: Leaf
+    sealed: Mapping[str, bytes]
+
+
+class Vault(Protocol):
+    """Keys, and encryption under them."""
+
+    def fresh(self) -> bytes:
+        """Return a new key, wrapped."""
+        ...
+
+    def seal(self, key: bytes, text: bytes, about: bytes) -> bytes:
+        """Return a text, sealed under a wrapped key to what it is about."""
+        ...
+
+    def unseal(self, key: bytes, sealed: bytes, about: bytes) -> bytes | None:
+        """Return a text; None if it was not sealed so."""
+        ...
+
+    def wrap(self, text: bytes, about: bytes) -> bytes:
+        """Return a secret of our own, sealed."""
+        ...
+
+    def unwrap(self, sealed: bytes, about: bytes) -> bytes:
+        """Return what was wrapped."""
+        ...
+
+
+class People(Protocol):
+    """Those of whom the logs speak."""
+
+    async def find(self, ids: Collection[PersonId]) -> Mapping[PersonId, Person]:
+        """Return those who are known."""
+        ...
+
+    async def put(self, people: Sequence[Person]) -> Mapping[PersonId, Person]:
+        """Add people, or their names to those who are known; return them as they are now. The erased stay so."""
+        ...
+
+
 class Log(Protocol):
     """The logs of all tenants."""
 
@@ -30,12 +102,28 @@ class Log(Protocol):
         """Return the heads of these tenants, begun if need be; nobody else appends to them until the work ends."""
         ...
 
-    async def seen(self, events: Sequence[Event]) -> Seen:
+    async def seen(self, events: Sequence[Prepared]) -> Seen:
         """Return the numbers of those events that are in the log already."""
         ...
 
-    async def append(self, entries: Sequence[Entry], heads: Sequence[Head]) -> None:
-        """Add entries and move the heads to their ends."""
+    async def counts(self, strands: Collection[Strand]) -> Counts:
+        """Return the newest ordinal of each of these strands; 0 for one that is new."""
+        ...
+
+    async def append(self, kept: Sequence[Kept], heads: Sequence[Head]) -> Mapping[UUID, str]:
+        """Add entries and move the heads to their ends; return the newest signed checkpoints that there are."""
+        ...
+
+    async def behind(self) -> Sequence[UUID]:
+        """Return the tenants whose tree is behind their log."""
+        ...
+
+    async def plain(self, tenant: UUID, after: int, limit: int) -> Sequence[bytes]:
+        """Return the bytes of entries from before logs were trees, oldest first."""
+        ...
+
+    async def adopt(self, kept: Sequence[Kept], heads: Sequence[Head]) -> None:
+        """Give such entries their final bytes, leaves and ordinals, and move the heads' trees."""
         ...
 
     async def get(self, tenant: UUID, event_id: UUID) -> Entry | None:
@@ -43,17 +131,29 @@ class Log(Protocol):
         ...
 
     async def span(self, tenant: UUID, since: datetime | None, until: datetime | None) -> Span:
-        """Return the numbers of what was recorded in a range of time, both ends included."""
+        """Return the numbers of what was recorded in a range of time, both ends included, and is still there."""
         ...
 
-    async def count(self, tenant: UUID, span: Span, wanted: Wanted) -> int:
-        """Return how many entries of a span are wanted."""
+    async def stretch(self, tenant: UUID, strand: Asked, span: Span) -> Span:
+        """Return the ordinals that a strand has in a span."""
         ...
 
-    async def newest(
-        self, tenant: UUID, span: Span, wanted: Wanted, *, skip: int, limit: int
-    ) -> Sequence[Entry]:
+    async def place(self, tenant: UUID, strand: Asked, span: Span, ordinal: int) -> int:
+        """Return the number of the entry that is `ordinal` in a strand; it lies in the span."""
+        ...
+
+    async def newest(self, tenant: UUID, span: Span, wanted: Wanted, limit: int) -> Sequence[Entry]:
         """Return the wanted entries of a span, newest first."""
+        ...
+
+    async def window(
+        self, tenant: UUID, span: Span, wanted: Wanted, along: Asked | None, most: int
+    ) -> Window:
+        """Look at the newest `most` entries of a span, those of one strand only if one is given."""
+        ...
+
+    async def these(self, tenant: UUID, seqs: Sequence[int]) -> Sequence[Entry]:
+        """Return the entries with these numbers, newest first."""
         ...
 
 
@@ -63,6 +163,11 @@ class Work(Protocol):
     @property
     def log(self) -> Log:
         """The logs."""
+        ...
+
+    @property
+    def people(self) -> People:
+        """Those of whom the logs speak."""
         ...
 
 

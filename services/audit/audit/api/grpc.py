@@ -1,8 +1,10 @@
 """The gRPC door: services append, people search."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -58,7 +60,8 @@ class AuditServicer(audit_pb2_grpc.AuditServicer):
             receipts=[
                 pb.Receipt(event_id=str(r.event_id), seq=r.seq, seen_before=r.seen_before)
                 for r in receipts
-            ]
+            ],
+            checkpoints=_checkpoints(self._recorder, drafts),
         )
 
     async def Search(  # noqa: N802
@@ -69,9 +72,8 @@ class AuditServicer(audit_pb2_grpc.AuditServicer):
         wanted = _wanted(request)
         scope = f"{caller.tenant} Search {wanted}"
         after = self._cursors.open(scope, request.cursor) if request.cursor else None
-        found = await self._reader.search(
-            caller, wanted, PageAsk(limit=_limit(request), after=after)
-        )
+        ask = PageAsk(limit=_limit(request), after=after)
+        found = (await self._reader.search(caller, wanted, ask)).part
         return pb.SearchResponse(
             items=[_entry(item) for item in found.items],
             next_cursor=self._cursors.seal(scope, found.next) if found.next else "",
@@ -87,13 +89,22 @@ def _service(context: Context) -> Caller:
     )
 
 
+def _checkpoints(recorder: Recorder, drafts: Sequence[Draft]) -> list[pb.Checkpoint]:
+    notes = {d.tenant_id: recorder.note(UUID(d.tenant_id or str(PLATFORM))) for d in drafts}
+    return [
+        pb.Checkpoint(tenant_id=tenant, size=int(note.split("\n")[1]), note=note)
+        for tenant, note in notes.items()
+        if note
+    ]
+
+
 def _draft(index: int, event: pb.Event) -> Draft:
     actor, target, origin = event.actor, event.target, event.context
     return Draft(
         event_id=event.event_id,
         tenant_id=event.tenant_id,
         occurred_at=_instant(event.occurred_at) if event.HasField("occurred_at") else None,
-        actor=Actor(actor.type, actor.id, actor.name, actor.credential_id),
+        actor=Actor(actor.type, actor.id, actor.name, actor.credential_id, actor.on_behalf_of),
         action=event.action,
         target=Target(target.type, target.id, target.name),
         origin=Origin(
@@ -132,14 +143,14 @@ def _instant(given: Timestamp) -> datetime | None:
 def _wanted(request: pb.SearchRequest) -> Wanted:
     names = {
         name: getattr(request, name)
-        for name in ("user_id", "entity_id", "entity_type", "action_type")
+        for name in ("user_id", "entity_id", "entity_type", "action_type", "q")
     }
     if any(len(value) > _LONGEST or "\x00" in value for value in names.values()):
         raise Invalid("a filter is too long or holds a NUL character")
     dates: dict[str, Any] = {
         name: _date(request, name) for name in ("from_date", "to_date") if request.HasField(name)
     }
-    return Wanted(**names, **dates)
+    return Wanted(**names, **dates, outcome=_OUTCOMES.get(request.outcome, ""))
 
 
 def _date(request: pb.SearchRequest, name: str) -> datetime:
@@ -167,7 +178,11 @@ def _entry(entry: Entry) -> pb.Entry:
             tenant_id="" if event.tenant == PLATFORM else str(event.tenant),
             occurred_at=stamp(event.occurred_at),
             actor=pb.Actor(
-                type=actor.type, id=actor.id, name=actor.name, credential_id=actor.credential
+                type=actor.type,
+                id=actor.id,
+                name=actor.name,
+                credential_id=actor.credential,
+                on_behalf_of=actor.on_behalf_of,
             ),
             action=event.action,
             target=pb.Target(type=target.type, id=target.id, name=target.name),

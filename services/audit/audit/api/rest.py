@@ -1,7 +1,7 @@
 """The REST door: read the log."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
@@ -67,6 +67,7 @@ class _Filters:
     action_type: Action | None = None
     from_date: When | None = None
     to_date: When | None = None
+    outcome: Literal["success", "denied", "failed"] | None = None
     q: Words | None = None
     tenant_id: UUID | None = None
 
@@ -79,6 +80,7 @@ class _Filters:
             action_type=self.action_type or "",
             from_date=self.from_date,
             to_date=self.to_date,
+            outcome=self.outcome or "",
             q=self.q or "",
             tenant=self.tenant_id,
         )
@@ -92,8 +94,8 @@ _KNOWN = [Depends(_only_known)]
 async def search(caller: Asking, pager: Paging, filters: Asked, reader: Uses) -> Response:
     """List the entries of the tenant's log, newest first."""
     found = await reader.search(caller, filters.wanted(), pager.ask)
-    page = pager.render(found, shown)
-    return JSONResponse(page if pager.by_cursor else {**page, "total_relation": "eq"})
+    page = pager.render(found.part, shown)
+    return JSONResponse(page if pager.by_cursor else {**page, "total_relation": found.relation})
 
 
 @router.get(

@@ -42,3 +42,9 @@ class NoSuchEntry(NotFound):
     """There is no entry with this id in the tenant's log."""
 
     code = "audit.no_such_entry"
+
+
+class TooDeep(Invalid):
+    """A numbered page of a list by several filters lies beyond what is counted: go on by cursor."""
+
+    code = "audit.too_deep"

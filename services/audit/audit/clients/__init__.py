@@ -1,0 +1,4 @@
+"""What the audit service needs of the outside.
+
+seal   keys of people, and encryption under them      signer   the key that signs checkpoints
+"""
