@@ -1,8 +1,10 @@
 """What the audit service does by itself."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from audit.usecases.recorder import Recorder
+from audit.usecases.signer import Signer
 from chassis.serve import Job
 
 
@@ -15,3 +17,18 @@ def adopting(recorder: Recorder, every: float = 60.0) -> Job:
             await asyncio.sleep(every)
 
     return adopt
+
+
+Alone = Callable[[str], Awaitable[bool]]  # whether this process is who does what only one shall do
+
+
+def checkpoints(signer: Signer, alone: Alone, every: float = 1.0) -> Job:
+    """Return the job that signs the logs that grew."""
+
+    async def sign() -> None:
+        while True:
+            if await alone("signer"):
+                await signer.sign_grown()
+            await asyncio.sleep(every)
+
+    return sign

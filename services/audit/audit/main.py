@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 from audit.api.grpc import AuditServicer
 from audit.api.rest import routers
 from audit.clients.seal import AesVault
-from audit.jobs import adopting
+from audit.clients.signer import new_key, signing
+from audit.jobs import adopting, checkpoints
 from audit.settings import Settings
 from audit.store.tables import Idempotency, Lease, Outbox
-from audit.store.work import sql_work
+from audit.store.work import leases, sql_work
+from audit.usecases.prover import Prover
 from audit.usecases.reader import Reader
 from audit.usecases.recorder import Recorder
+from audit.usecases.signer import Signer
 from chassis.frame import Tables, framed
 from chassis.serve import Service
 from switchyard.audit.v1 import audit_pb2_grpc
@@ -34,7 +37,13 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         vault = AesVault(settings.sealing_secret)
         work = sql_work(frame.sessions, vault)
         recorder, reader = Recorder(work, _now, os.urandom, vault), Reader(work)
-        servicer = AuditServicer(recorder, reader, frame.identity, frame.cursors)
+        signer = Signer(work, vault, _now, settings.log_name, new_key, signing)
+        prover = Prover(work, signer)
+        servicer = AuditServicer(
+            recorder, reader, prover, identity=frame.identity, cursors=frame.cursors
+        )
         audit_pb2_grpc.add_AuditServicer_to_server(servicer, frame.rpc)
-        rest = frame.rest("audit", routers, reader)
-        yield frame.service(rest, (NAME,), jobs=(adopting(recorder),))
+        rest = frame.rest("audit", routers, reader, prover)
+        alone = leases(frame.sessions)
+        jobs = (adopting(recorder), checkpoints(signer, alone))
+        yield frame.service(rest, (NAME,), jobs=jobs)

@@ -8,8 +8,10 @@ from typing import Protocol
 from uuid import UUID
 
 from audit.domain.entry import Entry, Prepared
+from audit.domain.merkle import Frontier
 from audit.domain.sequence import Counts, Head, Leaf, Seen
 from audit.domain.strands import Strand
+from audit.domain.tiles import Tile
 from audit.domain.wanted import Wanted
 
 PersonId = tuple[UUID, str]  # in whose log, and who
@@ -90,7 +92,7 @@ class People(Protocol):
         """Return those who are known."""
         ...
 
-    async def put(self, people: Sequence[Person]) -> Mapping[PersonId, Person]:
+    async def keep(self, people: Sequence[Person]) -> Mapping[PersonId, Person]:
         """Add people, or their names to those who are known; return them as they are now. The erased stay so."""
         ...
 
@@ -110,7 +112,7 @@ class Log(Protocol):
         """Return the newest ordinal of each of these strands; 0 for one that is new."""
         ...
 
-    async def append(self, kept: Sequence[Kept], heads: Sequence[Head]) -> Mapping[UUID, str]:
+    async def enter(self, kept: Sequence[Kept], heads: Sequence[Head]) -> Mapping[UUID, str]:
         """Add entries and move the heads to their ends; return the newest signed checkpoints that there are."""
         ...
 
@@ -157,8 +159,76 @@ class Log(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """A signed checkpoint of a log."""
+
+    tenant: UUID
+    size: int
+    root: bytes
+    note: str
+    at: datetime
+
+
+class Trees(Protocol):
+    """What is published of the logs: tiles and checkpoints."""
+
+    async def unsigned(self) -> Sequence[UUID]:
+        """Return the logs that grew since their newest checkpoint."""
+        ...
+
+    async def edge(self, tenant: UUID) -> Frontier:
+        """Return the right edge of a log's tree as it is now."""
+        ...
+
+    async def newest(self, tenant: UUID) -> Signed | None:
+        """Return the newest checkpoint of a log."""
+        ...
+
+    async def at(self, tenant: UUID, size: int) -> Signed | None:
+        """Return the checkpoint of a log at a size."""
+        ...
+
+    async def keep(self, signed: Signed, number: int | None) -> None:
+        """Keep a checkpoint, and its place in the log of checkpoints."""
+        ...
+
+    async def known(self, tenant: UUID, size: int) -> bool:
+        """Tell whether a log has a checkpoint at this size; if not, nobody else makes one until the work ends."""
+        ...
+
+    async def grow(self, tenant: UUID, leaf: bytes, now: datetime) -> int:
+        """Add a leaf to a log that has no entries; return its number."""
+        ...
+
+    async def tile(self, tenant: UUID, tile: Tile) -> Sequence[bytes]:
+        """Return the hashes of a tile that are there: a full one for ever, the last one as far as it goes."""
+        ...
+
+    async def full(self, tenant: UUID, level: int) -> int:
+        """Return how many full tiles of a level are kept."""
+        ...
+
+    async def keep_tile(self, tenant: UUID, tile: Tile, hashes: Sequence[bytes]) -> None:
+        """Keep a full tile."""
+        ...
+
+    async def key(self) -> bytes | None:
+        """Return the sealed private key that signs."""
+        ...
+
+    async def keep_key(self, public: bytes, sealed: bytes) -> None:
+        """Keep a new key that signs, unless there is one."""
+        ...
+
+
 class Work(Protocol):
     """One transaction."""
+
+    @property
+    def trees(self) -> Trees:
+        """What is published of the logs."""
+        ...
 
     @property
     def log(self) -> Log:

@@ -32,7 +32,7 @@ class MemoryPeople:
     async def find(self, ids):
         return {who: self.known[who] for who in ids if who in self.known}
 
-    async def put(self, people):
+    async def keep(self, people):
         put = {}
         for new in people:
             who = (new.tenant, new.id)
@@ -89,7 +89,7 @@ class MemoryLog:
             for tenant, which, value in strands
         }
 
-    async def append(self, kept, heads):
+    async def enter(self, kept, heads):
         for one in kept:
             self.kept.setdefault(one.entry.tenant, []).append(one)
         self.heads |= {head.tenant: head for head in heads}

@@ -12,6 +12,8 @@ from audit.domain.draft import MOST_DOCUMENT, Draft
 from audit.domain.entry import PLATFORM, Entry, Json, Origin
 from audit.domain.errors import BadEvent
 from audit.domain.wanted import Wanted
+from audit.ports import Signed
+from audit.usecases.prover import Prover, Whose
 from audit.usecases.reader import Reader
 from audit.usecases.recorder import Recorder
 from chassis import mesh, strictjson
@@ -39,10 +41,17 @@ class AuditServicer(audit_pb2_grpc.AuditServicer):
     """Translates calls to use-cases, and their results back."""
 
     def __init__(
-        self, recorder: Recorder, reader: Reader, identity: Identity, cursors: Cursors
+        self,
+        recorder: Recorder,
+        reader: Reader,
+        prover: Prover,
+        *,
+        identity: Identity,
+        cursors: Cursors,
     ) -> None:
         self._recorder = recorder
         self._reader = reader
+        self._prover = prover
         self._identity = identity
         self._cursors = cursors
 
@@ -78,6 +87,38 @@ class AuditServicer(audit_pb2_grpc.AuditServicer):
             items=[_entry(item) for item in found.items],
             next_cursor=self._cursors.seal(scope, found.next) if found.next else "",
         )
+
+    async def Proof(  # noqa: N802
+        self, request: pb.ProofRequest, context: Context
+    ) -> pb.ProofResponse:
+        """Prove that an entry is in the log."""
+        caller = await who(self._identity, context)
+        try:
+            event_id = UUID(request.event_id)
+        except ValueError:
+            raise Invalid("event_id is not a UUID") from None
+        proof = await self._prover.proof(caller, event_id)
+        return pb.ProofResponse(
+            leaf=proof.entry.body,
+            index=proof.index,
+            hashes=proof.hashes,
+            checkpoint=_checkpoint(proof.signed),
+            text=proof.text(),
+        )
+
+    async def Checkpoint(  # noqa: N802
+        self, request: pb.CheckpointRequest, context: Context
+    ) -> pb.CheckpointResponse:
+        """Return the newest signed state of the caller's log."""
+        caller = await who(self._identity, context)
+        found = await self._prover.checkpoint(caller, Whose())
+        vkey = await self._prover.vkey(caller, Whose())
+        return pb.CheckpointResponse(checkpoint=_checkpoint(found), vkey=vkey)
+
+
+def _checkpoint(signed: Signed) -> pb.Checkpoint:
+    tenant = "" if signed.tenant == PLATFORM else str(signed.tenant)
+    return pb.Checkpoint(tenant_id=tenant, size=signed.size, note=signed.note)
 
 
 def _service(context: Context) -> Caller:

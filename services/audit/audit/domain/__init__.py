@@ -4,4 +4,5 @@ errors   the ways to fail            entry    an event with its place, and its e
 draft    what may enter the log      sequence seq, ts, ordinals and leaf of what enters
 wanted   what a reader may ask for   strands  what entries are numbered within
 diff     what changed between two documents   merkle  trees, and proofs about them
+tiles    trees in pieces             note     signed checkpoints
 """

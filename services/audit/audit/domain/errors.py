@@ -1,6 +1,6 @@
 """Every way in which the audit service refuses. Codes are permanent."""
 
-from chassis.errors import FieldError, Forbidden, Invalid, NotFound, TooLarge
+from chassis.errors import Broken, FieldError, Forbidden, Invalid, NotFound, TooLarge
 
 
 class BadEvent(Invalid):
@@ -48,3 +48,27 @@ class TooDeep(Invalid):
     """A numbered page of a list by several filters lies beyond what is counted: go on by cursor."""
 
     code = "audit.too_deep"
+
+
+class NoCheckpoint(NotFound):
+    """The log is empty, so there is no checkpoint of it."""
+
+    code = "audit.no_checkpoint"
+
+
+class NoSuchTile(NotFound):
+    """The tree has no such tile, or not that many hashes in it yet."""
+
+    code = "audit.no_such_tile"
+
+
+class BadTreeRange(Invalid):
+    """A proof of consistency is asked for between sizes that the log never had in that order."""
+
+    code = "audit.bad_tree_range"
+
+
+class BrokenTree(Broken):
+    """The hashes that are kept do not come to the root that was computed when the entries came: nothing is signed."""
+
+    code = "audit.broken_tree"

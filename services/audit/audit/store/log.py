@@ -112,7 +112,7 @@ class SqlLog(SqlListing):
         rows = await self._session.execute(_COUNTS, asked)
         return {(tenant, which, value): number for tenant, which, value, number in rows}
 
-    async def append(self, kept: Sequence[Kept], heads: Sequence[Head]) -> Mapping[UUID, str]:
+    async def enter(self, kept: Sequence[Kept], heads: Sequence[Head]) -> Mapping[UUID, str]:
         """COPY the entries, then move the heads."""
         connection = await (await self._session.connection()).get_raw_connection()
         driver = cast("Any", connection.driver_connection)  # asyncpg's own: only it can COPY

@@ -41,7 +41,7 @@ class SqlPeople:
         asked = {"tenants": [tenant for tenant, _ in ids], "ids": [who for _, who in ids]}
         return _people(await self._session.execute(_FIND, asked))
 
-    async def put(self, people: Sequence[Person]) -> Mapping[PersonId, Person]:
+    async def keep(self, people: Sequence[Person]) -> Mapping[PersonId, Person]:
         """Insert those who are new; the others get their names."""
         new: dict[str, list[Any]] = {
             "tenants": [person.tenant for person in people],

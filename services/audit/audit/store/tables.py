@@ -100,15 +100,17 @@ class PersonRow(Base):
 
 
 class CheckpointRow(Base):
-    """A signed state of a tree."""
+    """A signed state of a tree. `number` is its place in the platform's log of checkpoints, which has none itself."""
 
     __tablename__ = "checkpoint"
+    __table_args__ = (Index("checkpoint_number", "number", unique=True),)
 
     tenant: Mapped[UUID] = mapped_column(primary_key=True)
     size: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     root: Mapped[bytes] = mapped_column(LargeBinary)
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     note: Mapped[str]
+    number: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class TileRow(Base):
@@ -120,6 +122,7 @@ class TileRow(Base):
     level: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
     number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     hashes: Mapped[bytes] = mapped_column(LargeBinary)
+    root: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class SignerRow(Base):

@@ -1,6 +1,6 @@
 """One transaction over the audit schema."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -8,7 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from audit.ports import OpenWork, Vault, Work
 from audit.store.log import SqlLog
 from audit.store.people import SqlPeople
+from audit.store.tables import Lease
+from audit.store.trees import SqlTrees
 from chassis.db import Sessions, transaction
+from chassis.leases import hold
 
 
 class SqlWork:
@@ -16,6 +19,7 @@ class SqlWork:
 
     def __init__(self, session: AsyncSession, vault: Vault) -> None:
         self.people = SqlPeople(session)
+        self.trees = SqlTrees(session)
         self.log = SqlLog(session, self.people, vault)
 
 
@@ -28,3 +32,13 @@ def sql_work(sessions: Sessions, vault: Vault) -> OpenWork:
             yield SqlWork(session, vault)
 
     return work
+
+
+def leases(sessions: Sessions, seconds: float = 10.0) -> Callable[[str], Awaitable[bool]]:
+    """Return what takes or renews a lease, and tells whether this process has it."""
+
+    async def alone(name: str) -> bool:
+        async with transaction(sessions) as session:
+            return await hold(session, Lease, name, seconds) is not None
+
+    return alone

@@ -84,7 +84,7 @@ class Recorder:
         batch = placed(events, heads, seen, counts, self._now())
         if batch.leaves:
             kept = [ring.kept(leaf) for leaf in batch.leaves]
-            self._notes.update(await work.log.append(kept, batch.heads))
+            self._notes.update(await work.log.enter(kept, batch.heads))
         return batch, counts
 
     async def _lock(self, work: Work, tenants: set[UUID]) -> Mapping[UUID, Head]:

@@ -70,7 +70,9 @@ class KeyCache:
         missing = [who for who, said in called.items() if not self._knows(who, said)]
         found = {who: self._known[who] for who in called if who not in missing}
         if missing:
-            found |= await work.people.put([self._new(who, called[who]) for who in sorted(missing)])
+            found |= await work.people.keep(
+                [self._new(who, called[who]) for who in sorted(missing)]
+            )
         return Keyring(self._vault, found)
 
     def _knows(self, who: PersonId, called: set[str]) -> bool:

@@ -45,7 +45,11 @@ class Known:
 @pytest.fixture
 def servicer(work, clock, ana):
     return AuditServicer(
-        Recorder(work, clock, os.urandom, VAULT), Reader(work), Known(ana), Cursors(b"test")
+        Recorder(work, clock, os.urandom, VAULT),
+        Reader(work),
+        None,
+        identity=Known(ana),
+        cursors=Cursors(b"test"),
     )
 
 

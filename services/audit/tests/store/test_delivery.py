@@ -94,7 +94,11 @@ async def deliver(sessions, clock):
     work = sql_work(sessions, VAULT)
     server = aio.server(interceptors=[Guard(SECRET, INTERNAL)], options=OPTIONS)
     servicer = AuditServicer(
-        Recorder(work, clock, os.urandom, VAULT), Reader(work), None, Cursors(b"test")
+        Recorder(work, clock, os.urandom, VAULT),
+        Reader(work),
+        None,
+        identity=None,
+        cursors=Cursors(b"test"),
     )
     audit_pb2_grpc.add_AuditServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")

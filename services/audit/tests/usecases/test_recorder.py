@@ -101,14 +101,14 @@ async def test_a_bug_in_one_append_does_not_fail_its_neighbours(
     recorder, flags_service, draft, work, tenant
 ):
     good, bad = draft(), draft()
-    append = work.log.append
+    enter = work.log.enter
 
     async def picky(kept, heads):
         if any(one.entry.entry.event.id == UUID(bad.event_id) for one in kept):
             raise RuntimeError("a bug")
-        return await append(kept, heads)
+        return await enter(kept, heads)
 
-    work.log.append = picky
+    work.log.enter = picky
     told = await asyncio.gather(
         *(recorder.append(flags_service, [d]) for d in (good, bad, draft())),
         return_exceptions=True,
