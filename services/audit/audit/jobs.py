@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from audit.usecases.keeper import Keeper
 from audit.usecases.recorder import Recorder
 from audit.usecases.signer import Signer
 from chassis.serve import Job
@@ -32,3 +33,15 @@ def checkpoints(signer: Signer, alone: Alone, every: float = 1.0) -> Job:
             await asyncio.sleep(every)
 
     return sign
+
+
+def sweeping(keeper: Keeper, alone: Alone, every: float = 600.0) -> Job:
+    """Return the job that drops what no tenant wants kept."""
+
+    async def sweep() -> None:
+        while True:
+            if await alone("retention"):
+                await keeper.sweep()
+            await asyncio.sleep(every)
+
+    return sweep

@@ -5,14 +5,18 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+from uuid_utils.compat import uuid7
+
 from audit.api.grpc import AuditServicer
 from audit.api.rest import routers
 from audit.clients.seal import AesVault
 from audit.clients.signer import new_key, signing
-from audit.jobs import adopting, checkpoints
+from audit.jobs import adopting, checkpoints, sweeping
 from audit.settings import Settings
 from audit.store.tables import Idempotency, Lease, Outbox
 from audit.store.work import leases, sql_work
+from audit.usecases.exporter import Exporter
+from audit.usecases.keeper import Keeper
 from audit.usecases.prover import Prover
 from audit.usecases.reader import Reader
 from audit.usecases.recorder import Recorder
@@ -39,11 +43,13 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         recorder, reader = Recorder(work, _now, os.urandom, vault), Reader(work)
         signer = Signer(work, vault, _now, settings.log_name, new_key, signing)
         prover = Prover(work, signer)
+        keeper = Keeper(work, recorder, _now, uuid7)
+        exporter = Exporter(work, recorder, signer, _now, uuid7)
         servicer = AuditServicer(
             recorder, reader, prover, identity=frame.identity, cursors=frame.cursors
         )
         audit_pb2_grpc.add_AuditServicer_to_server(servicer, frame.rpc)
-        rest = frame.rest("audit", routers, reader, prover)
+        rest = frame.rest("audit", routers, reader, prover, exporter, keeper)
         alone = leases(frame.sessions)
-        jobs = (adopting(recorder), checkpoints(signer, alone))
+        jobs = (adopting(recorder), checkpoints(signer, alone), sweeping(keeper, alone))
         yield frame.service(rest, (NAME,), jobs=jobs)

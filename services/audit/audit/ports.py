@@ -8,6 +8,7 @@ from typing import Protocol
 from uuid import UUID
 
 from audit.domain.entry import Entry, Prepared
+from audit.domain.keeping import Erasure, Retention
 from audit.domain.merkle import Frontier
 from audit.domain.sequence import Counts, Head, Leaf, Seen
 from audit.domain.strands import Strand
@@ -148,6 +149,10 @@ class Log(Protocol):
         """Return the wanted entries of a span, newest first."""
         ...
 
+    async def oldest(self, tenant: UUID, span: Span, wanted: Wanted, limit: int) -> Sequence[Entry]:
+        """Return the wanted entries of a span, oldest first."""
+        ...
+
     async def window(
         self, tenant: UUID, span: Span, wanted: Wanted, along: Asked | None, most: int
     ) -> Window:
@@ -222,8 +227,41 @@ class Trees(Protocol):
         ...
 
 
+class Keeping(Protocol):
+    """How long logs are kept, and who was erased."""
+
+    async def retention(self, tenant: UUID, *, lock: bool = False) -> Retention:
+        """Return the terms of a log; nobody else changes them until the work ends, if they are locked."""
+        ...
+
+    async def put(self, terms: Retention) -> None:
+        """Set the terms of a log."""
+        ...
+
+    async def limited(self) -> Sequence[Retention]:
+        """Return all terms by which something may go."""
+        ...
+
+    async def drop(self, tenant: UUID, before: datetime, most: int) -> tuple[int, int]:
+        """Drop the oldest entries of a log; return the first and the last number that went, (1, 0) if none did."""
+        ...
+
+    async def forget(self, erasure: Erasure) -> Erasure:
+        """Delete a person's key for good; return the first erasure of this person."""
+        ...
+
+    async def erasures(self, tenant: UUID, after: UUID | None, limit: int) -> Sequence[Erasure]:
+        """Return erasures, newest first."""
+        ...
+
+
 class Work(Protocol):
     """One transaction."""
+
+    @property
+    def keeping(self) -> Keeping:
+        """How long logs are kept."""
+        ...
 
     @property
     def trees(self) -> Trees:

@@ -5,4 +5,6 @@ draft    what may enter the log      sequence seq, ts, ordinals and leaf of what
 wanted   what a reader may ask for   strands  what entries are numbered within
 diff     what changed between two documents   merkle  trees, and proofs about them
 tiles    trees in pieces             note     signed checkpoints
+export   what is handed out          evidence checking it offline
+keeping  how long, and who was erased
 """

@@ -1,6 +1,6 @@
 """Every way in which the audit service refuses. Codes are permanent."""
 
-from chassis.errors import Broken, FieldError, Forbidden, Invalid, NotFound, TooLarge
+from chassis.errors import Broken, FieldError, Forbidden, Invalid, NotFound, Stale, TooLarge
 
 
 class BadEvent(Invalid):
@@ -72,3 +72,9 @@ class BrokenTree(Broken):
     """The hashes that are kept do not come to the root that was computed when the entries came: nothing is signed."""
 
     code = "audit.broken_tree"
+
+
+class StaleRetention(Stale):
+    """The retention was changed since it was read."""
+
+    code = "audit.retention_stale"

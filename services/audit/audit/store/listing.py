@@ -90,6 +90,10 @@ class SqlListing:
         """Read the wanted entries backwards."""
         return await self.entries(_matching(tenant, span, wanted), limit)
 
+    async def oldest(self, tenant: UUID, span: Span, wanted: Wanted, limit: int) -> Sequence[Entry]:
+        """Read the wanted entries forwards."""
+        return await self.entries(_matching(tenant, span, wanted), limit, oldest=True)
+
     async def window(
         self, tenant: UUID, span: Span, wanted: Wanted, along: Asked | None, most: int
     ) -> Window:

@@ -135,6 +135,31 @@ class SignerRow(Base):
     sealed: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class ErasureRow(Base):
+    """That a person was erased from a log. The person's row, without a key, is what makes it so."""
+
+    __tablename__ = "erasure"
+
+    tenant: Mapped[UUID] = mapped_column(primary_key=True)
+    person: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[UUID]
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    asked_by: Mapped[str]
+    reason: Mapped[str]
+
+
+class RetentionRow(Base):
+    """How long a tenant's log is kept."""
+
+    __tablename__ = "retention"
+
+    tenant: Mapped[UUID] = mapped_column(primary_key=True)
+    days: Mapped[int | None]
+    legal_hold: Mapped[bool]
+    version: Mapped[int]
+    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
 class Outbox(OutboxRow, Base):
     """Facts on their way to the log."""
 

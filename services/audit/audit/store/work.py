@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from audit.ports import OpenWork, Vault, Work
+from audit.store.keeping import SqlKeeping
 from audit.store.log import SqlLog
 from audit.store.people import SqlPeople
 from audit.store.tables import Lease
@@ -19,6 +20,7 @@ class SqlWork:
 
     def __init__(self, session: AsyncSession, vault: Vault) -> None:
         self.people = SqlPeople(session)
+        self.keeping = SqlKeeping(session)
         self.trees = SqlTrees(session)
         self.log = SqlLog(session, self.people, vault)
 

@@ -50,9 +50,14 @@ class Known:
             raise Unauthenticated("who are you?") from None
 
 
+@pytest.fixture(scope="session")
+def audit_url(service_url):
+    return service_url("audit")
+
+
 @pytest.fixture
-async def sessions(service_url):
-    async with database(service_url("audit"), "audit") as opened:
+async def sessions(audit_url):
+    async with database(audit_url, "audit") as opened:
         yield opened
 
 
