@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent
 SERVICES = ("iam", "flags", "experiments", "audit", "compute")
 SOURCES = [
     ROOT / "libs/authz",
+    ROOT / "libs/schemas",
     ROOT / "libs/chassis",
     ROOT / "protos",
     *(ROOT / "services" / name for name in SERVICES),
@@ -43,7 +44,7 @@ def admin_url() -> str:
 @pytest.fixture(scope="session")
 def service_url(admin_url: str) -> Callable[[str], str]:
     """Return the maker of database URLs: for a service's own role, on its migrated schema."""
-    from chassis.migrate import migrate
+    from schemas.migrate import migrate
 
     made: dict[str, str] = {}
 

@@ -30,8 +30,8 @@ from audit.usecases.recorder import Recorder
 from chassis.caller import Caller
 from chassis.db import database
 from chassis.facts import Actor, Target
-from chassis.migrate import migrate
 from chassis.pages import PageAsk
+from schemas.migrate import migrate
 
 SERVICE = Caller(subject="bench", tenant=PLATFORM, permissions=frozenset({"audit:append"}))
 

@@ -22,9 +22,10 @@ from uuid import uuid4
 import uvloop
 
 from authz import apikeys
-from chassis.authority import ApiKey, Authority
+from authz.limits import Limiter
+from authz.replica import ApiKey
+from chassis.authority import Authority
 from chassis.identity import Identity
-from chassis.limits import Limiter
 from chassis.serve import _http
 from flags.api.ofrep import Ofrep
 from flags.domain.ruleset import Stored

@@ -222,5 +222,5 @@ def test_a_pod_waits_for_its_own_schema(name, overlay):
     for service in SERVICES:
         template = named(overlay(name), "Deployment", service)["spec"]["template"]
         (waiting,) = template["spec"]["initContainers"]
-        assert waiting["command"] == ["python", "-m", "chassis.migrate", "--wait", service]
+        assert waiting["command"] == ["python", "-m", "schemas", "--wait", service]
         assert waiting["image"] == template["spec"]["containers"][0]["image"]

@@ -199,6 +199,8 @@ def _tenant_rate(limits: Limits) -> Doc:
     descriptors = [
         {"entries": [{"key": name}], "token_bucket": _bucket(rate)} for name, rate in rates.items()
     ]
+    young = {"key": "key", "value": "unresolved"}
+    descriptors.append({"entries": [young], "token_bucket": _bucket(limits.unresolved_rate)})
     fields = _rate(
         "tenant",
         limits.tenant_rate,

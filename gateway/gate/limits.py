@@ -17,6 +17,8 @@ class Limits:
     # What one tenant may ask for, and one API key of it (bursts are one second's worth).
     tenant_rate: int
     key_rate: int
+    # What all keys together that the gate has not heard of may ask for: each is a question to iam behind it.
+    unresolved_rate: int
     # `x-limit: strict` doors (logins and the like): per client address and door.
     strict_per_minute: int
     trace_percent: float
@@ -50,6 +52,7 @@ PROFILES = {
         total_rate=50_000,
         tenant_rate=20_000,
         key_rate=20_000,
+        unresolved_rate=500,
         strict_per_minute=300,
         trace_percent=1,
     ),
@@ -58,6 +61,7 @@ PROFILES = {
         total_rate=200_000,
         tenant_rate=50_000,
         key_rate=50_000,
+        unresolved_rate=2_000,
         strict_per_minute=6_000,
         trace_percent=100,
     ),
@@ -65,6 +69,7 @@ PROFILES = {
         total_rate=50_000,
         tenant_rate=5_000,
         key_rate=2_000,
+        unresolved_rate=100,
         strict_per_minute=30,
         trace_percent=1,
     ),

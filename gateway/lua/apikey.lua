@@ -6,21 +6,24 @@
 --                 "-<sha256 hex>"     "@<unix ms>" heart-beat: iam was heard of at that time
 --
 -- filter_context of the route: mode (key | bearer | either), dir, poll_ms, fresh_ms, usable_ms.
--- Known keys are honoured until the log is usable_ms old (iam may be away); an unknown one gets 401 while the log
--- is fresh and 503 after that, for its "+" may be in the part that did not arrive.
+-- Known keys are honoured until the log is usable_ms old (iam may be away). One that the log does not say may be
+-- younger than the log: if its check characters hold and the log is fresh, the service decides, which asks iam; all of
+-- these together have one rate limit (x-key-id: unresolved). Is the log not fresh, it is 503. One that was taken back
+-- (a "-" line) is 401, and so is what cannot be a key.
 -- Answers are a bare status and a sentence; Envoy's local_reply_config makes the problem document.
 -- A Lua error lets a request pass in Envoy: everything runs under pcall, and a later filter demands an identity.
-local sha256hex = require('sha256')
+local bit, sha256hex = require('bit'), require('sha256')
 
 -- One per worker thread.
 local S = {keys = {}, offset = 0, next_poll = 0, beat = 0, epoch = nil}
+local GONE = 'gone'
 
 local function apply(keys, op, rest)
   if op == '+' then
     local hash, entry = rest:match('^(%x+) (%S+ %S+ %d+ %S+)$')
     if hash and #hash == 64 then keys[hash] = entry end
   elseif op == '-' then
-    keys[rest] = nil
+    keys[rest] = GONE
   else
     S.beat = tonumber(rest) or S.beat
   end
@@ -79,25 +82,55 @@ local function well_formed(key)
   return kind and #kind >= 2 and #kind <= 4 and #id >= 8 and #id <= 40 and #secret >= 20 and #secret <= 80
 end
 
+-- The last six characters check the rest: CRC-32 in base 62 (libs/authz/authz/apikeys.py).
+local ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+
+local function crc32(text)
+  local crc = -1
+  for i = 1, #text do
+    crc = bit.bxor(crc, text:byte(i))
+    for _ = 1, 8 do
+      local low = bit.band(crc, 1)
+      crc = bit.rshift(crc, 1)
+      if low == 1 then crc = bit.bxor(crc, 0xedb88320) end
+    end
+  end
+  return bit.bnot(crc) % 2^32
+end
+
+local function checks(key)
+  local number, digits = crc32(key:sub(1, -7)), ''
+  for _ = 1, 6 do
+    local rest = number % 62
+    digits, number = ALPHABET:sub(rest + 1, rest + 1) .. digits, (number - rest) / 62
+  end
+  return digits == key:sub(-6)
+end
+
+local function forward(headers, key, id)
+  headers:replace('x-key-id', id)
+  -- The service verifies the key again; and no filter after this one shall take it for a token.
+  headers:replace('x-api-key', key)
+  headers:remove('authorization')
+end
+
 local function look_up(headers, key, now, context)
   if now >= S.next_poll then poll(now, context) end
   local age = now - S.beat
   if not S.epoch or age > context:get('usable_ms') then return '503', 'API keys cannot be checked at the moment.' end
   if not well_formed(key) then return '401', 'The API key is not known.' end
   local entry = S.keys[sha256hex(key)]
+  if entry == GONE or not (entry or checks(key)) then return '401', 'The API key is not known.' end
   if not entry then
     if age > context:get('fresh_ms') then return '503', 'API keys cannot be checked at the moment.' end
-    return '401', 'The API key is not known.'
+    return forward(headers, key, 'unresolved')
   end
   local id, tenant, expires, scope = entry:match('^(%S+) (%S+) (%d+) (%S+)$')
   expires = tonumber(expires)
   if expires > 0 and now >= expires then return '401', 'The API key has expired.' end
-  headers:replace('x-key-id', id)
   headers:replace('x-tenant-id', tenant)
   headers:replace('x-scope', scope)
-  -- The service verifies the key again; and no filter after this one shall take it for a token.
-  headers:replace('x-api-key', key)
-  headers:remove('authorization')
+  forward(headers, key, id)
 end
 
 -- Returns status and sentence when the request is refused, nothing when it may go on.

@@ -37,6 +37,7 @@ LIMITS = replace(
     strict_per_minute=5,
     tenant_rate=40,
     key_rate=30,
+    unresolved_rate=20,
     request_headers_time=1,
     request_time=2,
     health_interval=0.3,

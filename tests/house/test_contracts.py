@@ -42,6 +42,7 @@ BREAKS = [
 ]
 SOURCES = [
     "libs/authz/authz",
+    "libs/schemas/schemas",
     "libs/chassis/chassis",
     "protos/switchyard",
     *(f"services/{s}/{s}" for s in ("iam", "flags", "experiments", "audit", "compute")),

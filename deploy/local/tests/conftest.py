@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-SOURCES = (HERE.parent, HERE.parents[2] / "libs" / "chassis")
+LIBS = HERE.parents[2] / "libs"
+SOURCES = (HERE.parent, *(LIBS / name for name in ("authz", "schemas", "chassis")))
 SERVICES = ("iam", "flags", "experiments", "audit", "compute")
 sys.path[:0] = map(str, SOURCES)
 
@@ -34,11 +35,11 @@ def fakes(tmp_path_factory):
         (folder / name / "__init__.py").touch()
         source = "gate.py" if name == "gate" else "service.py"
         shutil.copy(HERE / "fakes" / source, folder / name / "__main__.py")
-    (folder / "chassis").mkdir()
-    # Only `chassis.migrate` is a fake: the rest of the package is found further down the path.
+    (folder / "schemas").mkdir()
+    # Only the command line is a fake: the rest of the package is found further down the path.
     beside = "__path__ = __import__('pkgutil').extend_path(__path__, __name__)\n"
-    (folder / "chassis" / "__init__.py").write_text(beside)
-    shutil.copy(HERE / "fakes" / "migrate.py", folder / "chassis" / "migrate.py")
+    (folder / "schemas" / "__init__.py").write_text(beside)
+    shutil.copy(HERE / "fakes" / "migrate.py", folder / "schemas" / "__main__.py")
     return folder
 
 

@@ -18,6 +18,7 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 VENV = CHECKOUT / ".venv"
 SOURCES = (
     "libs/authz",
+    "libs/schemas",
     "libs/chassis",
     "protos",
     *(f"services/{name}" for name in ("iam", "flags", "experiments", "audit", "compute")),

@@ -54,7 +54,7 @@ def migration(terms: Terms, services: Iterable[str], needs: tuple[str, ...]) -> 
     """Return the task that brings roles and schemas up to date: one process for all services."""
     return Unit(
         name="migrate",
-        command=(sys.executable, "-m", "chassis.migrate", *services),
+        command=(sys.executable, "-m", "schemas", *services),
         env=migration_env(terms, services),
         needs=needs,
         once=True,

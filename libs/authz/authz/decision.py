@@ -33,12 +33,16 @@ _MADE = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """A role, as masks per kind, and where it holds. `where` is the id of the tenant, project or object."""
+    """A role, as masks per kind, and where it holds. `where` is a tenant's id, a project's slug or an object's id.
+
+    `tenant` is whose project or object that is; empty: of whichever tenant is acted in.
+    """
 
     role: str
     masks: Mapping[str, int]
     level: Level = "tenant"
     where: str = ""
+    tenant: str = ""
     not_before: datetime | None = None
     expires_at: datetime | None = None
 
@@ -144,7 +148,9 @@ def _compiled(who: Who, live: tuple[Binding, ...]) -> Compiled:
 
 
 def _reaches(binding: Binding, who: Who) -> bool:
-    return binding.level != "tenant" or binding.where == who.tenant
+    if binding.level == "tenant":
+        return binding.where == who.tenant
+    return binding.level == "platform" or binding.tenant in ("", who.tenant)
 
 
 def _sum(bindings: Iterable[Binding]) -> dict[str, int]:
@@ -203,6 +209,18 @@ def _granted(compiled: Compiled, on: Resource) -> int:
 def _capped(compiled: Compiled, on: Resource) -> int:
     lanes = compiled.lanes.get(on[0], compiled.rest)
     return lanes >> _CAP if on[1] == compiled.tenant else lanes >> _CAP & lanes >> _WIDE
+
+
+def possible(compiled: Compiled, kind: str, acl: int = 0) -> int:
+    """Return all bits that could be allowed over some thing of a kind at home: over one's own, say, or in one project.
+
+    What is not in it `decide` allows over nothing, so it can be refused before anything is looked up.
+    """
+    lanes = compiled.lanes.get(kind, compiled.rest)
+    held = lanes | lanes >> _OWNED | acl
+    for (of, _, _), mask in compiled.narrow.items():
+        held |= mask if of == kind else 0
+    return held & lanes >> _CAP & ALL
 
 
 # --- explained ------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The replica of iam's authority that every service holds: keys, subjects, ended sessions, signing keys, tenants.
+"""The replica of iam's authority that every service holds: who holds what (see `authz.replica`), and what vouches.
 
 `follow` keeps it fresh from iam's Snapshot stream; requests only read it. The first part of a stream is the whole state
 and is taken over at once when it is complete, so a reader never sees half of it. When iam is away the replica goes on
@@ -19,6 +19,9 @@ from grpc import aio
 from joserfc.jwk import ECKey
 from prometheus_client import Gauge
 
+from authz.queue import Queue
+from authz.replica import Replica
+from authz.told import enter
 from chassis.tokens import public_key
 from switchyard.iam.v1 import iam_pb2 as pb
 from switchyard.iam.v1 import iam_pb2_grpc
@@ -27,48 +30,16 @@ log = logging.getLogger(__name__)
 
 FRESH = 5.0  # seconds since the last sign of life from iam
 USABLE = 15 * 60.0
+FAR = 10_000  # changes that we may be behind and still catch up within a second
 PRUNE = 1000  # ended sessions, from which on old ones are looked for
 AGE = Gauge("authority_age_seconds", "How long ago iam was last heard")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """Somebody who can hold permissions, in one tenant."""
-
-    id: str
-    tenant: str
-    active: bool
-    name: str
-    roles: tuple[str, ...]
-    permissions: frozenset[str]
-    platform: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKey:
-    """One version of an API key; `expires` in seconds since the epoch, None for never."""
-
-    hash: str
-    id: str
-    tenant: str
-    kind: str
-    environment: str
-    project: str
-    scopes: frozenset[str]
-    expires: float | None
-    subject: str
-    name: str
-
-
 @dataclass(slots=True)
-class State:
+class State(Replica):
     """Everything known, by id."""
 
     signing_keys: dict[str, ECKey] = field(default_factory=dict[str, ECKey])
-    subjects: dict[str, Subject] = field(default_factory=dict[str, Subject])
-    keys: dict[str, ApiKey] = field(default_factory=dict[str, ApiKey])
-    ended: dict[str, float] = field(default_factory=dict[str, float])
-    tenants: dict[str, pb.Tenant] = field(default_factory=dict[str, pb.Tenant])
 
 
 class Authority:
@@ -85,6 +56,7 @@ class Authority:
         self._heard: float | None = None
         self._next: State | None = None
         self._changed = asyncio.Condition()
+        self._queue = Queue()
 
     @property
     def age(self) -> float:
@@ -109,7 +81,7 @@ class Authority:
         """Take over one event of the stream."""
         kind = event.WhichOneof("event")
         if kind == "ready" and self._next is not None:
-            self.state, self._next = self._next, None
+            self.state, self._next, self.epoch = self._next, None, 0
         elif kind not in ("ready", "heartbeat"):
             put(self._next or self.state, event)
         if self._next is None:
@@ -119,8 +91,8 @@ class Authority:
                 self.generation += 1
                 self.signing_generation += _touches_signing(event)
                 self._forget_old_sessions()
-                async with self._changed:
-                    self._changed.notify_all()
+            async with self._changed:
+                self._changed.notify_all()
 
     def _forget_old_sessions(self) -> None:
         """Forget ended sessions whose last token has expired, now and then."""
@@ -137,6 +109,17 @@ class Authority:
         except TimeoutError:
             return False
         return True
+
+    async def reach(self, epoch: int, who: str) -> bool:
+        """Wait until changes up to `epoch` are known; tell whether they are.
+
+        A position that is far ahead is not waited for, nor are many by one credential: there may be no such change.
+        """
+        if self.epoch >= epoch:
+            return True
+        with self._queue.place(who) as free:
+            near = free and epoch <= self.epoch + FAR
+            return near and await self.until(lambda _: self.epoch >= epoch)
 
     async def follow(self, stub: "iam_pb2_grpc.IamAsyncStub") -> None:
         """Keep the replica fresh until cancelled; come back after every break."""
@@ -163,42 +146,12 @@ def _touches_signing(event: pb.SnapshotEvent) -> bool:
 
 def put(state: State, event: pb.SnapshotEvent) -> None:
     """Enter one event into a state."""
-    match event.WhichOneof("event"):
-        case "signing_key":
-            state.signing_keys[event.signing_key.kid] = public_key(event.signing_key.jwk)
-        case "subject":
-            state.subjects[event.subject.id] = _subject(event.subject)
-        case "api_key":
-            state.keys[event.api_key.hash] = key_of(event.api_key)
-        case "session":
-            state.ended[event.session.sid] = seconds(event.session.until)
-        case "tenant":
-            state.tenants[event.tenant.id] = event.tenant
-        case "gone":
-            _forget(state, event.gone)
-        case _:
-            return  # something a newer iam says
-
-
-def key_of(key: pb.ApiKey) -> ApiKey:
-    """Return a key as the wire describes it."""
-    return ApiKey(
-        hash=key.hash,
-        id=key.id,
-        tenant=key.tenant_id,
-        kind=key.kind,
-        environment=key.environment,
-        project=key.project,
-        scopes=frozenset(key.scopes),
-        expires=seconds(key.expires_at) if key.HasField("expires_at") else None,
-        subject=key.subject_id,
-        name=key.name,
-    )
-
-
-def seconds(at: Timestamp) -> float:
-    """Return a timestamp in seconds since the epoch."""
-    return at.ToDatetime(UTC).timestamp()
+    if event.WhichOneof("event") == "signing_key":
+        state.signing_keys[event.signing_key.kid] = public_key(event.signing_key.jwk)
+    elif event.gone.kind == pb.KIND_SIGNING_KEY:
+        state.signing_keys.pop(event.gone.id, None)
+    else:
+        enter(state, event)
 
 
 def stamp(at: datetime) -> Timestamp:
@@ -206,27 +159,3 @@ def stamp(at: datetime) -> Timestamp:
     made = Timestamp()
     made.FromDatetime(at.astimezone(UTC))
     return made
-
-
-def _subject(subject: pb.Subject) -> Subject:
-    return Subject(
-        id=subject.id,
-        tenant=subject.tenant_id,
-        active=subject.active,
-        name=subject.name,
-        roles=tuple(subject.roles),
-        permissions=frozenset(subject.permissions),
-        platform=subject.platform,
-    )
-
-
-def _forget(state: State, gone: pb.Gone) -> None:
-    shelves = {
-        pb.KIND_SIGNING_KEY: state.signing_keys,
-        pb.KIND_SUBJECT: state.subjects,
-        pb.KIND_API_KEY: state.keys,
-        pb.KIND_SESSION: state.ended,
-        pb.KIND_TENANT: state.tenants,
-    }
-    if (shelf := shelves.get(gone.kind)) is not None:
-        shelf.pop(gone.id, None)

@@ -12,7 +12,10 @@ _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One request. `credential` is the header that vouches for the caller, to pass on to a neighbour."""
+    """One request. `credential` is the header that vouches for the caller, to pass on to a neighbour.
+
+    `epoch` is how fresh the authority must be that decides; `answer` are header fields for a good answer.
+    """
 
     request_id: str = field(default_factory=lambda: secrets.token_hex(16))
     trace_id: str = ""
@@ -20,6 +23,8 @@ class Asked:
     ip: str = ""
     user_agent: str = ""
     credential: tuple[str, str] | None = None
+    epoch: str = ""
+    answer: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def sampled(self) -> bool:

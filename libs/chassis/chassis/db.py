@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import DeclarativeBase
 
 from chassis.errors import Unavailable
+from schemas.addresses import driver_url
 
 # Seconds for a connection that answers. One that does not takes SQLAlchemy two more to give up.
 PATIENCE = 2.0
@@ -49,12 +50,6 @@ class DatabaseAway(Unavailable):
 def base_for(schema: str) -> type[DeclarativeBase]:
     """Return a declarative base whose tables all live in `schema`."""
     return type("Base", (DeclarativeBase,), {"metadata": MetaData(schema=schema)})
-
-
-def driver_url(url: str) -> str:
-    """Return the URL with SQLAlchemy's name of our driver in it."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme.partition('+')[0].replace('postgres', 'postgresql', scheme == 'postgres')}+asyncpg://{rest}"
 
 
 @asynccontextmanager

@@ -27,6 +27,7 @@ def asked_by(headers: Headers) -> Asked:
         ip=_text(found, b"x-forwarded-for").rpartition(",")[2].strip(),
         user_agent=_text(found, b"user-agent"),
         credential=_credential(found),
+        epoch=_text(found, b"x-authz-epoch"),
     )
 
 

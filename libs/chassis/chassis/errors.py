@@ -30,7 +30,10 @@ class FieldError:
 
 
 class Fault(Exception):
-    """A failure the caller can act on. Anything else is a bug and becomes a 500."""
+    """A failure the caller can act on. Anything else is a bug and becomes a 500.
+
+    `needed` is the permission that was lacking, for the audit log; the caller is told it only where `detail` says so.
+    """
 
     code: str = "internal"
 
@@ -41,12 +44,14 @@ class Fault(Exception):
         code: str | None = None,
         errors: tuple[FieldError, ...] = (),
         retry_after: int | None = None,
+        needed: str = "",
     ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.code = code or type(self).code
         self.errors = errors
         self.retry_after = retry_after
+        self.needed = needed
 
 
 class BadRequest(Fault):

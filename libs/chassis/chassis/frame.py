@@ -13,20 +13,22 @@ from fastapi import APIRouter
 from grpc import aio
 from starlette.types import ASGIApp
 
+from authz.limits import Limiter
 from chassis.authority import Authority
 from chassis.db import Sessions, database
 from chassis.delivery import to_audit
+from chassis.denials import Denials
 from chassis.http import Wiring, rest_app
 from chassis.idempotency import Idempotency, IdempotencyRow
 from chassis.identity import Identity
 from chassis.leases import LeaseRow
-from chassis.limits import Limiter
 from chassis.outbox import OutboxRow, Relay
 from chassis.pages import Cursors
 from chassis.rpc import OPTIONS, Guard, neighbour
 from chassis.serve import Check, Job, Service
 from chassis.settings import ServiceSettings
 from chassis.tokens import Verifier
+from chassis.usage import Usage
 from switchyard.iam.v1 import iam_pb2_grpc
 
 
@@ -50,6 +52,7 @@ class Frame:
     identity: Identity
     relay: Relay
     idempotency: Idempotency
+    denials: Denials
     rpc: aio.Server
     iam: "iam_pb2_grpc.IamAsyncStub"
 
@@ -63,6 +66,7 @@ class Frame:
         wiring = Wiring(
             identity=self.identity,
             idempotency=self.idempotency,
+            denials=self.denials,
             cursors=self.cursors,
             limiter=Limiter(self.settings.requests_per_second),
             uses={type(use): use for use in uses},
@@ -88,7 +92,7 @@ class Frame:
             rpc_names=rpc_names,
             jobs=(self.relay.run, self._sweep, *jobs),
             checks=(self._knows_authority, *checks),
-            always=(self._follow, *always),
+            always=(self._follow, self.denials.run, Usage(self.identity).run, *always),
         )
 
     async def _follow(self) -> None:
@@ -117,14 +121,18 @@ async def framed(
         iam = iam_pb2_grpc.IamStub(iam_channel)
         authority = Authority()
         verifier = Verifier(settings.issuer, settings.audience)
+        relay = Relay(sessions, tables.outbox, tables.lease, to_audit(audit_channel, name))
+        denials = Denials(sessions, tables.outbox, relay.wake)
         yield Frame(
             name=name,
             settings=settings,
             sessions=sessions,
             authority=authority,
             identity=Identity(authority, verifier, iam),
-            relay=Relay(sessions, tables.outbox, tables.lease, to_audit(audit_channel, name)),
+            relay=relay,
             idempotency=Idempotency(sessions, tables.idempotency),
-            rpc=aio.server(interceptors=[Guard(secret, internal)], options=OPTIONS),
+            denials=denials,
+            rpc=aio.server(interceptors=[Guard(secret, internal, denials)], options=OPTIONS),
             iam=iam,
         )
+        await denials.flush()

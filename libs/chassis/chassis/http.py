@@ -19,13 +19,15 @@ from fastapi.routing import APIRoute
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Strict
 from starlette.exceptions import HTTPException
 
+from authz.limits import Limiter
 from chassis import refusals
 from chassis.caller import Caller
+from chassis.context import asked
+from chassis.denials import Denials
 from chassis.edge import Edge
 from chassis.errors import BadRequest, Fault, FieldError, Invalid, TooMany
 from chassis.idempotency import HEADER, Idempotency, Retry
 from chassis.identity import Identity
-from chassis.limits import Limiter
 from chassis.openapi import described
 from chassis.pages import DEFAULT_LIMIT, MAX_LIMIT, Cursors, PageAsk, Slice
 from chassis.reading import StrictRequest
@@ -84,6 +86,11 @@ def needs(permission: str, **more: Any) -> Needs:  # noqa: ANN401 - OpenAPI is u
     return {"openapi_extra": {"x-permission": permission, **more}}
 
 
+def needs_somewhere(permission: str, **more: Any) -> Needs:  # noqa: ANN401
+    """Say that a route needs a permission over a thing or in a project; refused is who holds it over none."""
+    return needs(permission, **{"x-somewhere": True}, **more)
+
+
 def keyed(permission: str, **more: Any) -> Needs:  # noqa: ANN401
     """Say that a route is for API keys only."""
     return needs(permission, security=[{"apiKey": []}], **more)
@@ -105,6 +112,7 @@ class Wiring:
 
     identity: Identity | None = None
     idempotency: Idempotency | None = None
+    denials: Denials | None = None
     cursors: Cursors = field(default_factory=lambda: Cursors(b"unwired"))
     limiter: Limiter = field(default_factory=lambda: Limiter(1000))
     uses: dict[type[object], object] = field(default_factory=dict[type[object], object])
@@ -115,12 +123,13 @@ class Door(APIRoute):
 
     def get_route_handler(self) -> Handler:
         """Wrap FastAPI's handler."""
-        answer = super().get_route_handler()
+        answer = _telling(super().get_route_handler())
         extra = self.openapi_extra or {}
         if "x-permission" not in extra:
             raise RuntimeError(f"{self.path} does not say which permission it needs")
         permission: str | None = extra["x-permission"]
         key_only = extra.get("security") == [{"apiKey": []}]
+        somewhere = "x-somewhere" in extra
         takes_json = self.body_field is not None
 
         async def handle(request: Request) -> Response:
@@ -130,8 +139,10 @@ class Door(APIRoute):
                 request.check_query()
                 await request.read_json(needed=takes_json)
                 return await answer(request)
-            caller = await _admitted(request, wiring, permission, key_only=key_only)
-            request.state.caller = caller
+            reads = request.method == "GET" or permission.endswith((":read", ":evaluate"))
+            caller = await _admitted(request, wiring, key_only=key_only, reads=reads)
+            if permission:
+                (caller.must_for_some if somewhere else caller.must)(permission)
             verdict = wiring.limiter.ask(caller.credential, time.monotonic())
             if not verdict.allowed:
                 raise TooMany("too many requests with this credential", retry_after=verdict.reset)
@@ -144,14 +155,25 @@ class Door(APIRoute):
         return handle
 
 
-async def _admitted(request: Request, wiring: Wiring, permission: str, *, key_only: bool) -> Caller:
+def _telling(answer: Handler) -> Handler:
+    """Return a handler whose answer says what the use-case wants said beside it."""
+
+    async def told(request: Request) -> Response:
+        response = await answer(request)
+        response.headers.update(asked().answer)
+        return response
+
+    return told
+
+
+async def _admitted(request: Request, wiring: Wiring, *, key_only: bool, reads: bool) -> Caller:
     if wiring.identity is None:
         raise RuntimeError("this app was made for its OpenAPI document only")
-    caller = await wiring.identity.of(request.headers)
+    caller = request.state.caller = await wiring.identity.of(request.headers)
+    if caller.confirm is not None and not reads:
+        caller = request.state.caller = await caller.confirm()
     if key_only and caller.kind != "api_key":
         raise BadRequest("this path is for API keys: send one as X-API-Key", code="api_key_needed")
-    if permission:
-        caller.must(permission)
     return caller
 
 

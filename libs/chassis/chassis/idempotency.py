@@ -25,7 +25,7 @@ from chassis.errors import Conflict, Invalid
 HEADER = "idempotency-key"
 KEPT = timedelta(hours=24)
 MOST = 255
-_KEPT_HEADERS = ("content-type", "etag", "location")
+_KEPT_HEADERS = ("content-type", "etag", "location", "x-authz-epoch")
 
 
 class KeyInUse(Conflict):

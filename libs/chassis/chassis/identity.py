@@ -7,7 +7,7 @@ replica has not heard of, and if it cannot answer, the request is not refused as
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from uuid import UUID
 
@@ -15,7 +15,9 @@ import grpc
 from grpc import aio
 
 from authz import apikeys
-from chassis.authority import ApiKey, Authority, Subject, key_of
+from authz.replica import ApiKey, Replica, Subject
+from authz.told import enter, key_of
+from chassis.authority import Authority
 from chassis.caller import Caller
 from chassis.errors import BadRequest, Unauthenticated, Unavailable
 from chassis.tokens import BadToken, Claims, Verifier
@@ -23,6 +25,9 @@ from switchyard.iam.v1 import iam_pb2 as pb
 from switchyard.iam.v1 import iam_pb2_grpc
 
 MOST_CACHED = 20_000
+EPOCH = "x-authz-epoch"
+PATIENCE = 1.0  # seconds that iam has for an answer
+UNKNOWN_FOR = 10.0  # seconds for which iam is not asked again about a key that it does not know
 
 
 class NoCredential(Unauthenticated):
@@ -43,6 +48,18 @@ class NoAuthority(Unavailable):
     code = "authority_unavailable"
 
 
+class NotThatFresh(Unavailable):
+    """The change of authority that the request wants to be known (X-Authz-Epoch) is not known here yet."""
+
+    code = "authority_behind"
+
+
+class BadEpoch(BadRequest):
+    """X-Authz-Epoch is not a number that an answer of ours carried."""
+
+    code = "bad_epoch"
+
+
 class TwoCredentials(BadRequest):
     """The request carries an access token and an API key: which one counts?"""
 
@@ -57,6 +74,9 @@ class Identity:
     verifier: Verifier
     iam: "iam_pb2_grpc.IamAsyncStub"
     clock: Callable[[], float] = time.time
+    # Ids of keys that were used since this was last looked at (chassis.usage).
+    used: set[str] = field(default_factory=set[str])
+    _unknown: dict[str, float] = field(default_factory=dict[str, float])
     _verified: dict[bytes, tuple[int, Claims]] = field(
         default_factory=dict[bytes, tuple[int, Claims]]
     )
@@ -66,12 +86,45 @@ class Identity:
         bearer, key = credentials(headers)
         if not self.authority.usable:
             raise NoAuthority("iam cannot be reached, so nobody can be recognised", retry_after=2)
-        return await self._by_key(key) if key else await self._by_token(bearer)
+        epoch = headers.get(EPOCH)
+        caller = await (self._by_key(key, epoch) if key else self._by_token(bearer, epoch))
+        if self.authority.fresh:
+            return caller
+        return replace(caller, confirm=lambda: self._confirmed(caller))
 
-    async def _by_key(self, key: str) -> Caller:
+    async def as_fresh_as(self, epoch: str | None, who: str) -> None:
+        """Wait until we know what was known at a position in iam's change log, if one is named."""
+        if epoch is None:
+            return
+        if not (epoch.isascii() and epoch.isdecimal() and len(epoch) < 19):
+            raise BadEpoch("X-Authz-Epoch: send one number as an answer gave it, or none")
+        if not await self.authority.reach(int(epoch), who):
+            raise NotThatFresh("that change of authority is not known here yet", retry_after=1)
+
+    async def _confirmed(self, caller: Caller) -> Caller:
+        """Return the caller with what iam itself says now: the replica is too old to change anything by it."""
+        try:
+            told = await self.iam.Check(pb.CheckRequest(with_authority=True), timeout=PATIENCE)
+        except aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                raise BadToken(error.details() or "the credential does not hold") from None
+            raise NoAuthority("iam cannot be asked; nothing was changed", retry_after=2) from error
+        now = Replica()
+        for event in told.authority:
+            enter(now, event)
+        subject = now.subjects.get(caller.account)
+        caller = replace(caller, confirm=None)
+        return self._standing(caller, subject, now) if subject else caller
+
+    async def _by_key(self, key: str, epoch: str | None) -> Caller:
         known = self.key(key) or await self._resolve(key)
+        if epoch is not None:
+            await self.as_fresh_as(epoch, known.id)
+            known = self.key(key) or await self._resolve(key)
         if known.expires is not None and known.expires <= self.clock():
             raise BadKey("the API key has expired")
+        if known.kind == "management" and known.subject not in self.authority.state.subjects:
+            await self.authority.until(lambda s: known.subject in s.subjects)  # on its way to us
         return self.caller_of(known)
 
     def key(self, key: str) -> ApiKey | None:
@@ -82,58 +135,67 @@ class Identity:
         """Ask iam about a key that may be younger than the replica's news."""
         if not apikeys.well_formed(key):
             raise BadKey("this is not an API key: was a character lost in copying?")
+        name = apikeys.digest(key)
+        if self._unknown.get(name, 0.0) > self.clock():
+            raise BadKey("the API key is unknown or was revoked")
         try:
-            asked = pb.ResolveKeyRequest(hash=apikeys.digest(key))
-            return key_of(await self.iam.ResolveKey(asked, timeout=1.0))
+            return key_of(await self.iam.ResolveKey(pb.ResolveKeyRequest(hash=name), timeout=1.0))
         except aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
+                if len(self._unknown) >= MOST_CACHED:
+                    self._unknown.clear()
+                self._unknown[name] = self.clock() + UNKNOWN_FOR
                 raise BadKey("the API key is unknown or was revoked") from None
             raise NoAuthority("iam cannot be asked about this API key", retry_after=2) from error
 
     def caller_of(self, key: ApiKey) -> Caller:
         """Return the caller behind a key. A management key may do what its subject may, within its scopes."""
-        permissions = key.scopes
-        if key.kind == "management":
-            subject = self.authority.state.subjects.get(key.subject)
-            if subject is None or not subject.active:
-                raise BadKey("the account behind the API key is gone or disabled")
-            permissions = key.scopes & subject.permissions if key.scopes else subject.permissions
         self._open_tenant(key.tenant)
-        return Caller(
+        self.used.add(key.id)
+        mine = Caller(
             subject=key.id,
             tenant=UUID(key.tenant),
-            permissions=permissions,
+            permissions=key.scopes,
             kind="api_key",
             name=key.name,
             credential=key.id,
             key_kind=key.kind,
             environment=key.environment,
             project=key.project,
-            account=key.subject if key.kind == "management" else "",
             scope=key.scopes if key.scopes or key.kind != "management" else None,
         )
+        if key.kind != "management":
+            return mine
+        subject = self.authority.state.subjects.get(key.subject)
+        if subject is None or not subject.active:
+            raise BadKey("the account behind the API key is gone or disabled")
+        return self._standing(mine, subject, self.authority.state)
 
-    async def _by_token(self, token: str) -> Caller:
+    async def _by_token(self, token: str, epoch: str | None) -> Caller:
         claims = await self._claims(token)
+        await self.as_fresh_as(epoch, claims.session)
         if claims.session in self.authority.state.ended:
             raise BadToken("the session was ended; log in again")
         subject = await self._subject(claims.subject)
-        if not subject.active or claims.tenant != subject.tenant:
+        if not subject.active or not subject.acts_in(claims.tenant):
             raise BadToken("the account is disabled or no longer in this tenant")
         self._open_tenant(claims.tenant)
-        permissions = subject.permissions
-        if claims.scope:
-            permissions = permissions & claims.scope
-        return Caller(
+        mine = Caller(
             subject=subject.id,
-            tenant=UUID(subject.tenant),
-            permissions=permissions,
+            tenant=UUID(claims.tenant),
             name=subject.name,
             roles=subject.roles,
             credential=claims.session,
             platform=subject.platform,
-            account=subject.id,
             scope=claims.scope or None,
+        )
+        return self._standing(mine, subject, self.authority.state)
+
+    def _standing(self, caller: Caller, subject: Subject, known: Replica) -> Caller:
+        """Return a caller behind whom a subject stands, with what that may do in the caller's tenant."""
+        standing = known.standing(subject, str(caller.tenant), caller.scope, self.clock())
+        return replace(
+            caller, account=subject.id, standing=standing, permissions=standing.permissions
         )
 
     async def _claims(self, token: str) -> Claims:

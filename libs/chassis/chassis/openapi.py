@@ -69,11 +69,10 @@ def _complete(operation: dict[str, Any], path: str, method: str) -> None:
 
 def _errors_of(operation: dict[str, Any], path: str, method: str, *, reads: bool) -> set[int]:
     found = {400, 413, 422, 429, 503}
-    if operation["security"]:
-        found |= {
-            401,
-            403,
-        }  # 403 where no permission is needed: not a person, or more than one holds
+    if operation[
+        "security"
+    ]:  # 403 where no permission is needed: not a person, or beyond one's own
+        found |= {401, 403}
     if "{" in path:
         found |= {404}
     if not reads:

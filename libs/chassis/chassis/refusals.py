@@ -18,8 +18,12 @@ def _problem(status: int, headers: Mapping[str, str], body: bytes) -> Response:
 
 
 async def tell_fault(request: Request, fault: Exception) -> Response:
-    """Answer with a fault."""
+    """Answer with a fault; a denial is told to the audit log first."""
     assert isinstance(fault, Fault)
+    if denials := request.app.state.wiring.denials:
+        caller = getattr(request.state, "caller", None)
+        target = str(next(reversed(request.path_params.values()), ""))
+        await denials.note(caller, fault, request.method, request.scope["route"].path, target)
     return _problem(*problems.rendered(fault, request.url.path))
 
 

@@ -19,9 +19,10 @@ from grpc import StatusCode, aio
 from chassis import errors, mesh
 from chassis.caller import Caller
 from chassis.context import CURRENT, asked
+from chassis.denials import KNOWN, Denials
 from chassis.edge import asked_by
 from chassis.errors import Fault, FieldError
-from chassis.identity import Identity
+from chassis.identity import EPOCH, Identity
 from chassis.telemetry import CALLS, span, traceparent
 
 log = logging.getLogger(__name__)
@@ -30,9 +31,9 @@ Context = aio.ServicerContext[Any, Any]
 Metadata = tuple[tuple[str, str | bytes], ...]
 STATUS: dict[type[Fault], StatusCode] = {
     errors.BadRequest: StatusCode.INVALID_ARGUMENT,
-    errors.Invalid: StatusCode.INVALID_ARGUMENT,
     errors.TooLarge: StatusCode.INVALID_ARGUMENT,
     errors.Unsupported: StatusCode.INVALID_ARGUMENT,
+    errors.Invalid: StatusCode.INVALID_ARGUMENT,
     errors.Unauthenticated: StatusCode.UNAUTHENTICATED,
     errors.Forbidden: StatusCode.PERMISSION_DENIED,
     errors.NotFound: StatusCode.NOT_FOUND,
@@ -41,14 +42,9 @@ STATUS: dict[type[Fault], StatusCode] = {
     errors.TooMany: StatusCode.RESOURCE_EXHAUSTED,
     errors.Unavailable: StatusCode.UNAVAILABLE,
 }
+# The other way round; of several families with one status it is the last.
 FAMILY: dict[StatusCode, type[Fault]] = {
-    StatusCode.INVALID_ARGUMENT: errors.Invalid,
-    StatusCode.UNAUTHENTICATED: errors.Unauthenticated,
-    StatusCode.PERMISSION_DENIED: errors.Forbidden,
-    StatusCode.NOT_FOUND: errors.NotFound,
-    StatusCode.ABORTED: errors.Conflict,
-    StatusCode.FAILED_PRECONDITION: errors.Stale,
-    StatusCode.RESOURCE_EXHAUSTED: errors.TooMany,
+    **{status: family for family, status in STATUS.items()},
     StatusCode.UNKNOWN: errors.Broken,
     StatusCode.INTERNAL: errors.Broken,
 }
@@ -89,9 +85,15 @@ _RETRIES = json.dumps(
 class Guard(aio.ServerInterceptor):
     """Server side of every call. `internal` names the methods that only Switchyard's services may call."""
 
-    def __init__(self, mesh_secret: str, internal: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        mesh_secret: str,
+        internal: frozenset[str] = frozenset(),
+        denials: Denials | None = None,
+    ) -> None:
         self._secret = mesh_secret
         self._internal = internal
+        self._denials = denials
 
     async def intercept_service(
         self,
@@ -112,10 +114,13 @@ class Guard(aio.ServerInterceptor):
             with _answering(context, method) as end:
                 try:
                     self._admit(method, context)
-                    return await handler.unary_unary(request, context)
+                    answer = await handler.unary_unary(request, context)
+                    if ours := tuple(asked().answer.items()):
+                        context.set_trailing_metadata((*(context.trailing_metadata() or ()), *ours))
+                    return answer
                 except Fault as fault:
                     end(fault)
-                    await _abort(context, fault)
+                    await self._refuse(context, method, fault)
 
         return grpc.unary_unary_rpc_method_handler(
             guarded, handler.request_deserializer, handler.response_serializer
@@ -130,11 +135,16 @@ class Guard(aio.ServerInterceptor):
                         yield answer
                 except Fault as fault:
                     end(fault)
-                    await _abort(context, fault)
+                    await self._refuse(context, method, fault)
 
         return grpc.unary_stream_rpc_method_handler(
             guarded, handler.request_deserializer, handler.response_serializer
         )
+
+    async def _refuse(self, context: Context, method: str, fault: Fault) -> None:
+        if self._denials is not None:
+            await self._denials.note(KNOWN.get(), fault, "gRPC", method)
+        await _abort(context, fault)
 
     def _admit(self, method: str, context: Context) -> None:
         if method in self._internal:
@@ -165,9 +175,13 @@ def _answering(context: Context, method: str) -> Generator[Callable[[Fault], Non
         CURRENT.reset(token)
 
 
-async def who(identity: Identity, context: Context) -> Caller:
-    """Return the person or key behind a call, from the credential that was passed on."""
-    return await identity.of(_metadata(context))
+async def who(identity: Identity, context: Context, *, reads: bool = False) -> Caller:
+    """Return the person or key behind a call, from the credential that was passed on; `reads` if it changes nothing."""
+    caller = await identity.of(_metadata(context))
+    if caller.confirm is not None and not reads:
+        caller = await caller.confirm()
+    KNOWN.set(caller)  # for Guard, if they are refused; each call runs in a task of its own
+    return caller
 
 
 async def _abort(context: Context, fault: Fault) -> None:
@@ -232,6 +246,8 @@ class _Tell:
             metadata.add("traceparent", traceparent())
         if request.credential:
             metadata.add(*request.credential)
+        if request.epoch:
+            metadata.add(EPOCH, request.epoch)
         timeout = given.timeout or (DEADLINE if deadline else None)
         return aio.ClientCallDetails(
             given.method, timeout, metadata, given.credentials, given.wait_for_ready

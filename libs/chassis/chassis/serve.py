@@ -26,9 +26,9 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from chassis.migrate import from_environment, migrate
 from chassis.settings import ServiceSettings
 from chassis.telemetry import telemetry
+from schemas.migrate import from_environment, migrate
 
 log = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from fastapi import Path, Request, Response
 
+from authz.limits import Limiter
 from chassis.caller import Caller
 from chassis.errors import Conflict, NotFound, Unavailable
 from chassis.http import (
@@ -29,7 +30,6 @@ from chassis.http import (
     tagged,
 )
 from chassis.identity import NoCredential
-from chassis.limits import Limiter
 from chassis.pages import Cursors, Slice
 
 

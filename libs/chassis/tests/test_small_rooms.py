@@ -7,15 +7,15 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from authz import apikeys
+from authz.limits import Limiter
 from chassis import mesh, strictjson
 from chassis.caller import Caller
 from chassis.context import request_id_of, trace_of
-from chassis.db import driver_url
 from chassis.errors import Forbidden
-from chassis.limits import Limiter
 from chassis.pages import BadCursor, Cursors, PageAsk, cut
 from chassis.settings import ServiceSettings
 from chassis.strictjson import BadJson
+from schemas.addresses import driver_url
 
 CURSORS = Cursors(b"k" * 32)
 POSITIONS = st.lists(st.text(), min_size=1, max_size=4).map(tuple)

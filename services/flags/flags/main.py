@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from uuid_utils.compat import uuid7
 
+from authz.limits import Limiter
 from chassis.frame import Tables, framed
-from chassis.limits import Limiter
 from chassis.serve import Service
 from flags.api.grpc import FlagsServicer
 from flags.api.ofrep import Ofrep
@@ -36,7 +36,8 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         flags = Flags(work, _now, uuid7)
         rulesets = Rulesets(SqlShelf(frame.sessions))
 
-        ofrep = Ofrep(rulesets, frame.identity, Limiter(settings.evaluations_per_second))
+        limiter = Limiter(settings.evaluations_per_second)
+        ofrep = Ofrep(rulesets, frame.identity, limiter, frame.denials)
 
         rest = ofrep.before(frame.rest("flags", routers, flags, projects, ofrep))
         servicer = FlagsServicer(flags, frame.identity, frame.cursors)

@@ -73,3 +73,4 @@ class Sweeper:
         async with self.work() as work:
             await work.authority.trim(now - CHANGES_KEPT)
             await work.sessions.sweep(now - SESSIONS_KEPT)
+            await work.resets.sweep(now)

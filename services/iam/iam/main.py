@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pydantic import SecretStr
@@ -19,7 +20,7 @@ from iam.clients.keyring import Keyring
 from iam.clients.passwords import PooledPasswords, hasher_for
 from iam.clients.seal import AesSealer
 from iam.clients.throttle import RedisThrottle
-from iam.domain.password import POLICIES
+from iam.domain.password import POLICIES, Policy
 from iam.domain.session import LEEWAY, Issuer, Lifetimes
 from iam.domain.signing import Rotation
 from iam.jobs import Start, Sweeper, Tide
@@ -42,6 +43,7 @@ from iam.usecases.logins import Logins
 from iam.usecases.members import Members
 from iam.usecases.opening import Opening
 from iam.usecases.organizations import Organizations
+from iam.usecases.passwords import PasswordChanges
 from iam.usecases.roles import Roles
 from iam.usecases.sessions import Sessions
 from iam.usecases.users import Users
@@ -71,50 +73,97 @@ def _own_address(settings: Settings) -> str:
     return f"{host}:{settings.grpc_port}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What every use-case stands on."""
+
+    settings: Settings
+    work: OpenWork
+    passwords: PooledPasswords
+    means: Means
+    ring: Keyring
+    redis: Redis
+
+    @property
+    def policy(self) -> Policy:
+        """What a password must be like here."""
+        return POLICIES[self.settings.passwords]
+
+    @property
+    def opening(self) -> Opening:
+        """How sessions begin."""
+        return Opening(_issuer(self.settings), self.ring, self.means)
+
+    @property
+    def keys(self) -> SigningKeys:
+        """The keys that sign tokens."""
+        return SigningKeys(self.work, self.ring, _rotation(self.settings), _now)
+
+    @property
+    def assignments(self) -> Assignments:
+        """Who has which role."""
+        return Assignments(self.work, self.means)
+
+
 def _wired(settings: Settings, frame: Frame, passwords: PooledPasswords, redis: Redis) -> Service:
     means = Means(_now, uuid7, lambda: secrets.token_urlsafe(32))
-    issuer = _issuer(settings)
-    work, bell, feed = _heard(frame, issuer, redis)
+    work, bell, feed = _heard(frame, _issuer(settings), redis)
     ring = Keyring(AesSealer(settings.sealing_secret, "signing keys"), _now)
-    policy = POLICIES[settings.passwords]
-    opening = Opening(issuer, ring, means)
-    users = Users(work, passwords, policy, means)
-    assignments = Assignments(work, means)
+    ground = _Ground(settings, work, passwords, means, ring, redis)
     replicas = Replicas(work, feed, means)
-    keys = SigningKeys(work, ring, _rotation(settings), _now)
-    start = Start(
-        keys,
-        Bootstrap(work, passwords, policy, means),
-        _secret(settings.bootstrap_admin_password),
-        _secret(settings.bootstrap_api_key),
-    )
     iam_pb2_grpc.add_IamServicer_to_server(IamServicer(replicas, frame.identity), frame.rpc)
-    rest = frame.rest(
-        "iam",
-        routers,
-        issuer,
-        keys,
-        Cookies(secure=settings.issuer.startswith("https://")),
-        Logins(work, passwords, RedisThrottle(redis), opening),
-        users,
-        Members(work, users),
-        Organizations(work, passwords, policy, opening),
-        Roles(work, means),
-        assignments,
-        Decisions(work, means),
-        Invitations(work, passwords, policy, opening),
-        Keys(work, means),
-        Sessions(work, means),
-        Gitops(work, passwords, policy, means),
-        Supers(work, means),
-        Debug(work, means),
-    )
+    start = _start(ground)
     return frame.service(
-        rest,
+        frame.rest("iam", routers, *_login(ground), *_people(ground), *_things(ground)),
         (NAME,),
-        jobs=(Sweeper(work, means).run, Tide(assignments).run),
+        jobs=(Sweeper(work, means).run, Tide(ground.assignments).run),
         checks=(start.waits,),
         always=(start.run, feed.run, bell.tell, bell.listen),
+    )
+
+
+def _start(on: _Ground) -> Start:
+    return Start(
+        on.keys,
+        Bootstrap(on.work, on.passwords, on.policy, on.means),
+        _secret(on.settings.bootstrap_admin_password),
+        _secret(on.settings.bootstrap_api_key),
+    )
+
+
+def _login(on: _Ground) -> tuple[object, ...]:
+    """Return what stands between a password and a token."""
+    return (
+        _issuer(on.settings),
+        on.keys,
+        Cookies(secure=on.settings.issuer.startswith("https://")),
+        Logins(on.work, on.passwords, RedisThrottle(on.redis), on.opening),
+        PasswordChanges(on.work, on.passwords, RedisThrottle(on.redis), on.policy, on.means),
+        Keys(on.work, on.means),
+        Sessions(on.work, on.means),
+    )
+
+
+def _people(on: _Ground) -> tuple[object, ...]:
+    """Return what is done to people, their organizations and their roles."""
+    users = Users(on.work, on.passwords, on.policy, on.means)
+    return (
+        users,
+        Members(on.work, users),
+        Organizations(on.work, on.passwords, on.policy, on.opening),
+        Roles(on.work, on.means),
+        on.assignments,
+        Invitations(on.work, on.passwords, on.policy, on.opening),
+    )
+
+
+def _things(on: _Ground) -> tuple[object, ...]:
+    """Return what is done at the gitops doors, and what is decided about things."""
+    return (
+        Decisions(on.work, on.means),
+        Gitops(on.work, on.passwords, on.policy, on.means),
+        Supers(on.work, on.means),
+        Debug(on.work, on.means),
     )
 
 

@@ -15,8 +15,9 @@ from iam.clients.keyring import Keyring
 from iam.clients.seal import AesSealer
 from iam.clients.throttle import MemoryThrottle
 from iam.domain.acl import Acl
-from iam.domain.authority import Change, EndedSession, Kind, LiveKey, PublicKey
+from iam.domain.authority import DECISIVE, Change, EndedSession, Kind, LiveKey, PublicKey
 from iam.domain.errors import (
+    AlreadyMember,
     EmailTaken,
     InvitationPending,
     RoleNameTaken,
@@ -25,16 +26,17 @@ from iam.domain.errors import (
 )
 from iam.domain.gitops import Collection, Entity, edge, user_key
 from iam.domain.gitops_errors import KeyTaken
+from iam.domain.grants import TENANT, Grant, Where, Window
 from iam.domain.names import folded
 from iam.domain.password import POLICIES
 from iam.domain.roles import ADMINISTRATORS, SYSTEM, permissions_of
 from iam.domain.session import Issuer, Lifetimes
 from iam.domain.signing import Rotation
 from iam.domain.tenant import PLATFORM, Tenant
-from iam.domain.user import Grant, User
+from iam.domain.user import User
 from iam.ports import Means, Turned
 from iam.usecases.api_keys import Keys
-from iam.usecases.assignments import Assignments
+from iam.usecases.assignments import Assignments, To
 from iam.usecases.authority import Replicas
 from iam.usecases.bootstrap import Bootstrap
 from iam.usecases.debug import Debug
@@ -48,6 +50,7 @@ from iam.usecases.logins import Logins
 from iam.usecases.members import Members
 from iam.usecases.opening import Opening
 from iam.usecases.organizations import Organizations
+from iam.usecases.passwords import PasswordChanges
 from iam.usecases.roles import Roles
 from iam.usecases.sessions import Sessions
 from iam.usecases.users import Users
@@ -83,10 +86,15 @@ class World:
     roles: dict = field(default_factory=dict)
     invitations: dict = field(default_factory=dict)
     begun: set = field(default_factory=set)
+    bindings: dict = field(
+        default_factory=dict
+    )  # (tenant, principal) → grants, but of users at home
+    guests: dict = field(default_factory=dict)  # (user, tenant) → who added them
     keys: dict = field(default_factory=dict)
     sessions: dict = field(default_factory=dict)
     tokens: dict = field(default_factory=dict)
     signing_keys: dict = field(default_factory=dict)
+    resets: dict = field(default_factory=dict)
     changes: list = field(default_factory=list)
     entities: dict = field(default_factory=dict)
     trimmed: int = 0
@@ -140,39 +148,80 @@ class FakeUsers:
         return [self._read(u) for u in self._world.users.values() if u.deleted_at is None]
 
     def _read(self, user):
-        """Give the grants their roles as they are now, and say which are in force."""
+        """Add what groups and other tenants give; give the grants their roles as they are now."""
+        w = self._world
+        through = [
+            replace(grant, through=group)
+            for group in self._groups(user.id)
+            for (tenant, who), grants in w.bindings.items()
+            if who == group
+            for grant in grants
+            if tenant == user.tenant
+        ]
+        tenants = sorted(t for u, t in w.guests if u == user.id)
+        elsewhere = [
+            replace(grant, tenant=t) for t in tenants for grant in w.bindings.get((t, user.id), ())
+        ]
+        return replace(
+            user,
+            grants=tuple(sorted(self.read(g) for g in (*user.grants, *through))),
+            tenants=tuple(tenants),
+            elsewhere=tuple(sorted(map(self.read, elsewhere))),
+        )
+
+    def read(self, grant):
         now = self._clock()
+        begun = grant.not_before is None or grant.not_before <= now
+        over = grant.expires_at is not None and grant.expires_at <= now
+        return replace(grant, custom=self._world.roles.get(grant.role), in_force=begun and not over)
 
-        def read(grant):
-            begun = grant.not_before is None or grant.not_before <= now
-            over = grant.expires_at is not None and grant.expires_at <= now
-            custom = self._world.roles.get(grant.role)
-            return replace(grant, custom=custom, in_force=begun and not over)
+    def _groups(self, principal):
+        edges = [
+            e
+            for e in self._world.entities.values()
+            if e.collection is Collection.MEMBERSHIPS and e.deleted_at is None
+        ]
+        reached, front = set(), {principal}
+        for _ in range(10):
+            front = {e.parent for e in edges if e.principal in front}
+            reached |= front
+        return reached
 
-        return replace(user, grants=tuple(map(read, user.grants)))
+    def _within(self, tenant):
+        found = [self._seen(u, tenant) for u in self._here()]
+        return [u for u in found if u]
+
+    def _seen(self, user, tenant):
+        if tenant in (None, user.tenant):
+            return user
+        return user.within(tenant) if tenant in user.tenants else None
 
     async def get(self, tenant, user, *, lock=False):
         found = self._world.users.get(user)
-        if found is None or found.deleted_at or (tenant is not None and found.tenant != tenant):
+        if found is None or found.deleted_at:
             return None
-        return self._read(found)
+        return self._seen(self._read(found), tenant)
 
     async def named(self, login, subdomain, limit):
         key = folded(login)
         slug = {t.id: t.subdomain for t in self._world.tenants.values()}
+        tenant = next((id_ for id_, name in slug.items() if name == subdomain), None)
+        if subdomain and tenant is None:
+            return []
         meant = [
-            u
-            for u in self._here()
-            if key in (folded(u.email), folded(u.username or ""))
-            and subdomain in (None, slug[u.tenant])
+            u for u in self._within(tenant) if key in (folded(u.email), folded(u.username or ""))
         ]
-        return sorted(meant, key=lambda u: (slug[u.tenant] != PLATFORM, u.id))[:limit]
+        first = lambda u: u.guest if tenant else slug[u.tenant] != PLATFORM  # noqa: E731
+        return sorted(meant, key=lambda u: (first(u), u.id))[:limit]
 
     async def list(self, query, ask):
-        users = [u for u in self._here() if u.tenant == query.tenant]
+        users = self._within(query.tenant)
+        if query.brief:
+            users = [u for u in users if u.active]
         if query.search:
             needle = query.search.lower()
-            texts = lambda u: (u.email, u.username or "", u.first_name, u.last_name)  # noqa: E731
+            names = lambda u: (u.username or "", u.first_name, u.last_name)  # noqa: E731
+            texts = names if query.brief else lambda u: (u.email, *names(u))
             users = [u for u in users if any(needle in t.lower() for t in texts(u))]
         name, down = query.sort.removeprefix("-"), query.sort.startswith("-")
 
@@ -193,10 +242,11 @@ class FakeUsers:
         return _slice(users, ask, position)
 
     async def administrators(self, tenant, without):
-        return sum(u.administers for u in self._here() if u.tenant == tenant and u.id != without)
+        return sum(u.administers for u in self._within(tenant) if u.id != without)
 
     async def counts(self, tenant):
-        roles = [g.role for u in self._here() if u.tenant == tenant for g in u.grants]
+        here = self._within(tenant)
+        roles = [r for u in here for r in {g.role for g in u.grants if g.wide and g.own}]
         return {role: roles.count(role) for role in roles}
 
     async def put(self, user):
@@ -208,7 +258,12 @@ class FakeUsers:
                 folded(u.username or "") for u in others
             }:
                 raise UsernameTaken("taken")
-        self._world.users[user.id] = replace(user, grants=tuple(sorted(user.grants)))
+        own = tuple(sorted(g for g in user.grants if g.own))
+        if user.guest:
+            own = tuple(g for g in own if g.scope != "platform")
+            self._world.bindings[user.tenant, user.id] = own
+        else:
+            self._world.users[user.id] = replace(user, grants=own, tenants=(), elsewhere=())
 
     async def logged_in(self, user, at, rehashed):
         known = self._world.users[user]
@@ -233,9 +288,12 @@ class FakeRoles:
         mine = [r for r in self._world.roles.values() if r.tenant == tenant]
         return sorted(mine, key=lambda r: folded(r.name))[:limit]
 
-    async def holders(self, tenant, role, limit):
-        users = [u for u in self._users._here() if u.tenant == tenant]
-        return sorted(u.id for u in users if any(g.role == role for g in u.grants))[:limit]
+    async def holders(self, tenant, role, limit, where=TENANT):
+        def has(user):
+            mine = [g for g in user.grants if g.own and g.role == role]
+            return any(g.wide if where.wide else g.at == where for g in mine)
+
+        return sorted(u.id for u in self._users._within(tenant) if has(u))[:limit]
 
     async def put(self, role):
         other = await self.named(role.tenant, role.name)
@@ -246,22 +304,101 @@ class FakeRoles:
     async def drop(self, role):
         del self._world.roles[str(role)]
 
+
+class FakeBindings:
+    def __init__(self, world, users):
+        self._world = world
+        self._users = users
+
+    def _own(self):
+        """Yield (tenant, principal, grant) of everything that was given."""
+        for user in self._world.users.values():
+            yield from ((user.tenant, user.id, g) for g in user.grants if not user.deleted_at)
+        for (tenant, principal), grants in self._world.bindings.items():
+            yield from ((tenant, principal, g) for g in grants)
+
+    async def of(self, tenant, principal):
+        found = [g for t, p, g in self._own() if (t, p) == (tenant, principal)]
+        return sorted(self._users.read(g) for g in found if g.scope != "platform")
+
+    async def put(self, tenant, principal, grants):
+        self._world.bindings[tenant, principal] = tuple(g for g in grants if g.own)
+
+    async def at(self, tenant, where):
+        return sorted({p for t, p, g in self._own() if t == tenant and g.at == where})
+
+    async def clear(self, tenant, where):
+        for key, grants in list(self._world.bindings.items()):
+            if key[0] == tenant:
+                self._world.bindings[key] = tuple(g for g in grants if g.at != where)
+        for user in list(self._world.users.values()):
+            if user.tenant == tenant:
+                left = tuple(g for g in user.grants if g.at != where)
+                self._world.users[user.id] = replace(user, grants=left)
+
+    async def holders(self, role):
+        return sorted({p for _, p, g in self._own() if g.role == role})
+
+    async def reached(self, principals):
+        edges = [
+            e
+            for e in self._world.entities.values()
+            if e.collection is Collection.MEMBERSHIPS and e.deleted_at is None
+        ]
+        reached = front = set(principals)
+        for _ in range(10):
+            front = {e.principal for e in edges if e.parent in front}
+            reached = reached | front
+        return list(reached)
+
+    async def through(self, group):
+        above = {group, *self._users._groups(group)}
+        return [self._users.read(g) for _, p, g in self._own() if p in above]
+
+    async def matter(self, group):
+        return bool(await self.through(group))
+
     async def turned(self, now, limit):
         found = []
-        for user in self._world.users.values():
-            kept = []
-            for grant in user.grants:
+
+        def kept(principal, tenant, grants, kind):
+            for grant in grants:
                 over = grant.expires_at is not None and grant.expires_at <= now
                 begins = grant.not_before is not None and grant.not_before <= now
-                first = (user.id, grant.role, grant.not_before) not in self._world.begun
-                if over:
-                    found.append(Turned(user.id, user.tenant, grant.role, ended=True))
-                elif begins and first:
-                    self._world.begun.add((user.id, grant.role, grant.not_before))
-                    found.append(Turned(user.id, user.tenant, grant.role, ended=False))
-                kept += [] if over else [grant]
-            self._world.users[user.id] = replace(user, grants=tuple(kept))
+                known = (principal, grant.role, grant.not_before, str(grant.at))
+                if over or (begins and known not in self._world.begun):
+                    self._world.begun.add(known)
+                    where = str(grant.at)
+                    found.append(Turned(principal, tenant, grant.role, over, kind, where))
+                if not over:
+                    yield grant
+
+        for user in list(self._world.users.values()):
+            left = tuple(kept(user.id, user.tenant, user.grants, "user"))
+            self._world.users[user.id] = replace(user, grants=left)
+        for (tenant, principal), grants in list(self._world.bindings.items()):
+            thing = self._world.entities.get(principal)
+            kind = thing.collection.kind if thing else "user"
+            left = tuple(kept(principal, tenant, grants, kind))
+            self._world.bindings[tenant, principal] = left
         return found
+
+
+class FakeGuests:
+    def __init__(self, world):
+        self._world = world
+
+    async def add(self, user, tenant, by, now):
+        if (user, tenant) in self._world.guests:
+            raise AlreadyMember("member")
+        self._world.guests[user, tenant] = by
+
+    async def remove(self, user, tenant):
+        self._world.guests.pop((user, tenant), None)
+        self._world.bindings.pop((tenant, user), None)
+
+    async def of(self, tenant):
+        return sorted(u for u, t in self._world.guests if t == tenant)
 
 
 class FakeInvitations:
@@ -320,6 +457,11 @@ class FakeApiKeys:
         live = (k for k in self._world.keys.values() if not k.revoked_at)
         return next((LiveKey(k, v) for k in live for v in k.versions if v.hash == hash_), None)
 
+    async def used(self, keys, at):
+        known = self._world.keys
+        for key in (known[k] for k in keys if k in known):
+            known[key.id] = replace(key, last_used_at=max(at, key.last_used_at or at))
+
     async def put(self, key):
         self._world.keys[key.id] = key
 
@@ -341,10 +483,9 @@ class FakeSessions:
         total = sum(s.user == user and s.live(now) for s in self._world.sessions.values())
         return Slice(items=page, next=(str(page[-1].id),) if more else None, total=total)
 
-    async def end_all(self, user, now):
-        ended = [
-            s.ended(now) for s in self._world.sessions.values() if s.user == user and s.live(now)
-        ]
+    async def end_all(self, user, now, but=None):
+        live = [s for s in self._world.sessions.values() if s.user == user and s.live(now)]
+        ended = [s.ended(now) for s in live if s.id != but]
         self._world.sessions.update({s.id: s for s in ended})
         return ended
 
@@ -370,11 +511,32 @@ class FakeSessions:
         return len(over)
 
 
+class FakeResets:
+    def __init__(self, world):
+        self._all = world.resets
+
+    async def shown(self, hash_):
+        return next((r for r in self._all.values() if r.hash == hash_), None)
+
+    async def put(self, reset):
+        self._all[reset.user] = reset
+
+    async def drop(self, user):
+        self._all.pop(user, None)
+
+    async def sweep(self, before):
+        over = [user for user, reset in self._all.items() if reset.expires_at < before]
+        for user in over:
+            del self._all[user]
+        return len(over)
+
+
 class FakeEntities:
     """Things in a dictionary; of users only what /global adds. Who may list what is worked out anew each time."""
 
-    def __init__(self, world):
+    def __init__(self, world, changed):
         self._world = world
+        self._changed = changed
 
     def _person(self, user):
         fields = {
@@ -451,6 +613,8 @@ class FakeEntities:
         if twins and entity.deleted_at is None and entity.collection is not Collection.USERS:
             raise KeyTaken("taken")
         self._world.entities[entity.id] = entity
+        if kind := DECISIVE.get(entity.collection):
+            self._changed(kind, str(entity.id))
 
     async def principals(self, tenant, keys):
         kinds = [Collection(c) for c in ("users", "groups", "service_accounts")]
@@ -463,6 +627,11 @@ class FakeEntities:
         kinds = [c for c in Collection if c is not Collection.MEMBERSHIPS]
         live = [e for kind in kinds for e in self._here(tenant, kind)]
         return {e.id: e.key for e in live if e.id in ids}
+
+    async def principals_of(self, ids):
+        without = (Collection.MEMBERSHIPS, Collection.PROJECTS, Collection.PERMISSIONS)
+        kinds = [c for c in Collection if c not in without]
+        return [e for kind in kinds for e in self._here(None, kind) if e.id in ids]
 
     async def groups(self, principal, depth):
         edges = self._here(None, Collection.MEMBERSHIPS)
@@ -545,6 +714,10 @@ class FakeAuthority:
                 found = {
                     k.version.hash: k for k in live if k.expires_at is None or k.expires_at > now
                 }
+            case Kind.MEMBERSHIP | Kind.PROJECT:
+                things = w.entities.values()
+                live = [e for e in things if DECISIVE.get(e.collection) is kind]
+                found = {str(e.id): e for e in live if e.deleted_at is None}
         return sorted(found.items())
 
 
@@ -555,10 +728,13 @@ class FakeWork:
         self.tenants = FakeTenants(world)
         self.users = FakeUsers(world, clock)
         self.roles = FakeRoles(world, self.users)
+        self.bindings = FakeBindings(world, self.users)
+        self.guests = FakeGuests(world)
         self.invitations = FakeInvitations(world)
         self.api_keys = FakeApiKeys(world)
         self.sessions = FakeSessions(world)
-        self.entities = FakeEntities(world)
+        self.resets = FakeResets(world)
+        self.entities = FakeEntities(world, self.changed)
         self.signing_keys = FakeSigningKeys(world)
         self.authority = FakeAuthority(world, self.users)
 
@@ -618,6 +794,7 @@ class Service:
         self.replicas = Replicas(self.work, self.feed, self.means)
         throttle = MemoryThrottle(lambda: self.clock().timestamp())
         self.logins = Logins(self.work, self.passwords, throttle, self.opening)
+        self.changes = PasswordChanges(self.work, self.passwords, throttle, policy, self.means)
         self.users = Users(self.work, self.passwords, policy, self.means)
         self.decisions = Decisions(self.work, self.means)
         self.members = Members(self.work, self.users)
@@ -707,6 +884,9 @@ class Makers:
     world = World
     permissions_of = staticmethod(permissions_of)
     grant = Grant
+    to = To
+    where = Where
+    window = Window
     system_roles = SYSTEM
     administrators = ADMINISTRATORS
 

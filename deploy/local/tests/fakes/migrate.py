@@ -1,4 +1,4 @@
-"""A tiny `chassis.migrate` for the yard's own tests: migrates nothing, insists on what it is told."""
+"""A tiny `python -m schemas` for the yard's own tests: migrates nothing, insists on what it is told."""
 
 import os
 import sys

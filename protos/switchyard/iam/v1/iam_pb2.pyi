@@ -32,6 +32,8 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     KIND_API_KEY: _Kind.ValueType  # 3
     KIND_SESSION: _Kind.ValueType  # 4
     KIND_TENANT: _Kind.ValueType  # 5
+    KIND_MEMBERSHIP: _Kind.ValueType  # 6
+    KIND_PROJECT: _Kind.ValueType  # 7
 
 class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
 
@@ -41,7 +43,30 @@ KIND_SUBJECT: Kind.ValueType  # 2
 KIND_API_KEY: Kind.ValueType  # 3
 KIND_SESSION: Kind.ValueType  # 4
 KIND_TENANT: Kind.ValueType  # 5
+KIND_MEMBERSHIP: Kind.ValueType  # 6
+KIND_PROJECT: Kind.ValueType  # 7
 Global___Kind: _TypeAlias = Kind  # noqa: Y015
+
+class _Level:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LevelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Level.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LEVEL_UNSPECIFIED: _Level.ValueType  # 0
+    LEVEL_PLATFORM: _Level.ValueType  # 1
+    LEVEL_TENANT: _Level.ValueType  # 2
+    LEVEL_PROJECT: _Level.ValueType  # 3
+    LEVEL_OBJECT: _Level.ValueType  # 4
+
+class Level(_Level, metaclass=_LevelEnumTypeWrapper): ...
+
+LEVEL_UNSPECIFIED: Level.ValueType  # 0
+LEVEL_PLATFORM: Level.ValueType  # 1
+LEVEL_TENANT: Level.ValueType  # 2
+LEVEL_PROJECT: Level.ValueType  # 3
+LEVEL_OBJECT: Level.ValueType  # 4
+Global___Level: _TypeAlias = Level  # noqa: Y015
 
 @_typing.final
 class SnapshotRequest(_message.Message):
@@ -78,6 +103,8 @@ class SnapshotEvent(_message.Message):
     GONE_FIELD_NUMBER: _builtins.int
     READY_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
+    MEMBERSHIP_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """Position in iam's change log, never decreasing. All events of the initial state carry the position it was read at."""
     @_builtins.property
@@ -98,6 +125,10 @@ class SnapshotEvent(_message.Message):
 
     @_builtins.property
     def heartbeat(self) -> Global___Heartbeat: ...
+    @_builtins.property
+    def membership(self) -> Global___Membership: ...
+    @_builtins.property
+    def project(self) -> Global___Project: ...
     def __init__(
         self,
         *,
@@ -110,12 +141,14 @@ class SnapshotEvent(_message.Message):
         gone: Global___Gone | None = ...,
         ready: Global___Ready | None = ...,
         heartbeat: Global___Heartbeat | None = ...,
+        membership: Global___Membership | None = ...,
+        project: Global___Project | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "event", b"event", "gone", b"gone", "heartbeat", b"heartbeat", "ready", b"ready", "session", b"session", "signing_key", b"signing_key", "subject", b"subject", "tenant", b"tenant"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "event", b"event", "gone", b"gone", "heartbeat", b"heartbeat", "membership", b"membership", "project", b"project", "ready", b"ready", "session", b"session", "signing_key", b"signing_key", "subject", b"subject", "tenant", b"tenant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "epoch", b"epoch", "event", b"event", "gone", b"gone", "heartbeat", b"heartbeat", "ready", b"ready", "session", b"session", "signing_key", b"signing_key", "subject", b"subject", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "epoch", b"epoch", "event", b"event", "gone", b"gone", "heartbeat", b"heartbeat", "membership", b"membership", "project", b"project", "ready", b"ready", "session", b"session", "signing_key", b"signing_key", "subject", b"subject", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["signing_key", "subject", "api_key", "session", "tenant", "gone", "ready", "heartbeat"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["signing_key", "subject", "api_key", "session", "tenant", "gone", "ready", "heartbeat", "membership", "project"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -166,7 +199,7 @@ class Gone(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     kind: Global___Kind.ValueType
     id: _builtins.str
-    """kid, subject id, SHA-256 of an API key (lower-case hex), sid or tenant id."""
+    """kid, subject id, SHA-256 of an API key (lower-case hex), sid, or the id of a tenant, a membership or a project."""
     def __init__(
         self,
         *,
@@ -219,6 +252,8 @@ class Subject(_message.Message):
     ROLES_FIELD_NUMBER: _builtins.int
     PERMISSIONS_FIELD_NUMBER: _builtins.int
     PLATFORM_FIELD_NUMBER: _builtins.int
+    BINDINGS_FIELD_NUMBER: _builtins.int
+    MEMBER_OF_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     tenant_id: _builtins.str
     active: _builtins.bool
@@ -232,6 +267,16 @@ class Subject(_message.Message):
     def permissions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Permissions in force in the tenant, spelled kind:verb."""
 
+    @_builtins.property
+    def bindings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Binding]:
+        """The roles that they were given, where, and from when until when: also those that are not in force yet.
+        Without any (an older iam), `permissions` in tenant_id are all there is.
+        """
+
+    @_builtins.property
+    def member_of(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tenants beyond tenant_id in which they may act."""
+
     def __init__(
         self,
         *,
@@ -242,14 +287,173 @@ class Subject(_message.Message):
         roles: _abc.Iterable[_builtins.str] | None = ...,
         permissions: _abc.Iterable[_builtins.str] | None = ...,
         platform: _builtins.bool = ...,
+        bindings: _abc.Iterable[Global___Binding] | None = ...,
+        member_of: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "id", b"id", "name", b"name", "permissions", b"permissions", "platform", b"platform", "roles", b"roles", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "bindings", b"bindings", "id", b"id", "member_of", b"member_of", "name", b"name", "permissions", b"permissions", "platform", b"platform", "roles", b"roles", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Subject: _TypeAlias = Subject  # noqa: Y015
+
+@_typing.final
+class Binding(_message.Message):
+    """Binding is a role with the reach that it was given."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MasksEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ROLE_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    WHERE_FIELD_NUMBER: _builtins.int
+    MASKS_FIELD_NUMBER: _builtins.int
+    NOT_BEFORE_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    role: _builtins.str
+    level: Global___Level.ValueType
+    where: _builtins.str
+    """The id of a tenant, the slug of a project or the id of an object; empty for the platform."""
+    tenant_id: _builtins.str
+    """Whose the project or object is; empty: that of whichever tenant is acted in."""
+    @_builtins.property
+    def masks(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """What the role may do to things of each kind, as bits (see authz.verbs)."""
+
+    @_builtins.property
+    def not_before(self) -> _timestamp_pb2.Timestamp:
+        """Absent: from the beginning, or without an end."""
+
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        role: _builtins.str = ...,
+        level: Global___Level.ValueType = ...,
+        where: _builtins.str = ...,
+        masks: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        not_before: _timestamp_pb2.Timestamp | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        tenant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "not_before", b"not_before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "level", b"level", "masks", b"masks", "not_before", b"not_before", "role", b"role", "tenant_id", b"tenant_id", "where", b"where"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Binding: _TypeAlias = Binding  # noqa: Y015
+
+@_typing.final
+class Membership(_message.Message):
+    """Membership says that somebody, or a group, is in a group."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PRINCIPAL_ID_FIELD_NUMBER: _builtins.int
+    GROUP_ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    tenant_id: _builtins.str
+    principal_id: _builtins.str
+    group_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        tenant_id: _builtins.str = ...,
+        principal_id: _builtins.str = ...,
+        group_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group_id", b"group_id", "id", b"id", "principal_id", b"principal_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Membership: _TypeAlias = Membership  # noqa: Y015
+
+@_typing.final
+class Project(_message.Message):
+    """Project is a namespace of a tenant; what its ACL gives holds for all that is in it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    SLUG_FIELD_NUMBER: _builtins.int
+    ACL_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    tenant_id: _builtins.str
+    slug: _builtins.str
+    @_builtins.property
+    def acl(self) -> _containers.RepeatedCompositeFieldContainer[Global___AclEntry]: ...
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        tenant_id: _builtins.str = ...,
+        slug: _builtins.str = ...,
+        acl: _abc.Iterable[Global___AclEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acl", b"acl", "id", b"id", "slug", b"slug", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Project: _TypeAlias = Project  # noqa: Y015
+
+@_typing.final
+class AclEntry(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MASK_FIELD_NUMBER: _builtins.int
+    PRINCIPALS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    mask: _builtins.int
+    """Bits as they are inside (see authz.verbs), not as the gitops doors write them."""
+    principals: _builtins.bytes
+    """Ids, 16 bytes each, one after another: a list may name a hundred thousand."""
+    kind: _builtins.str
+    """The kind of thing that the entry is about; empty for all."""
+    def __init__(
+        self,
+        *,
+        mask: _builtins.int = ...,
+        principals: _builtins.bytes = ...,
+        kind: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "mask", b"mask", "principals", b"principals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AclEntry: _TypeAlias = AclEntry  # noqa: Y015
 
 @_typing.final
 class ApiKey(_message.Message):
@@ -381,34 +585,164 @@ class ResolveKeyRequest(_message.Message):
 Global___ResolveKeyRequest: _TypeAlias = ResolveKeyRequest  # noqa: Y015
 
 @_typing.final
+class NoteKeyUseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of keys, 5,000 at most."""
+
+    def __init__(
+        self,
+        *,
+        key_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_ids", b"key_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoteKeyUseRequest: _TypeAlias = NoteKeyUseRequest  # noqa: Y015
+
+@_typing.final
+class NoteKeyUseResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoteKeyUseResponse: _TypeAlias = NoteKeyUseResponse  # noqa: Y015
+
+@_typing.final
 class CheckRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PERMISSION_FIELD_NUMBER: _builtins.int
+    RESOURCE_FIELD_NUMBER: _builtins.int
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    WITH_AUTHORITY_FIELD_NUMBER: _builtins.int
     permission: _builtins.str
+    """kind:verb. Empty: whether there is a caller at all."""
+    subject_id: _builtins.str
+    """Whom it is about; empty: the caller. Asking about others needs role:read."""
+    with_authority: _builtins.bool
+    """Answer with the authority behind the caller, too: enough for a replica to decide about them by itself."""
+    @_builtins.property
+    def resource(self) -> Global___Resource:
+        """What it is about; absent: things of that kind in the caller's tenant."""
+
     def __init__(
         self,
         *,
         permission: _builtins.str = ...,
+        resource: Global___Resource | None = ...,
+        subject_id: _builtins.str = ...,
+        with_authority: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resource", b"resource"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["permission", b"permission"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["permission", b"permission", "resource", b"resource", "subject_id", b"subject_id", "with_authority", b"with_authority"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CheckRequest: _TypeAlias = CheckRequest  # noqa: Y015
 
 @_typing.final
+class Resource(_message.Message):
+    """Resource is a thing as its service knows it; what is empty is not known or does not matter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    OWNER_ID_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    tenant_id: _builtins.str
+    """Empty: the caller's own."""
+    owner_id: _builtins.str
+    project: _builtins.str
+    """The project's slug."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        tenant_id: _builtins.str = ...,
+        owner_id: _builtins.str = ...,
+        project: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "owner_id", b"owner_id", "project", b"project", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Resource: _TypeAlias = Resource  # noqa: Y015
+
+@_typing.final
 class CheckResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ALLOWED_FIELD_NUMBER: _builtins.int
+    AUTHORITY_FIELD_NUMBER: _builtins.int
     allowed: _builtins.bool
+    @_builtins.property
+    def authority(self) -> _containers.RepeatedCompositeFieldContainer[Global___SnapshotEvent]:
+        """The caller as Snapshot would tell of them: subject, memberships, and what lists of projects give them."""
+
     def __init__(
         self,
         *,
         allowed: _builtins.bool = ...,
+        authority: _abc.Iterable[Global___SnapshotEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "authority", b"authority"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckResponse: _TypeAlias = CheckResponse  # noqa: Y015
+
+@_typing.final
+class BatchCheckRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___CheckRequest]: ...
+    def __init__(
+        self,
+        *,
+        checks: _abc.Iterable[Global___CheckRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checks", b"checks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCheckRequest: _TypeAlias = BatchCheckRequest  # noqa: Y015
+
+@_typing.final
+class BatchCheckResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALLOWED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def allowed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]: ...
+    def __init__(
+        self,
+        *,
+        allowed: _abc.Iterable[_builtins.bool] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -416,4 +750,251 @@ class CheckResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CheckResponse: _TypeAlias = CheckResponse  # noqa: Y015
+Global___BatchCheckResponse: _TypeAlias = BatchCheckResponse  # noqa: Y015
+
+@_typing.final
+class ExplainResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ContributedByEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___Permissions: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___Permissions | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class RemovedByEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___Permissions: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___Permissions | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ALLOWED_FIELD_NUMBER: _builtins.int
+    NEED_FIELD_NUMBER: _builtins.int
+    CONTRIBUTED_BY_FIELD_NUMBER: _builtins.int
+    REMOVED_BY_FIELD_NUMBER: _builtins.int
+    WOULD_NEED_FIELD_NUMBER: _builtins.int
+    allowed: _builtins.bool
+    @_builtins.property
+    def need(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def contributed_by(self) -> _containers.MessageMap[_builtins.str, Global___Permissions]:
+        """Which grants gave which of the permissions needed, and which caps took them."""
+
+    @_builtins.property
+    def removed_by(self) -> _containers.MessageMap[_builtins.str, Global___Permissions]: ...
+    @_builtins.property
+    def would_need(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        allowed: _builtins.bool = ...,
+        need: _abc.Iterable[_builtins.str] | None = ...,
+        contributed_by: _abc.Mapping[_builtins.str, Global___Permissions] | None = ...,
+        removed_by: _abc.Mapping[_builtins.str, Global___Permissions] | None = ...,
+        would_need: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "contributed_by", b"contributed_by", "need", b"need", "removed_by", b"removed_by", "would_need", b"would_need"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainResponse: _TypeAlias = ExplainResponse  # noqa: Y015
+
+@_typing.final
+class Permissions(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Permissions: _TypeAlias = Permissions  # noqa: Y015
+
+@_typing.final
+class IntrospectRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """An access token or an API key."""
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IntrospectRequest: _TypeAlias = IntrospectRequest  # noqa: Y015
+
+@_typing.final
+class IntrospectResponse(_message.Message):
+    """IntrospectResponse says nothing but `active = false` about a credential that does not hold, whatever the reason."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTIVE_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    USERNAME_FIELD_NUMBER: _builtins.int
+    TOKEN_TYPE_FIELD_NUMBER: _builtins.int
+    EXP_FIELD_NUMBER: _builtins.int
+    SUB_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PERMISSIONS_FIELD_NUMBER: _builtins.int
+    active: _builtins.bool
+    scope: _builtins.str
+    """Space-separated; empty: nothing narrows it."""
+    client_id: _builtins.str
+    """Session or key."""
+    username: _builtins.str
+    token_type: _builtins.str
+    """at+jwt | api_key"""
+    sub: _builtins.str
+    tenant_id: _builtins.str
+    @_builtins.property
+    def exp(self) -> _timestamp_pb2.Timestamp:
+        """Absent: never."""
+
+    @_builtins.property
+    def permissions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        active: _builtins.bool = ...,
+        scope: _builtins.str = ...,
+        client_id: _builtins.str = ...,
+        username: _builtins.str = ...,
+        token_type: _builtins.str = ...,
+        exp: _timestamp_pb2.Timestamp | None = ...,
+        sub: _builtins.str = ...,
+        tenant_id: _builtins.str = ...,
+        permissions: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["exp", b"exp"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "client_id", b"client_id", "exp", b"exp", "permissions", b"permissions", "scope", b"scope", "sub", b"sub", "tenant_id", b"tenant_id", "token_type", b"token_type", "username", b"username"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IntrospectResponse: _TypeAlias = IntrospectResponse  # noqa: Y015
+
+@_typing.final
+class ResolvePrincipalsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 1000."""
+
+    def __init__(
+        self,
+        *,
+        ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ids", b"ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolvePrincipalsRequest: _TypeAlias = ResolvePrincipalsRequest  # noqa: Y015
+
+@_typing.final
+class ResolvePrincipalsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRINCIPALS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def principals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Principal]: ...
+    def __init__(
+        self,
+        *,
+        principals: _abc.Iterable[Global___Principal] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["principals", b"principals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolvePrincipalsResponse: _TypeAlias = ResolvePrincipalsResponse  # noqa: Y015
+
+@_typing.final
+class Principal(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    kind: _builtins.str
+    """user | group | service_account | pipeline_account"""
+    key: _builtins.str
+    """u_… g_… sa_… pa_…"""
+    name: _builtins.str
+    """What people call them."""
+    tenant_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        key: _builtins.str = ...,
+        name: _builtins.str = ...,
+        tenant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "key", b"key", "kind", b"kind", "name", b"name", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Principal: _TypeAlias = Principal  # noqa: Y015

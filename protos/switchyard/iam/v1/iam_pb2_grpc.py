@@ -45,10 +45,35 @@ class IamStub:
                 request_serializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.ResolveKeyRequest.SerializeToString,
                 response_deserializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.ApiKey.FromString,
                 _registered_method=True)
+        self.NoteKeyUse = channel.unary_unary(
+                '/switchyard.iam.v1.Iam/NoteKeyUse',
+                request_serializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.NoteKeyUseRequest.SerializeToString,
+                response_deserializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.NoteKeyUseResponse.FromString,
+                _registered_method=True)
         self.Check = channel.unary_unary(
                 '/switchyard.iam.v1.Iam/Check',
                 request_serializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.CheckRequest.SerializeToString,
                 response_deserializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.CheckResponse.FromString,
+                _registered_method=True)
+        self.BatchCheck = channel.unary_unary(
+                '/switchyard.iam.v1.Iam/BatchCheck',
+                request_serializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.BatchCheckRequest.SerializeToString,
+                response_deserializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.BatchCheckResponse.FromString,
+                _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/switchyard.iam.v1.Iam/Explain',
+                request_serializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.CheckRequest.SerializeToString,
+                response_deserializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.ExplainResponse.FromString,
+                _registered_method=True)
+        self.Introspect = channel.unary_unary(
+                '/switchyard.iam.v1.Iam/Introspect',
+                request_serializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.IntrospectRequest.SerializeToString,
+                response_deserializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.IntrospectResponse.FromString,
+                _registered_method=True)
+        self.ResolvePrincipals = channel.unary_unary(
+                '/switchyard.iam.v1.Iam/ResolvePrincipals',
+                request_serializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.ResolvePrincipalsRequest.SerializeToString,
+                response_deserializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.ResolvePrincipalsResponse.FromString,
                 _registered_method=True)
 
 
@@ -73,8 +98,44 @@ class IamServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def NoteKeyUse(self, request, context):
+        """NoteKeyUse says which API keys were used lately, so that people see which ones nobody needs any more.
+        Internal. A service tells of each key once a minute at most; keys that are gone are passed over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Check(self, request, context):
-        """Check answers whether the caller holds a permission: the fallback when a replica's snapshot is stale.
+        """Check answers whether the caller may do something: the fallback when a replica's snapshot is stale.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchCheck(self, request, context):
+        """BatchCheck answers up to 1000 questions in their order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Explain(self, request, context):
+        """Explain answers as Check does, with the reasons, by the same code.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Introspect(self, request, context):
+        """Introspect says what a credential stands for now, in the words of RFC 7662. Internal.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolvePrincipals(self, request, context):
+        """ResolvePrincipals says who is meant by ids; whoever is not there is missing in the answer. Internal.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -93,10 +154,35 @@ def add_IamServicer_to_server(servicer, server):
                     request_deserializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.ResolveKeyRequest.FromString,
                     response_serializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.ApiKey.SerializeToString,
             ),
+            'NoteKeyUse': grpc.unary_unary_rpc_method_handler(
+                    servicer.NoteKeyUse,
+                    request_deserializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.NoteKeyUseRequest.FromString,
+                    response_serializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.NoteKeyUseResponse.SerializeToString,
+            ),
             'Check': grpc.unary_unary_rpc_method_handler(
                     servicer.Check,
                     request_deserializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.CheckRequest.FromString,
                     response_serializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.CheckResponse.SerializeToString,
+            ),
+            'BatchCheck': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCheck,
+                    request_deserializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.BatchCheckRequest.FromString,
+                    response_serializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.BatchCheckResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.CheckRequest.FromString,
+                    response_serializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.ExplainResponse.SerializeToString,
+            ),
+            'Introspect': grpc.unary_unary_rpc_method_handler(
+                    servicer.Introspect,
+                    request_deserializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.IntrospectRequest.FromString,
+                    response_serializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.IntrospectResponse.SerializeToString,
+            ),
+            'ResolvePrincipals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolvePrincipals,
+                    request_deserializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.ResolvePrincipalsRequest.FromString,
+                    response_serializer=switchyard_dot_iam_dot_v1_dot_iam__pb2.ResolvePrincipalsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -165,6 +251,33 @@ class Iam:
             _registered_method=True)
 
     @staticmethod
+    def NoteKeyUse(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.iam.v1.Iam/NoteKeyUse',
+            switchyard_dot_iam_dot_v1_dot_iam__pb2.NoteKeyUseRequest.SerializeToString,
+            switchyard_dot_iam_dot_v1_dot_iam__pb2.NoteKeyUseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Check(request,
             target,
             options=(),
@@ -181,6 +294,114 @@ class Iam:
             '/switchyard.iam.v1.Iam/Check',
             switchyard_dot_iam_dot_v1_dot_iam__pb2.CheckRequest.SerializeToString,
             switchyard_dot_iam_dot_v1_dot_iam__pb2.CheckResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCheck(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.iam.v1.Iam/BatchCheck',
+            switchyard_dot_iam_dot_v1_dot_iam__pb2.BatchCheckRequest.SerializeToString,
+            switchyard_dot_iam_dot_v1_dot_iam__pb2.BatchCheckResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.iam.v1.Iam/Explain',
+            switchyard_dot_iam_dot_v1_dot_iam__pb2.CheckRequest.SerializeToString,
+            switchyard_dot_iam_dot_v1_dot_iam__pb2.ExplainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Introspect(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.iam.v1.Iam/Introspect',
+            switchyard_dot_iam_dot_v1_dot_iam__pb2.IntrospectRequest.SerializeToString,
+            switchyard_dot_iam_dot_v1_dot_iam__pb2.IntrospectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolvePrincipals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.iam.v1.Iam/ResolvePrincipals',
+            switchyard_dot_iam_dot_v1_dot_iam__pb2.ResolvePrincipalsRequest.SerializeToString,
+            switchyard_dot_iam_dot_v1_dot_iam__pb2.ResolvePrincipalsResponse.FromString,
             options,
             channel_credentials,
             insecure,

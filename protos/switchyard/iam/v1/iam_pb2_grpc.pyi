@@ -42,8 +42,20 @@ class IamStub:
     """ResolveKey looks an API key up by the SHA-256 of its text: the fallback when a replica has not heard of it.
     Internal. NOT_FOUND when there is no such key, or no longer.
     """
+    NoteKeyUse: _grpc.UnaryUnaryMultiCallable[_iam_pb2.NoteKeyUseRequest, _iam_pb2.NoteKeyUseResponse]
+    """NoteKeyUse says which API keys were used lately, so that people see which ones nobody needs any more.
+    Internal. A service tells of each key once a minute at most; keys that are gone are passed over.
+    """
     Check: _grpc.UnaryUnaryMultiCallable[_iam_pb2.CheckRequest, _iam_pb2.CheckResponse]
-    """Check answers whether the caller holds a permission: the fallback when a replica's snapshot is stale."""
+    """Check answers whether the caller may do something: the fallback when a replica's snapshot is stale."""
+    BatchCheck: _grpc.UnaryUnaryMultiCallable[_iam_pb2.BatchCheckRequest, _iam_pb2.BatchCheckResponse]
+    """BatchCheck answers up to 1000 questions in their order."""
+    Explain: _grpc.UnaryUnaryMultiCallable[_iam_pb2.CheckRequest, _iam_pb2.ExplainResponse]
+    """Explain answers as Check does, with the reasons, by the same code."""
+    Introspect: _grpc.UnaryUnaryMultiCallable[_iam_pb2.IntrospectRequest, _iam_pb2.IntrospectResponse]
+    """Introspect says what a credential stands for now, in the words of RFC 7662. Internal."""
+    ResolvePrincipals: _grpc.UnaryUnaryMultiCallable[_iam_pb2.ResolvePrincipalsRequest, _iam_pb2.ResolvePrincipalsResponse]
+    """ResolvePrincipals says who is meant by ids; whoever is not there is missing in the answer. Internal."""
 
 @_typing.type_check_only
 class IamAsyncStub(IamStub):
@@ -59,8 +71,20 @@ class IamAsyncStub(IamStub):
     """ResolveKey looks an API key up by the SHA-256 of its text: the fallback when a replica has not heard of it.
     Internal. NOT_FOUND when there is no such key, or no longer.
     """
+    NoteKeyUse: _aio.UnaryUnaryMultiCallable[_iam_pb2.NoteKeyUseRequest, _iam_pb2.NoteKeyUseResponse]  # type: ignore[assignment]
+    """NoteKeyUse says which API keys were used lately, so that people see which ones nobody needs any more.
+    Internal. A service tells of each key once a minute at most; keys that are gone are passed over.
+    """
     Check: _aio.UnaryUnaryMultiCallable[_iam_pb2.CheckRequest, _iam_pb2.CheckResponse]  # type: ignore[assignment]
-    """Check answers whether the caller holds a permission: the fallback when a replica's snapshot is stale."""
+    """Check answers whether the caller may do something: the fallback when a replica's snapshot is stale."""
+    BatchCheck: _aio.UnaryUnaryMultiCallable[_iam_pb2.BatchCheckRequest, _iam_pb2.BatchCheckResponse]  # type: ignore[assignment]
+    """BatchCheck answers up to 1000 questions in their order."""
+    Explain: _aio.UnaryUnaryMultiCallable[_iam_pb2.CheckRequest, _iam_pb2.ExplainResponse]  # type: ignore[assignment]
+    """Explain answers as Check does, with the reasons, by the same code."""
+    Introspect: _aio.UnaryUnaryMultiCallable[_iam_pb2.IntrospectRequest, _iam_pb2.IntrospectResponse]  # type: ignore[assignment]
+    """Introspect says what a credential stands for now, in the words of RFC 7662. Internal."""
+    ResolvePrincipals: _aio.UnaryUnaryMultiCallable[_iam_pb2.ResolvePrincipalsRequest, _iam_pb2.ResolvePrincipalsResponse]  # type: ignore[assignment]
+    """ResolvePrincipals says who is meant by ids; whoever is not there is missing in the answer. Internal."""
 
 class IamServicer(metaclass=_abc_1.ABCMeta):
     """Iam answers who somebody is and what they may do."""
@@ -87,11 +111,53 @@ class IamServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def NoteKeyUse(
+        self,
+        request: _iam_pb2.NoteKeyUseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_iam_pb2.NoteKeyUseResponse, _abc.Awaitable[_iam_pb2.NoteKeyUseResponse]]:
+        """NoteKeyUse says which API keys were used lately, so that people see which ones nobody needs any more.
+        Internal. A service tells of each key once a minute at most; keys that are gone are passed over.
+        """
+
+    @_abc_1.abstractmethod
     def Check(
         self,
         request: _iam_pb2.CheckRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_iam_pb2.CheckResponse, _abc.Awaitable[_iam_pb2.CheckResponse]]:
-        """Check answers whether the caller holds a permission: the fallback when a replica's snapshot is stale."""
+        """Check answers whether the caller may do something: the fallback when a replica's snapshot is stale."""
+
+    @_abc_1.abstractmethod
+    def BatchCheck(
+        self,
+        request: _iam_pb2.BatchCheckRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_iam_pb2.BatchCheckResponse, _abc.Awaitable[_iam_pb2.BatchCheckResponse]]:
+        """BatchCheck answers up to 1000 questions in their order."""
+
+    @_abc_1.abstractmethod
+    def Explain(
+        self,
+        request: _iam_pb2.CheckRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_iam_pb2.ExplainResponse, _abc.Awaitable[_iam_pb2.ExplainResponse]]:
+        """Explain answers as Check does, with the reasons, by the same code."""
+
+    @_abc_1.abstractmethod
+    def Introspect(
+        self,
+        request: _iam_pb2.IntrospectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_iam_pb2.IntrospectResponse, _abc.Awaitable[_iam_pb2.IntrospectResponse]]:
+        """Introspect says what a credential stands for now, in the words of RFC 7662. Internal."""
+
+    @_abc_1.abstractmethod
+    def ResolvePrincipals(
+        self,
+        request: _iam_pb2.ResolvePrincipalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_iam_pb2.ResolvePrincipalsResponse, _abc.Awaitable[_iam_pb2.ResolvePrincipalsResponse]]:
+        """ResolvePrincipals says who is meant by ids; whoever is not there is missing in the answer. Internal."""
 
 def add_IamServicer_to_server(servicer: IamServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -18,12 +18,14 @@ from typing import Any
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from authz.limits import Bucket, Limiter
 from chassis import problems
+from chassis.caller import Caller
 from chassis.context import CURRENT, request_id_of
+from chassis.denials import Denials
 from chassis.edge import asked_by
-from chassis.errors import BadRequest, Fault, TooLarge, TooMany
+from chassis.errors import BadRequest, Fault, Forbidden, TooLarge, TooMany
 from chassis.identity import BadKey, Identity, credentials
-from chassis.limits import Bucket, Limiter
 from chassis.telemetry import span
 from flags.api.rendered import PREFIX, Fields, Rendered, Reply, failure, rendered, reply
 from flags.domain.place import Place
@@ -64,6 +66,7 @@ class NotAContext(Exception):
 class Desk:
     """Where one API key is served, until `expires` (monotonic seconds) or the authority's next `generation`."""
 
+    key: str
     generation: int
     expires: float
     client_side: bool
@@ -83,6 +86,7 @@ class Ofrep:
     rulesets: Rulesets
     identity: Identity
     limiter: Limiter
+    denials: Denials | None = None
     _desks: dict[bytes, Desk] = field(default_factory=dict[bytes, Desk])
     _rendered: dict[tuple[Place, bool], Rendered] = field(
         default_factory=dict[tuple[Place, bool], Rendered]
@@ -140,6 +144,7 @@ class Ofrep:
         if left < 0:
             raise TooMany("too many evaluations with this API key", retry_after=1)
         check(body)
+        self.identity.used.add(desk.key)
         answers = desk.answers
         if answers.ruleset is not desk.held.ruleset:
             answers = desk.answers = self._answers(desk.held, client_side=desk.client_side)
@@ -161,8 +166,13 @@ class Ofrep:
         caller = self.identity.caller_of(known) if known else await self.identity.of(text)
         if caller.kind != "api_key":
             raise KeyNeeded("evaluation is for API keys: send one as X-API-Key")
-        held = await self.rulesets.open(caller)
+        try:
+            held = await self.rulesets.open(caller)
+        except Forbidden as refusal:
+            await self._note(caller, refusal, headers)
+            raise
         desk = Desk(
+            key=caller.credential,
             generation=generation,
             expires=expires,
             client_side=caller.key_kind == "client",
@@ -173,6 +183,16 @@ class Ofrep:
         if known:
             self._keep(_credential(headers), desk)
         return desk
+
+    async def _note(self, caller: Caller, refusal: Forbidden, headers: Headers) -> None:
+        """Tell the audit log, with the request, of which nothing is known on the warm path."""
+        if self.denials is None:
+            return
+        token = CURRENT.set(asked_by(headers.items()))
+        try:
+            await self.denials.note(caller, refusal, "POST", PREFIX)
+        finally:
+            CURRENT.reset(token)
 
     def _keep(self, credential: bytes, desk: Desk) -> None:
         if len(self._desks) >= MOST_DESKS:

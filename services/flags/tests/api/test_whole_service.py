@@ -9,7 +9,8 @@ import httpx
 import pytest
 from grpc import aio
 
-from authz import apikeys, mesh
+from authz import apikeys
+from chassis import mesh
 from flags.main import build
 from flags.settings import Settings
 from switchyard.iam.v1 import iam_pb2 as pb

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from uuid_utils.compat import uuid7
 
-from chassis.db import database, driver_url, transaction
+from chassis.db import database, transaction
 from chassis.pages import PageAsk
 from flags.domain.errors import FlagKeyTaken
 from flags.domain.flag import Change, Draft, Lifecycle
@@ -24,6 +24,7 @@ from flags.store.tables import Base
 from flags.store.work import sql_work
 from flags.usecases.flags import Aim, Flags
 from flags.usecases.projects import Projects
+from schemas.addresses import driver_url
 
 KINDS = [pytest.param("memory"), pytest.param("postgres", marks=pytest.mark.store)]
 

@@ -70,7 +70,7 @@ class VersionView(View):
 
 
 class KeyView(View):
-    """A key, without its text."""
+    """A key, without its text. `last_used_at` is right to a minute; null means not since it was made."""
 
     id: UUID
     name: str
@@ -84,6 +84,7 @@ class KeyView(View):
     versions: list[VersionView]
     created_at: datetime
     expires_at: datetime | None
+    last_used_at: datetime | None
     version: int
 
 
@@ -111,6 +112,7 @@ def _fields(key: ApiKey) -> dict[str, Any]:
         "versions": [VersionView.model_validate(version) for version in key.versions],
         "created_at": key.created_at,
         "expires_at": key.expires_at,
+        "last_used_at": key.last_used_at,
         "version": key.version,
     }
 

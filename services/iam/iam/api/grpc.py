@@ -1,38 +1,32 @@
 """The gRPC door: what services ask."""
 
-from collections.abc import AsyncIterator
-from typing import assert_never
+from collections.abc import AsyncIterator, Sequence
 
-from chassis.authority import stamp
-from chassis.identity import Identity
+from authz.standing import Standing
+from chassis.caller import Caller
+from chassis.errors import Unauthenticated
+from chassis.identity import Identity, NoAuthority
 from chassis.rpc import Context, who
-from iam.domain.authority import (
-    Beat,
-    EndedSession,
-    Event,
-    Kind,
-    LiveKey,
-    News,
-    PublicKey,
-    Ready,
-    Thing,
+from iam.api.answers import (
+    doubt_of,
+    explanation_of,
+    principal_of,
+    standing_of,
+    told_about,
+    uuid_of,
 )
-from iam.domain.tenant import Tenant
-from iam.domain.user import User
-from iam.usecases.authority import Replicas
+from iam.api.telling import KINDS, event_of, key_of
+from iam.domain.authority import Kind
+from iam.domain.errors import TooManyRows, UserNotFound
+from iam.usecases.authority import MOST_ASKED, Replicas
 from switchyard.iam.v1 import iam_pb2 as pb
 from switchyard.iam.v1 import iam_pb2_grpc
 
 NAME = "switchyard.iam.v1.Iam"
-INTERNAL = frozenset({f"/{NAME}/Snapshot", f"/{NAME}/ResolveKey"})
-_KINDS = {
-    pb.KIND_SIGNING_KEY: Kind.SIGNING_KEY,
-    pb.KIND_TENANT: Kind.TENANT,
-    pb.KIND_SUBJECT: Kind.SUBJECT,
-    pb.KIND_API_KEY: Kind.API_KEY,
-    pb.KIND_SESSION: Kind.SESSION,
-}
-_WIRE = {kind: wire for wire, kind in _KINDS.items()}
+INTERNAL = frozenset(
+    f"/{NAME}/{rpc}"
+    for rpc in ("Snapshot", "ResolveKey", "NoteKeyUse", "Introspect", "ResolvePrincipals")
+)
 
 
 class IamServicer(iam_pb2_grpc.IamServicer):
@@ -46,80 +40,98 @@ class IamServicer(iam_pb2_grpc.IamServicer):
         self, request: pb.SnapshotRequest, context: Context
     ) -> AsyncIterator[pb.SnapshotEvent]:
         """Stream the authority, whole and then as it changes."""
-        asked = [_KINDS[kind] for kind in request.kinds if kind in _KINDS]
+        asked = [KINDS[kind] for kind in request.kinds if kind in KINDS]
         async for event in self._replicas.stream(asked or list(Kind)):
-            yield _event(event)
+            yield event_of(event)
 
     async def ResolveKey(  # noqa: N802
         self, request: pb.ResolveKeyRequest, context: Context
     ) -> pb.ApiKey:
         """Look an API key up."""
-        return _key(await self._replicas.resolve(request.hash))
+        return key_of(await self._replicas.resolve(request.hash))
+
+    async def NoteKeyUse(  # noqa: N802
+        self, request: pb.NoteKeyUseRequest, context: Context
+    ) -> pb.NoteKeyUseResponse:
+        """Note that API keys were used just now."""
+        await self._replicas.used(request.key_ids)
+        return pb.NoteKeyUseResponse()
 
     async def Check(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:  # noqa: N802
-        """Tell whether the caller holds a permission."""
-        caller = await who(self._identity, context)
-        return pb.CheckResponse(allowed=self._replicas.check(caller, request.permission))
+        """Tell whether the caller may do something, and if they want to know, by which authority."""
+        caller = await self._caller(context)
+        told = self._authority(caller) if request.with_authority else ()
+        return pb.CheckResponse(allowed=self._allowed(caller, request), authority=told)
 
+    async def BatchCheck(  # noqa: N802
+        self, request: pb.BatchCheckRequest, context: Context
+    ) -> pb.BatchCheckResponse:
+        """Answer several questions."""
+        caller = await self._caller(context)
+        if len(request.checks) > MOST_ASKED:
+            raise TooManyRows(f"ask at most {MOST_ASKED} questions at once")
+        return pb.BatchCheckResponse(allowed=[self._allowed(caller, one) for one in request.checks])
 
-def _event(event: Event) -> pb.SnapshotEvent:
-    match event:
-        case Ready():
-            return pb.SnapshotEvent(epoch=event.epoch, ready=pb.Ready())
-        case Beat():
-            beat = pb.Heartbeat(at=stamp(event.at))
-            return pb.SnapshotEvent(epoch=event.epoch, heartbeat=beat)
-        case News():
-            return _thing(event.epoch, event.thing) if event.thing else _gone(event)
-        case _:
-            assert_never(event)
+    async def Explain(self, request: pb.CheckRequest, context: Context) -> pb.ExplainResponse:  # noqa: N802
+        """Answer a question with the reasons."""
+        caller = await self._caller(context)
+        doubt = doubt_of(request)
+        told = self._replicas.explain(caller, doubt, self._other(caller, request))
+        return explanation_of(doubt.permission, told)
 
+    async def Introspect(  # noqa: N802
+        self, request: pb.IntrospectRequest, context: Context
+    ) -> pb.IntrospectResponse:
+        """Tell a service what a credential stands for. One that does not hold is not active, and no more is said."""
+        try:
+            caller = await self._identity.of({"authorization": f"Bearer {request.token}"})
+        except Unauthenticated:
+            return pb.IntrospectResponse(active=False)
+        if caller.confirm is not None:
+            raise NoAuthority("iam's own replica is behind; ask again", retry_after=1)
+        return standing_of(caller, self._expiry(request.token))
 
-def _gone(news: News) -> pb.SnapshotEvent:
-    gone = pb.Gone(kind=_WIRE[news.kind], id=news.id)
-    return pb.SnapshotEvent(epoch=news.epoch, gone=gone)
+    async def ResolvePrincipals(  # noqa: N802
+        self, request: pb.ResolvePrincipalsRequest, context: Context
+    ) -> pb.ResolvePrincipalsResponse:
+        """Tell who is meant by ids."""
+        ids = [id_ for text in request.ids if (id_ := uuid_of(text))]
+        found = await self._replicas.principals(ids)
+        return pb.ResolvePrincipalsResponse(principals=[principal_of(one) for one in found])
 
+    async def _caller(self, context: Context) -> Caller:
+        """Return who asks; whoever asks here wants to know how it is now, or nothing."""
+        caller = await who(self._identity, context, reads=True)
+        if caller.confirm is not None:
+            raise NoAuthority("iam's own replica is behind; ask again", retry_after=1)
+        return caller
 
-def _thing(epoch: int, thing: Thing) -> pb.SnapshotEvent:
-    match thing:
-        case PublicKey():
-            key = pb.SigningKey(kid=thing.kid, jwk=thing.jwk)
-            return pb.SnapshotEvent(epoch=epoch, signing_key=key)
-        case User():
-            return pb.SnapshotEvent(epoch=epoch, subject=_subject(thing))
-        case LiveKey():
-            return pb.SnapshotEvent(epoch=epoch, api_key=_key(thing))
-        case EndedSession():
-            session = pb.Session(sid=str(thing.id), until=stamp(thing.until))
-            return pb.SnapshotEvent(epoch=epoch, session=session)
-        case Tenant():
-            tenant = pb.Tenant(id=str(thing.id), slug=thing.subdomain, active=thing.active)
-            return pb.SnapshotEvent(epoch=epoch, tenant=tenant)
+    def _allowed(self, caller: Caller, request: pb.CheckRequest) -> bool:
+        return self._replicas.check(caller, doubt_of(request), self._other(caller, request))
 
+    def _other(self, caller: Caller, request: pb.CheckRequest) -> Standing | None:
+        """Return the standing of whom it is about, in the caller's tenant; None: it is about the caller."""
+        if request.subject_id in ("", caller.subject):
+            return None
+        known, tenant = self._identity.authority.state, str(caller.tenant)
+        subject = known.subjects.get(request.subject_id)
+        if subject is None or not subject.acts_in(tenant):
+            caller.must("role:read")
+            raise UserNotFound("there is no such user")
+        return known.standing(subject, tenant, None, self._identity.clock())
 
-def _subject(user: User) -> pb.Subject:
-    return pb.Subject(
-        id=str(user.id),
-        tenant_id=str(user.tenant),
-        active=user.active,
-        name=user.name,
-        roles=user.roles,
-        permissions=sorted(user.permissions),
-        platform=user.platform,
-    )
+    def _authority(self, caller: Caller) -> Sequence[pb.SnapshotEvent]:
+        known = self._identity.authority.state
+        subject = known.subjects.get(caller.account)
+        if subject is None:
+            return ()
+        memberships, projects = known.about(subject, str(caller.tenant))
+        return told_about(subject, memberships, projects)
 
-
-def _key(live: LiveKey) -> pb.ApiKey:
-    key, expires_at = live.key, live.expires_at
-    return pb.ApiKey(
-        hash=live.version.hash,
-        id=str(key.id),
-        tenant_id=str(key.tenant),
-        kind=key.kind,
-        environment=key.environment,
-        scopes=sorted(key.scopes),
-        expires_at=stamp(expires_at) if expires_at else None,
-        subject_id=str(key.owner),
-        project=key.project,
-        name=key.name,
-    )
+    def _expiry(self, token: str) -> float | None:
+        if (key := self._identity.key(token)) is not None:
+            return key.expires
+        if token.startswith("sy_"):
+            return None
+        keys = self._identity.authority.state.signing_keys
+        return self._identity.verifier.verify(token, keys, self._identity.clock()).expires

@@ -9,6 +9,7 @@ from iam.api import (
     gitops,
     invitations,
     organizations,
+    passwords,
     roles,
     sessions,
     users,
@@ -18,6 +19,7 @@ from iam.api import (
 routers = (
     *auth.routers,
     users.router,
+    passwords.router,
     roles.router,
     assignments.router,
     *authz.routers,

@@ -110,6 +110,34 @@ class UserView(View):
     version: int
 
 
+class OwnPatch(Body):
+    """What shall be different about yourself. Your address, role and organization are others' to change."""
+
+    username: Username | None = None
+    first_name: PersonName | None = None
+    last_name: PersonName | None = None
+
+    @model_validator(mode="after")
+    def _no_null(self) -> "OwnPatch":
+        for name in self.model_fields_set - {"username"}:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} cannot be null; leave it out to keep it")
+        return self
+
+
+class BriefView(View):
+    """A user as colleagues see them who may not read users."""
+
+    id: UUID
+    username: str | None
+    first_name: str
+    last_name: str
+
+
+class BriefPage(Page[BriefView]):
+    """A part of a list of colleagues: numbered (`total`, `page`, `limit`) or by cursor (`has_more`)."""
+
+
 class UserPage(Page[UserView]):
     """A part of a list of users: numbered (`total`, `page`, `limit`) or by cursor (`has_more`)."""
 
@@ -126,6 +154,11 @@ class MeView(UserView):
 def view(user: User) -> UserView:
     """Return a user as clients see them."""
     return UserView(**_fields(user))
+
+
+def brief(user: User) -> BriefView:
+    """Return a user as their colleagues see them."""
+    return BriefView.model_validate(user)
 
 
 def me_view(user: User, tenant: Tenant) -> MeView:
@@ -164,12 +197,33 @@ async def me(caller: Asking, logins: Entering) -> MeView:
     return me_view(*await logins.me(caller))
 
 
-@router.get("", response_model=UserPage, response_model_exclude_unset=True, **needs("user:read"))
+@router.patch("/me", **anybody())
+async def update_me(
+    body: OwnPatch,
+    caller: Asking,
+    users: Uses,
+    logins: Entering,
+    expected: Expected,
+    response: Response,
+) -> MeView:
+    """Change your own names."""
+    fields = body.model_dump(include=body.model_fields_set)
+    user = await users.update_own(caller, fields, expected)
+    response.headers["etag"] = etag(user.version)
+    return me_view(*await logins.me(caller))
+
+
+@router.get("", response_model=UserPage | BriefPage, response_model_exclude_unset=True, **anybody())
 async def list_users(
     caller: Asking, users: Uses, pager: Paging, listing: Listing
 ) -> dict[str, Any]:
-    """List the users of your tenant; `search` looks into their names and addresses."""
+    """List the users of your tenant; `search` looks into their names and addresses.
+
+    Without `user:read` you see the names of those who are active.
+    """
     query = UserQuery(tenant=caller.tenant, search=listing.search, sort=listing.sort)
+    if not caller.may("user:read"):
+        return pager.render(await users.directory(caller, query, pager.ask), brief)
     return pager.render(await users.list(caller, query, pager.ask), view)
 
 
@@ -191,15 +245,16 @@ async def create(body: UserBody, caller: Asking, users: Uses, response: Response
     return view(user)
 
 
-@router.get("/{user_id}", response_model=UserView, responses=TAGGED, **needs("user:read"))
+@router.get("/{user_id}", response_model=UserView | BriefView, responses=TAGGED, **anybody())
 async def get(
     user_id: UserId, caller: Asking, users: Uses, request: Request, response: Response
-) -> UserView | Response:
-    """Return one user."""
-    user = await users.get(caller, user_id)
+) -> UserView | BriefView | Response:
+    """Return one user; without `user:read`, the name of one who is active."""
+    whole = caller.may("user:read")
+    user = await (users.get(caller, user_id) if whole else users.colleague(caller, user_id))
     if tagged(response, request, user.version):
         return Response(status_code=304, headers={"etag": etag(user.version)})
-    return view(user)
+    return view(user) if whole else brief(user)
 
 
 @router.patch("/{user_id}", **needs("user:update"))

@@ -52,6 +52,7 @@ class ApiKey:
     expires_at: datetime | None
     versions: tuple[Version, ...]
     revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
     version: int = 1
 
     def live(self, now: datetime) -> bool:

@@ -5,7 +5,12 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from authz.decision import Binding
+from authz.replica import Subject
+from authz.standing import Project
+from authz.verbs import masks
 from iam.domain.api_key import ApiKey, Version
+from iam.domain.gitops import C, Entity
 from iam.domain.tenant import Tenant
 from iam.domain.user import User
 
@@ -18,6 +23,12 @@ class Kind(StrEnum):
     SUBJECT = "subject"
     API_KEY = "api_key"
     SESSION = "session"
+    MEMBERSHIP = "membership"
+    PROJECT = "project"
+
+
+# What of /global decides about other things: replicas hear of it.
+DECISIVE = {C.MEMBERSHIPS: Kind.MEMBERSHIP, C.PROJECTS: Kind.PROJECT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +61,7 @@ class EndedSession:
     until: datetime
 
 
-Thing = PublicKey | User | LiveKey | EndedSession | Tenant
+Thing = PublicKey | User | LiveKey | EndedSession | Tenant | Entity
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -88,3 +99,40 @@ class Beat:
 
 
 Event = News | Ready | Beat
+
+
+def bindings_of(user: User) -> tuple[Binding, ...]:
+    """Return everything that was given to a user as the decision reads it, also what is not in force yet."""
+    home = str(user.tenant)
+    return tuple(
+        Binding(
+            role=role.label,
+            masks=masks(role.permissions),
+            level=grant.scope,
+            where="" if grant.scope == "platform" else home,
+            not_before=grant.not_before,
+            expires_at=grant.expires_at,
+        )
+        for grant in user.grants
+        for role in grant.given
+    )
+
+
+def decisive_subject(user: User) -> Subject:
+    """Return a user as replicas decide about them."""
+    return Subject(
+        id=str(user.id),
+        tenant=str(user.tenant),
+        active=user.active,
+        name=user.name,
+        roles=user.roles,
+        permissions=user.permissions,
+        platform=user.platform,
+        bindings=bindings_of(user),
+    )
+
+
+def decisive_project(entity: Entity) -> Project:
+    """Return a project as replicas decide by it."""
+    acl = tuple(entry.decisive for entry in entity.acl.entries)
+    return Project(id=str(entity.id), tenant=str(entity.tenant), slug=entity.key, acl=acl)

@@ -157,6 +157,42 @@ class BadWindow(Invalid):
     code = "iam.bad_window"
 
 
+class BadPlace(Invalid):
+    """A role holds on the platform, in a tenant, in one project of it, or for one thing; this is none of these."""
+
+    code = "iam.bad_scope_of_role"
+
+
+class GuestAccount(Forbidden):
+    """The account of a guest belongs to another organization: a role can be changed here, or the guest removed."""
+
+    code = "iam.guest_account"
+
+
+class ProjectUnknown(Invalid):
+    """The tenant has no such project, so nothing can be given there."""
+
+    code = "iam.unknown_project"
+
+
+class PlatformOnly(Forbidden):
+    """Only who holds it on the whole platform gives or takes something on the whole platform."""
+
+    code = "iam.platform_only"
+
+
+class AlreadyMember(Conflict):
+    """The user is in this tenant already."""
+
+    code = "iam.already_member"
+
+
+class HeldThroughGroup(Conflict):
+    """The role is held through a group: take it from the group, or the member out of it."""
+
+    code = "iam.role_held_through_group"
+
+
 class InvitationNotFound(NotFound):
     """No such invitation in the caller's tenant."""
 
@@ -191,6 +227,24 @@ class WeakPassword(Invalid):
     """The password is too short, or among the first that an attacker tries."""
 
     code = "iam.weak_password"
+
+
+class WrongPassword(Invalid):
+    """What was given as the present password is not it."""
+
+    code = "iam.wrong_password"
+
+
+class BadPasswordReset(BadRequest):
+    """The token to set a password is unknown, used or expired. We do not say which."""
+
+    code = "iam.bad_password_reset"
+
+
+class ResetYourself(BadRequest):
+    """Nobody resets their own password as an administrator; it is changed with the present one."""
+
+    code = "iam.reset_yourself"
 
 
 class TenantNotFound(NotFound):
@@ -254,6 +308,6 @@ class BadExpiry(Invalid):
 
 
 class SessionNotFound(NotFound):
-    """The caller has no such session."""
+    """No such live session of the caller, or of their tenant for whoever may see those."""
 
     code = "iam.session_not_found"

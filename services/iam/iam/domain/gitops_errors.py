@@ -63,6 +63,9 @@ class NoSuchCollection(NotFound):
     code = "iam.no_such_collection"
 
 
-def nothing() -> NothingThere:
-    """Return the one answer to whoever asks for what is not there, or not theirs: always in the same words."""
-    return NothingThere("there is no such thing, or you may not do this to it")
+def nothing(needed: str = "") -> NothingThere:
+    """Return the one answer to whoever asks for what is not there, or not theirs: always in the same words.
+
+    `needed` is told to nobody but the audit log: the permission that was lacking, empty where nothing is.
+    """
+    return NothingThere("there is no such thing, or you may not do this to it", needed=needed)

@@ -35,11 +35,16 @@ class Policy:
         """
         made = normalize("NFC", password)
         if len(made) < self.shortest:
-            raise WeakPassword(f"a password has at least {self.shortest} characters")
+            raise WeakPassword(
+                f"the password has {len(made)} characters; choose one of at least {self.shortest}, "
+                "a few words that nobody else would put together"
+            )
         if len(made) > LONGEST:
-            raise WeakPassword(f"a password has at most {LONGEST} characters")
+            raise WeakPassword(f"the password is too long; choose one of at most {LONGEST}")
         if self.blocks_known and (known(made) or folded(made) in {folded(name) for name in about}):
-            raise WeakPassword("this password is among the first that an attacker would try")
+            raise WeakPassword(
+                "this password is among the first that an attacker would try; choose another one"
+            )
         return made
 
 

@@ -1,84 +1,33 @@
 """People and what was granted to them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
 from uuid import UUID
 
+from authz.decision import Binding
 from chassis.caller import Caller
 from iam.domain.errors import (
-    BadWindow,
+    GuestAccount,
     LastAdmin,
     MoreThanYouHold,
     SelfDeactivation,
     SelfDemotion,
 )
-from iam.domain.roles import ADMINISTRATORS, BUILT_IN, SUPER, SYSTEM, Role, together
+from iam.domain.grants import Grant, Where, Window, held_at, without_grant
+from iam.domain.roles import ADMINISTRATORS, SYSTEM, Role, together
 
-Scope = Literal["platform", "tenant"]
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A role and how far it reaches: the user's own tenant, or every tenant; perhaps only for a time.
-
-    `role` is the role's id, `custom` the role itself where it is a tenant's own. `in_force` is how it stood when the
-    user was read.
-    """
-
-    role: str
-    scope: Scope = "tenant"
-    not_before: datetime | None = None
-    expires_at: datetime | None = None
-    granted_by: str = ""
-    reason: str = ""
-    custom: Role | None = None
-    in_force: bool = field(default=True, compare=False)
-
-    def __lt__(self, other: "Grant") -> bool:
-        return (self.role, self.scope) < (other.role, other.scope)
-
-    @property
-    def given(self) -> tuple[Role, ...]:
-        """The role that it gives at some time: none if the role is no more."""
-        role = self.custom or BUILT_IN.get(self.role)
-        return (role,) if role else ()
-
-    @property
-    def held(self) -> tuple[Role, ...]:
-        """The role that it gives now."""
-        return self.given if self.in_force else ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """From when until when a role is given, by whom and why."""
-
-    not_before: datetime | None = None
-    expires_at: datetime | None = None
-    granted_by: str = ""
-    reason: str = ""
-
-    def grant(self, role: Role, now: datetime) -> Grant:
-        """Return the grant of a role within this window; BadWindow if it would never be in force."""
-        begins = max(self.not_before or now, now)
-        if self.expires_at is not None and self.expires_at <= begins:
-            raise BadWindow("the role would end before it begins; choose a later expires_at")
-        return Grant(
-            role.id,
-            not_before=self.not_before,
-            expires_at=self.expires_at,
-            granted_by=self.granted_by,
-            reason=self.reason,
-            custom=None if role.system else role,
-            in_force=begins <= now,
-        )
+_ACCOUNT = ("email", "username", "first_name", "last_name", "password", "active", "deleted_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """Somebody who logs in. `password` is its hash."""
+    """Somebody who logs in, as they are in one tenant. `password` is its hash.
+
+    `home` is None in the tenant that their account belongs to; where they are a guest it names that one, and `grants`
+    are those of the guest. `grants` hold what groups give them too. `elsewhere`, known at home only, are their grants
+    in the tenants that they are a guest of, which are `tenants`.
+    """
 
     id: UUID
     tenant: UUID
@@ -94,6 +43,14 @@ class User:
     last_login_at: datetime | None = None
     deleted_at: datetime | None = None
     version: int = 1
+    home: UUID | None = None
+    tenants: tuple[UUID, ...] = ()
+    elsewhere: tuple[Grant, ...] = ()
+
+    @property
+    def guest(self) -> bool:
+        """Whether their account belongs to another tenant than the one that they are looked at in."""
+        return self.home is not None
 
     @property
     def name(self) -> str:
@@ -101,21 +58,26 @@ class User:
         return self.username or self.email
 
     @property
+    def wide(self) -> tuple[Grant, ...]:
+        """What holds in all of their tenant."""
+        return tuple(grant for grant in self.grants if grant.wide)
+
+    @property
     def roles(self) -> tuple[str, ...]:
-        """The names of their roles, the mightiest first, their tenant's own last."""
-        held = {role.label: role for grant in self.grants for role in grant.held}
+        """The names of their roles in all of the tenant, the mightiest first, the tenant's own last."""
+        held = {role.label: role for grant in self.wide for role in grant.held}
         own = (name for name, role in held.items() if not role.system)
         return (*(role for role in SYSTEM if role in held), *sorted(own))
 
     @property
     def permissions(self) -> frozenset[str]:
-        """What they may do in their tenant."""
-        return together(role for grant in self.grants for role in grant.held)
+        """What they may do in all of their tenant."""
+        return together(role for grant in self.wide for role in grant.held)
 
     @property
     def entitled(self) -> frozenset[str]:
         """What they may do now or will be allowed to: who gives roles for later must hold them now."""
-        return together(role for grant in self.grants for role in grant.given)
+        return together(role for grant in self.wide for role in grant.given)
 
     @property
     def platform(self) -> bool:
@@ -126,22 +88,39 @@ class User:
     @property
     def administers(self) -> bool:
         """Whether they can put their tenant in order, and for good."""
-        lasting = (g for g in self.grants if g.expires_at is None)
+        lasting = (g for g in self.wide if g.expires_at is None)
         return self.active and any(r.id in ADMINISTRATORS for g in lasting for r in g.held)
 
-    def holds(self, role: Role) -> bool:
-        """Tell whether a role was given to them, whether or not it is in force."""
-        return any(grant.role == role.id for grant in self.grants)
+    @property
+    def bindings(self) -> tuple[Binding, ...]:
+        """Their grants in this tenant as the decision reads them."""
+        return tuple(b for grant in self.grants for b in grant.binding(self.tenant))
+
+    def within(self, tenant: UUID) -> "User":
+        """Return them as they are in a tenant that they are a guest of: nothing of their own one shows there."""
+        if tenant == self.tenant:
+            return self
+        everywhere = (g for g in self.grants if g.scope == "platform")
+        there = (replace(g, tenant=None) for g in self.elsewhere if g.tenant == tenant)
+        grants = tuple(sorted((*everywhere, *there)))
+        return replace(
+            self, tenant=tenant, home=self.tenant, grants=grants, tenants=(), elsewhere=()
+        )
+
+    def has(self, role: Role) -> bool:
+        """Tell whether a role was given to them in all of the tenant, in force or not."""
+        return bool(held_at(self.grants, role, None))
 
     def granted(self, roles: Iterable[Role], window: Window, now: datetime) -> "User":
-        """Return the user with exactly these roles; one that they had stays as it was given.
+        """Return the user with exactly these roles in all of the tenant; one that they had stays as it was given.
 
-        Super-permissions are no roles of this list, so they stay.
+        Super-permissions are no roles of this list, so they stay; so does what holds at one place only, what a group
+        gives, and what came from an identity provider.
         """
-        had = {grant.role: grant for grant in self.grants}
-        given = {role.id: had.get(role.id) or window.grant(role, now) for role in roles}
-        supers = (grant for grant in self.grants if grant.role in SUPER)
-        return replace(self, grants=tuple(sorted((*given.values(), *supers))))
+        listed = {g.role: g for g in self.grants if g.wide and g.own and not g.source}
+        given = {role.id: listed.get(role.id) or window.grant(role, now) for role in roles}
+        others = (g for g in self.grants if g.super or listed.get(g.role) is not g)
+        return replace(self, grants=tuple(sorted((*given.values(), *others))))
 
     def empowered(self, permission: str, *, held: bool) -> "User":
         """Return the user with or without a super-permission."""
@@ -149,16 +128,15 @@ class User:
         mine = (Grant(permission, "platform"),) if held else ()
         return replace(self, grants=tuple(sorted((*others, *mine))))
 
-    def given(self, role: Role, window: Window, now: datetime) -> "User":
-        """Return the user with one more role, or with that role given anew; its reach stays."""
-        had = next((g.scope for g in self.grants if g.role == role.id), "tenant")
-        grant = replace(window.grant(role, now), scope=had)
-        others = (g for g in self.grants if g.role != role.id)
-        return replace(self, grants=tuple(sorted((*others, grant))))
+    def given(
+        self, role: Role, window: Window, now: datetime, where: Where | None = None
+    ) -> "User":
+        """Return the user with one more role, or with that role given anew; without a scope its reach stays."""
+        return replace(self, grants=window.anew(self.grants, role, now, where))
 
-    def without(self, role: Role) -> "User":
-        """Return the user without a role."""
-        return replace(self, grants=tuple(g for g in self.grants if g.role != role.id))
+    def without(self, role: Role, where: Where | None = None) -> "User":
+        """Return the user without a role that was given to them, in all of the tenant if no scope is named."""
+        return replace(self, grants=without_grant(self.grants, role, where))
 
     def changed(self, now: datetime) -> "User":
         """Return the next version of the user."""
@@ -175,6 +153,8 @@ def must_hold(caller: Caller, permissions: frozenset[str]) -> None:
 def check_change(caller: Caller, before: User, after: User, others: int) -> None:
     """Refuse a change of a user that must not be. `others` counts the tenant's other active administrators."""
     must_hold(caller, before.entitled | after.entitled)
+    if before.guest and any(getattr(before, n) != getattr(after, n) for n in _ACCOUNT):
+        raise GuestAccount("the account belongs to another organization; you can remove the guest")
     if caller.subject == str(before.id):
         _check_self(before, after)
     if before.administers and not after.administers and not others:

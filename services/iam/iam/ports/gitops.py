@@ -40,6 +40,10 @@ class Entities(Protocol):
         """Return how live things of a tenant are called."""
         ...
 
+    async def principals_of(self, ids: Collections[UUID]) -> Sequence[Entity]:
+        """Return the live users, groups and accounts with these ids, of all tenants."""
+        ...
+
     async def groups(self, principal: UUID, depth: int) -> frozenset[UUID]:
         """Return the live groups that somebody is in, at most so many steps away; circles do no harm."""
         ...

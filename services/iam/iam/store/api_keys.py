@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.pages import PageAsk, Slice, cut
@@ -52,6 +53,19 @@ class SqlApiKeys:
         return next(
             (LiveKey(k, v) for k in await self.read(query) for v in k.versions if v.hash == hash_),
             None,
+        )
+
+    async def used(self, keys: Sequence[UUID], at: datetime) -> None:
+        """Note when keys were used last. Rows that others hold are skipped, so tellings never wait for each other."""
+        free = (
+            select(ApiKeyRow.id)
+            .where(ApiKeyRow.id.in_(keys))
+            .with_for_update(skip_locked=True)
+            .scalar_subquery()
+        )
+        later = func.greatest(ApiKeyRow.last_used_at, at)
+        await self._session.execute(
+            update(ApiKeyRow).where(ApiKeyRow.id.in_(free)).values(last_used_at=later)
         )
 
     async def put(self, key: ApiKey) -> None:
@@ -122,5 +136,6 @@ def _to_key(row: ApiKeyRow, versions: Sequence[Version]) -> ApiKey:
         expires_at=row.expires_at,
         versions=tuple(versions),
         revoked_at=row.revoked_at,
+        last_used_at=row.last_used_at,
         version=row.version,
     )

@@ -10,12 +10,15 @@ from sqlalchemy import ColumnElement, Select, delete, func, insert, or_, select,
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from iam.domain.authority import Change, EndedSession, Kind, LiveKey, PublicKey, Thing
+from iam.domain.gitops import C, Collection
 from iam.domain.session import Issuer
 from iam.store.api_keys import SqlApiKeys
+from iam.store.gitops_rows import entity_of
 from iam.store.tables import (
     ApiKeyRow,
     ApiKeyVersionRow,
     ChangeRow,
+    EntityRow,
     EpochRow,
     SessionRow,
     SigningKeyRow,
@@ -42,6 +45,10 @@ def _live_version(now: datetime) -> tuple[ColumnElement[bool], ...]:
     return ApiKeyRow.revoked_at.is_(None), *(or_(e.is_(None), e > now) for e in ends)
 
 
+def _kept(collection: Collection) -> Callable[[datetime], tuple[ColumnElement[bool], ...]]:
+    return lambda _: (EntityRow.collection == collection, EntityRow.deleted_at.is_(None))
+
+
 class SqlAuthority:
     """The authority over one session. `issuer` knows how long an ended session matters."""
 
@@ -54,6 +61,8 @@ class SqlAuthority:
             Kind.SUBJECT: _Shelf(UserRow.id, lambda _: (UserRow.deleted_at.is_(None),), UUID),
             Kind.API_KEY: _Shelf(ApiKeyVersionRow.hash, _live_version),
             Kind.SESSION: _Shelf(SessionRow.id, self._ended, UUID),
+            Kind.MEMBERSHIP: _Shelf(EntityRow.id, _kept(C.MEMBERSHIPS), UUID),
+            Kind.PROJECT: _Shelf(EntityRow.id, _kept(C.PROJECTS), UUID),
         }
 
     async def epoch(self) -> int:
@@ -131,6 +140,9 @@ class SqlAuthority:
                 return [(str(row.id), self._told(row)) for row in rows]
             case Kind.API_KEY:
                 return await self._keys(narrowed)
+            case Kind.MEMBERSHIP | Kind.PROJECT:
+                rows = await self._session.scalars(narrowed(select(EntityRow)))
+                return [(str(row.id), entity_of(row)) for row in rows]
 
     def _told(self, row: SessionRow) -> EndedSession:
         return EndedSession(row.id, self._issuer.forgotten_after(row.ended_at or row.expires_at))

@@ -1,7 +1,7 @@
 """What /global keeps, in PostgreSQL. A user is the row in `user`, with labels and ACL in `entity` if they have any."""
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Collection as Collections
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 from unicodedata import normalize
@@ -15,13 +15,15 @@ from sqlalchemy.types import Uuid
 
 from chassis.pages import PageAsk, Slice, cut
 from iam.domain.acl import Acl
+from iam.domain.authority import DECISIVE, Kind
 from iam.domain.gitops import C, Collection, Entity, EntityQuery, edge
 from iam.domain.gitops_errors import KeyTaken
 from iam.domain.names import folded
 from iam.domain.user import User
 from iam.store.clash import flushed
 from iam.store.gitops_rows import Name, entity_of, person_of, username_of
-from iam.store.tables import EntityRow, RoleBindingRow, UserRow
+from iam.store.role_tables import RoleBindingRow
+from iam.store.tables import EntityRow, UserRow
 from iam.store.users import SqlUsers
 
 _HERE = EntityRow.deleted_at.is_(None)
@@ -40,10 +42,11 @@ _GROUPS = text(
 
 
 class SqlEntities:
-    """What /global keeps, over one session."""
+    """What /global keeps, over one session. `changed` hears of what decides about other things."""
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: AsyncSession, changed: Callable[[Kind, str], None]) -> None:
         self._session = session
+        self._changed = changed
 
     async def get(self, tenant: UUID | None, collection: Collection, id_: UUID) -> Entity | None:
         """Return a thing by its id, of a tenant or of any if None."""
@@ -97,6 +100,8 @@ class SqlEntities:
         taken = KeyTaken(f"{entity.key!r} exists, perhaps in another spelling")
         await flushed(self._session, {"entity_key": taken, "entity_edge": taken})
         await self._lend(entity)
+        if kind := DECISIVE.get(entity.collection):
+            self._changed(kind, str(entity.id))
 
     async def principals(self, tenant: UUID, keys: Sequence[str]) -> Mapping[str, UUID]:
         """Return who is meant by the keys (or ids) of principals; who is not there is missing."""
@@ -127,6 +132,14 @@ class SqlEntities:
         found = {id_: key for id_, key in await self._session.execute(things) if key}
         people = select(UserRow).where(UserRow.id.in_(ids), UserRow.tenant == tenant, _LIVE)
         return found | {row.id: username_of(row) for row in await self._session.scalars(people)}
+
+    async def principals_of(self, ids: Collections[UUID]) -> Sequence[Entity]:
+        """Return the live users, groups and accounts with these ids, of all tenants."""
+        others = (C.GROUPS, C.SERVICE_ACCOUNTS, C.PIPELINE_ACCOUNTS)
+        wanted = (EntityRow.id.in_(ids), EntityRow.collection.in_(others), _HERE)
+        rows = await self._session.scalars(select(EntityRow).where(*wanted))
+        people = await self._people(select(UserRow).where(UserRow.id.in_(ids), _LIVE))
+        return [*people, *(entity_of(row) for row in rows)]
 
     async def groups(self, principal: UUID, depth: int) -> frozenset[UUID]:
         """Return the live groups that somebody is in, at most so many steps away; circles do no harm."""

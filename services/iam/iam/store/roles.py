@@ -1,20 +1,18 @@
 """Tenants' own roles in PostgreSQL."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, delete, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, and_, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from iam.domain.errors import RoleNameTaken
+from iam.domain.grants import TENANT, Where
 from iam.domain.names import folded
 from iam.domain.roles import Role
-from iam.ports import Turned
 from iam.store.clash import flushed
-from iam.store.tables import RoleBindingRow, RoleRow, UserRow
-
-Claimed = tuple[UUID, str, str, UUID]  # whose, which role, its scope, in which tenant
+from iam.store.role_tables import RoleBindingRow, RoleRow
+from iam.store.tables import UserRow
 
 
 class SqlRoles:
@@ -42,12 +40,14 @@ class SqlRoles:
         query = select(RoleRow).where(RoleRow.tenant == tenant).order_by(RoleRow.name_key)
         return [to_role(row) for row in await self._session.scalars(query.limit(limit))]
 
-    async def holders(self, tenant: UUID, role: str, limit: int) -> Sequence[UUID]:
-        """Return the first `limit` users of a tenant to whom a role was given, by id."""
+    async def holders(
+        self, tenant: UUID, role: str, limit: int, where: Where = TENANT
+    ) -> Sequence[UUID]:
+        """Return the first `limit` users of a tenant to whom a role was given at a scope of it, by id."""
         query = (
             select(UserRow.id)
             .join(RoleBindingRow, RoleBindingRow.principal == UserRow.id)
-            .where(RoleBindingRow.role == role, UserRow.tenant == tenant)
+            .where(RoleBindingRow.role == role, given_in(tenant, where))
             .where(UserRow.deleted_at.is_(None))
             .distinct()
             .order_by(UserRow.id)
@@ -77,42 +77,18 @@ class SqlRoles:
         """Forget a role that nobody holds."""
         await self._session.execute(delete(RoleRow).where(RoleRow.id == role))
 
-    async def turned(self, now: datetime, limit: int) -> Sequence[Turned]:
-        """Note that roles have begun or ended by now, drop the ended; return whose, each once."""
-        over = RoleBindingRow.expires_at <= now
-        due = ~RoleBindingRow.begun & (RoleBindingRow.not_before <= now)
-        begun = await self._claimed(due & ~over.is_(True), limit)
-        ended = await self._claimed(over, limit)
-        if begun:
-            told = update(RoleBindingRow).where(_among(begun)).values(begun=True)
-            await self._session.execute(told)
-        if ended:
-            await self._session.execute(delete(RoleBindingRow).where(_among(ended)))
-        return [
-            *(Turned(row[0], row[3], row[1], ended=False) for row in begun),
-            *(Turned(row[0], row[3], row[1], ended=True) for row in ended),
-        ]
-
-    async def _claimed(self, which: ColumnElement[bool], limit: int) -> Sequence[Claimed]:
-        binding = RoleBindingRow
-        query = (
-            select(binding.principal, binding.role, binding.scope, UserRow.tenant)
-            .join(UserRow, UserRow.id == binding.principal)
-            .where(which)
-            .limit(limit)
-            .with_for_update(skip_locked=True, of=binding)
-        )
-        found = await self._session.execute(query)
-        return [(who, role, scope, tenant) for who, role, scope, tenant in found]
-
     async def _one(self, query: Select[RoleRow]) -> Role | None:
         row = await self._session.scalar(query.execution_options(populate_existing=True))
         return to_role(row) if row else None
 
 
-def _among(bindings: Sequence[Claimed]) -> ColumnElement[bool]:
-    keys = [binding[:3] for binding in bindings]
-    return tuple_(RoleBindingRow.principal, RoleBindingRow.role, RoleBindingRow.scope).in_(keys)
+def given_in(tenant: UUID, where: Where) -> ColumnElement[bool]:
+    """Return what is so of a binding, beside its user, that was given at a scope of a tenant."""
+    row = RoleBindingRow
+    if not where.wide:
+        return and_(row.tenant == tenant, row.scope == where.scope, row.place == where.place)
+    everywhere = and_(row.scope == "platform", UserRow.tenant == tenant)
+    return or_(and_(row.scope == "tenant", row.tenant == tenant), everywhere)
 
 
 async def roles_named(session: AsyncSession, ids: Iterable[str]) -> Mapping[str, Role]:

@@ -42,8 +42,10 @@ class SqlSessions:
         items, following = cut(rows, ask.limit, lambda session: (str(session.id),))
         return Slice(items=items, next=following, total=total or 0)
 
-    async def end_all(self, user: UUID, now: datetime) -> Sequence[Session]:
-        """End every live session of a user; return them."""
+    async def end_all(
+        self, user: UUID, now: datetime, but: UUID | None = None
+    ) -> Sequence[Session]:
+        """End every live session of a user, perhaps all but one; return them."""
         ended = (
             update(SessionRow)
             .where(SessionRow.user == user, SessionRow.ended_at.is_(None))
@@ -51,6 +53,8 @@ class SqlSessions:
             .values(ended_at=now)
             .returning(SessionRow)
         )
+        if but is not None:
+            ended = ended.where(SessionRow.id != but)
         return [to_session(row) for row in await self._session.scalars(ended)]
 
     async def put(self, session: Session) -> None:

@@ -1,4 +1,4 @@
-"""The tables of the `iam` schema."""
+"""The tables of the `iam` schema; those of roles are in `role_tables`."""
 
 from datetime import datetime
 from typing import Any
@@ -90,50 +90,6 @@ class UserRow(Base):
     version: Mapped[int]
 
 
-class RoleBindingRow(Base):
-    """That a principal holds a role, where, and perhaps for a time. `scope` is platform or tenant.
-
-    `role` is the slug of a system role or the id of a tenant's own. `begun` is false until replicas have heard that a
-    role with `not_before` is in force.
-    """
-
-    __tablename__ = "role_binding"
-    __table_args__ = (
-        CheckConstraint("scope IN ('platform', 'tenant')", name="role_binding_scope_check"),
-        Index("role_binding_by_role", "role"),
-        Index("role_binding_ends", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
-        Index("role_binding_begins", "not_before", postgresql_where=text("NOT begun")),
-    )
-
-    principal: Mapped[UUID] = mapped_column(
-        ForeignKey("iam.user.id", name="role_binding_principal_fkey"), primary_key=True
-    )
-    role: Mapped[str] = mapped_column(primary_key=True)
-    scope: Mapped[str] = mapped_column(primary_key=True)
-    not_before: Mapped[datetime | None] = mapped_column(Time)
-    expires_at: Mapped[datetime | None] = mapped_column(Time)
-    granted_by: Mapped[str] = mapped_column(server_default="")
-    reason: Mapped[str] = mapped_column(server_default="")
-    begun: Mapped[bool] = mapped_column(server_default=text("true"))
-
-
-class RoleRow(Base):
-    """One role of a tenant's own. `name_key` is folded. System roles are code."""
-
-    __tablename__ = "role"
-    __table_args__ = (UniqueConstraint("tenant", "name_key", name="role_name_key"),)
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    tenant: Mapped[UUID] = mapped_column(ForeignKey("iam.tenant.id", name="role_tenant_fkey"))
-    name: Mapped[str]
-    name_key: Mapped[str]
-    description: Mapped[str]
-    permissions: Mapped[list[str]] = mapped_column(ARRAY(Text))
-    created_at: Mapped[datetime] = mapped_column(Time)
-    updated_at: Mapped[datetime] = mapped_column(Time)
-    version: Mapped[int]
-
-
 class InvitationRow(Base):
     """One invitation; its token is known by its SHA-256. One address has one open invitation of a tenant."""
 
@@ -182,6 +138,7 @@ class ApiKeyRow(Base):
     created_at: Mapped[datetime] = mapped_column(Time)
     expires_at: Mapped[datetime | None] = mapped_column(Time)
     revoked_at: Mapped[datetime | None] = mapped_column(Time)
+    last_used_at: Mapped[datetime | None] = mapped_column(Time)
     version: Mapped[int]
 
 
@@ -235,6 +192,20 @@ class RefreshTokenRow(Base):
     expires_at: Mapped[datetime] = mapped_column(Time)
     used_at: Mapped[datetime | None] = mapped_column(Time)
     successor: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+
+class PasswordResetRow(Base):
+    """A token with which a user may choose a password, known by its SHA-256. A user has one at most."""
+
+    __tablename__ = "password_reset"
+    __table_args__ = (UniqueConstraint("hash", name="password_reset_hash_key"),)
+
+    user: Mapped[UUID] = mapped_column(
+        ForeignKey("iam.user.id", name="password_reset_user_fkey"), primary_key=True
+    )
+    hash: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(Time)
+    expires_at: Mapped[datetime] = mapped_column(Time)
 
 
 class SigningKeyRow(Base):

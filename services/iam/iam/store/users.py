@@ -2,36 +2,54 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, func, or_, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.errors import BadRequest
 from chassis.pages import PageAsk, Position, Slice, cut
 from iam.domain.errors import EmailTaken, UsernameTaken
+from iam.domain.grants import TENANT, Grant
 from iam.domain.names import folded
-from iam.domain.roles import ADMINISTRATORS, Role
+from iam.domain.roles import ADMINISTRATORS
 from iam.domain.tenant import PLATFORM
-from iam.domain.user import Grant, Scope, User
+from iam.domain.user import User
 from iam.ports import UserQuery
+from iam.store.bindings import DEPTH, SqlGuests, grants_where, groups_of, rebound
 from iam.store.clash import flushed
-from iam.store.roles import roles_named
-from iam.store.tables import RoleBindingRow, TenantRow, UserRow
+from iam.store.role_tables import GuestRow, RoleBindingRow
+from iam.store.roles import given_in
+from iam.store.tables import TenantRow, UserRow
 
 _SORTS: dict[str, ColumnElement[Any]] = {
     "created_at": cast("ColumnElement[Any]", UserRow.created_at),
     "updated_at": cast("ColumnElement[Any]", UserRow.updated_at),
     "email": cast("ColumnElement[Any]", UserRow.email_key),
 }
+Conditions = list[ColumnElement[bool]]
 _HERE = UserRow.deleted_at.is_(None)
-_NOW = func.clock_timestamp()
-_IN_FORCE = and_(
-    or_(RoleBindingRow.not_before.is_(None), RoleBindingRow.not_before <= _NOW),
-    or_(RoleBindingRow.expires_at.is_(None), RoleBindingRow.expires_at > _NOW),
+# Who can put a tenant in order, for good: to whom a role that does was given, or to a group that they are in.
+_ADMINISTRATORS = text(
+    """
+    WITH RECURSIVE holders(id, steps) AS (
+        SELECT principal, 0 FROM iam.role_binding
+        WHERE role = ANY(CAST(:roles AS text[])) AND expires_at IS NULL
+            AND (not_before IS NULL OR not_before <= clock_timestamp())
+            AND (scope = 'platform' OR (scope = 'tenant' AND tenant = :tenant))
+        UNION
+        SELECT m.principal, h.steps + 1 FROM holders h JOIN iam.entity m ON m.parent = h.id
+        WHERE m.collection = 'memberships' AND m.deleted_at IS NULL AND h.steps < :depth
+    )
+    SELECT count(DISTINCT u.id) FROM holders h JOIN iam."user" u ON u.id = h.id
+    WHERE u.active AND u.deleted_at IS NULL AND u.id IS DISTINCT FROM CAST(:without AS uuid) AND (
+        u.tenant = :tenant
+        OR EXISTS (SELECT FROM iam.guest g WHERE g."user" = u.id AND g.tenant = :tenant)
+    )
+    """
 )
 
 
@@ -42,12 +60,10 @@ class SqlUsers:
         self._session = session
 
     async def get(self, tenant: UUID | None, user: UUID, *, lock: bool = False) -> User | None:
-        """Return a user of a tenant, or of any if None."""
+        """Return a user as they are in a tenant of theirs; in their own one if None."""
         query = select(UserRow).where(UserRow.id == user, _HERE)
-        if tenant is not None:
-            query = query.where(UserRow.tenant == tenant)
         found = await self.read(query.with_for_update() if lock else query)
-        return found[0] if found else None
+        return found[0] and _seen(found[0], tenant) if found else None
 
     async def named(self, login: str, subdomain: str | None, limit: int) -> Sequence[User]:
         """Return who may be meant by a name or an address, the platform's own and the oldest first."""
@@ -57,55 +73,67 @@ class SqlUsers:
             .join(TenantRow, TenantRow.id == UserRow.tenant)
             .where(or_(UserRow.email_key == key, UserRow.username_key == key), _HERE)
             .order_by((TenantRow.subdomain == PLATFORM).desc(), UserRow.id)
-            .limit(limit)
         )
-        if subdomain is not None:
-            query = query.where(TenantRow.subdomain == subdomain)
-        return await self.read(query)
+        if subdomain is None:
+            return await self.read(query.limit(limit))
+        meant = select(TenantRow.id).where(TenantRow.subdomain == subdomain)
+        if (tenant := await self._session.scalar(meant)) is None:
+            return []
+        guest = select(GuestRow.user).where(GuestRow.tenant == tenant)
+        theirs = or_(UserRow.tenant == tenant, UserRow.id.in_(guest))
+        own = query.order_by(None).order_by((UserRow.tenant == tenant).desc(), UserRow.id)
+        found = await self.read(own.where(theirs).limit(limit))
+        return [seen for user in found if (seen := _seen(user, tenant))]
 
     async def list(self, query: UserQuery, ask: PageAsk) -> Slice[User]:
-        """Return a part of a tenant's users."""
-        conditions = _wanted(query)
+        """Return a part of a tenant's users, each as they are there; of all tenants, each at home, if None."""
+        conditions = await self._wanted(query)
         total = await self._session.scalar(
             select(func.count()).select_from(UserRow).where(*conditions)
         )
         name = query.sort.removeprefix("-")
         ordered = _ordered(select(UserRow).where(*conditions), query.sort, ask)
-        users = await self.read(ordered.offset(ask.offset).limit(ask.limit + 1))
+        found = await self.read(ordered.offset(ask.offset).limit(ask.limit + 1))
+        users = [seen for user in found if (seen := _seen(user, query.tenant))]
         items, following = cut(users, ask.limit, lambda user: _position(user, name))
         return Slice(items=items, next=following, total=total or 0)
 
-    async def administrators(self, tenant: UUID, without: UUID) -> int:
+    async def administrators(self, tenant: UUID, without: UUID | None) -> int:
         """Return how many active administrators, for good, a tenant has beside one user."""
-        query = (
-            select(func.count(UserRow.id.distinct()))
-            .join(RoleBindingRow, RoleBindingRow.principal == UserRow.id)
-            .where(UserRow.tenant == tenant, UserRow.id != without, UserRow.active, _HERE)
-            .where(RoleBindingRow.role.in_(ADMINISTRATORS))
-            .where(RoleBindingRow.expires_at.is_(None), _IN_FORCE)
-        )
-        return await self._session.scalar(query) or 0
+        asked = {
+            "tenant": tenant,
+            "without": without,
+            "roles": sorted(ADMINISTRATORS),
+            "depth": DEPTH,
+        }
+        return await self._session.scalar(_ADMINISTRATORS, asked) or 0
 
     async def counts(self, tenant: UUID) -> Mapping[str, int]:
-        """Return to how many users of a tenant each role, by its id, was given."""
+        """Return to how many users of a tenant each role, by its id, was given in all of it."""
         query = (
             select(RoleBindingRow.role, func.count(UserRow.id.distinct()))
             .join(UserRow, RoleBindingRow.principal == UserRow.id)
-            .where(UserRow.tenant == tenant, _HERE)
+            .where(given_in(tenant, TENANT), _HERE)
             .group_by(RoleBindingRow.role)
         )
         return {role: count for role, count in await self._session.execute(query)}
 
     async def put(self, user: User) -> None:
-        """Store a user with their grants; EmailTaken or UsernameTaken on a clash."""
+        """Store a user with their grants, of a guest these only; EmailTaken or UsernameTaken on a clash."""
+        mine = [RoleBindingRow.principal == user.id, RoleBindingRow.tenant == user.tenant]
+        if user.guest:
+            own = [grant for grant in user.grants if grant.scope != "platform"]
+            return await rebound(self._session, user.id, user.tenant, own, *mine)
         values: dict[str, Any] = {f.name: getattr(user, f.name) for f in fields(user)}
-        grants: tuple[Grant, ...] = values.pop("grants")
+        for elsewhere in ("grants", "home", "tenants", "elsewhere"):
+            del values[elsewhere]
         username_key = None if user.username is None else folded(user.username)
         await self._session.merge(
             UserRow(**values, email_key=folded(user.email), username_key=username_key)
         )
         await flushed(self._session, _clashes(user))
-        await self._bind(user.id, grants)
+        mine[1] = or_(mine[1], RoleBindingRow.tenant.is_(None))
+        return await rebound(self._session, user.id, user.tenant, user.grants, *mine)
 
     async def logged_in(self, user: UUID, at: datetime, rehashed: str | None) -> None:
         """Note a login, and a better hash of the same password if there is one."""
@@ -114,53 +142,56 @@ class SqlUsers:
             update(UserRow).where(UserRow.id == user).values(last_login_at=at, **better)
         )
 
-    async def _bind(self, user: UUID, grants: Sequence[Grant]) -> None:
-        mine = RoleBindingRow.principal == user
-        await self._session.execute(delete(RoleBindingRow).where(mine))
-        self._session.add_all(_to_binding(user, grant) for grant in grants)
-        await self._session.flush()
-
     async def read(self, query: Select[UserRow]) -> Sequence[User]:
-        """Return the users that a query finds, with their grants."""
+        """Return the users that a query finds, with their grants everywhere, as they are at home."""
         rows = (await self._session.scalars(query)).all()
-        grants = await self._grants([row.id for row in rows])
-        return [_to_user(row, grants[row.id]) for row in rows]
+        ids = [row.id for row in rows]
+        groups = await groups_of(self._session, ids)
+        principals = {*ids, *(group for found in groups.values() for group in found)}
+        grants = await grants_where(self._session, RoleBindingRow.principal.in_(principals))
+        tenants = await self._tenants(ids)
+        return [_to_user(row, tenants[row.id], _all(row.id, groups, grants)) for row in rows]
 
-    async def _grants(self, users: Sequence[UUID]) -> Mapping[UUID, Sequence[Grant]]:
-        wanted = select(RoleBindingRow, _IN_FORCE).where(RoleBindingRow.principal.in_(users))
-        fresh = wanted.execution_options(populate_existing=True)
-        found = (await self._session.execute(fresh)).all()
-        own = await roles_named(self._session, {row.role for row, _ in found})
-        grants: dict[UUID, list[Grant]] = defaultdict(list)
-        for row, in_force in found:
-            grants[row.principal].append(_to_grant(row, own.get(row.role), in_force=in_force))
-        return grants
+    async def _tenants(self, users: Sequence[UUID]) -> Mapping[UUID, Sequence[UUID]]:
+        made: dict[UUID, list[UUID]] = defaultdict(list)
+        query = select(GuestRow.user, GuestRow.tenant).where(GuestRow.user.in_(users))
+        for user, tenant in await self._session.execute(query.order_by(GuestRow.tenant)):
+            made[user].append(tenant)
+        return made
+
+    async def _wanted(self, query: UserQuery) -> Conditions:
+        conditions: Conditions = [_HERE]
+        if (
+            query.tenant is not None
+        ):  # the few ids themselves, so that both sides of the OR use an index
+            guests = await SqlGuests(self._session).of(query.tenant)
+            here = UserRow.tenant == query.tenant
+            conditions.append(or_(here, UserRow.id.in_(guests)) if guests else here)
+        texts = [UserRow.username, UserRow.first_name, UserRow.last_name]
+        if query.brief:
+            conditions.append(UserRow.active.is_(True))
+        else:
+            texts.append(UserRow.email)
+        if query.search:
+            conditions.append(or_(*(t.icontains(query.search, autoescape=True) for t in texts)))
+        return conditions
 
 
-def _to_binding(user: UUID, grant: Grant) -> RoleBindingRow:
-    return RoleBindingRow(
-        principal=user,
-        role=grant.role,
-        scope=grant.scope,
-        not_before=grant.not_before,
-        expires_at=grant.expires_at,
-        granted_by=grant.granted_by,
-        reason=grant.reason,
-        begun=grant.in_force,
+def _seen(user: User, tenant: UUID | None) -> User | None:
+    """Return a user as they are in a tenant; None if they are not in it."""
+    if tenant is None or tenant == user.tenant:
+        return user
+    return user.within(tenant) if tenant in user.tenants else None
+
+
+def _all(
+    user: UUID, groups: Mapping[UUID, Sequence[UUID]], grants: Mapping[UUID, Sequence[Grant]]
+) -> Sequence[Grant]:
+    """Return what a user was given, and what the groups were given that they are in."""
+    through = (
+        replace(grant, through=g) for g in groups.get(user, ()) for grant in grants.get(g, ())
     )
-
-
-def _to_grant(row: RoleBindingRow, custom: Role | None, *, in_force: bool) -> Grant:
-    return Grant(
-        role=row.role,
-        scope=cast("Scope", row.scope),
-        not_before=row.not_before,
-        expires_at=row.expires_at,
-        granted_by=row.granted_by,
-        reason=row.reason,
-        custom=custom,
-        in_force=in_force,
-    )
+    return [*grants.get(user, ()), *through]
 
 
 def _clashes(user: User) -> dict[str, EmailTaken | UsernameTaken]:
@@ -168,14 +199,6 @@ def _clashes(user: User) -> dict[str, EmailTaken | UsernameTaken]:
         "user_email_key": EmailTaken(f"a user with the address {user.email!r} exists"),
         "user_username_key": UsernameTaken(f"a user with the name {user.username!r} exists"),
     }
-
-
-def _wanted(query: UserQuery) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [UserRow.tenant == query.tenant, _HERE]
-    if query.search:
-        texts = (UserRow.email, UserRow.username, UserRow.first_name, UserRow.last_name)
-        conditions.append(or_(*(t.icontains(query.search, autoescape=True) for t in texts)))
-    return conditions
 
 
 def _ordered(query: Select[UserRow], sort: str, ask: PageAsk) -> Select[UserRow]:
@@ -201,7 +224,8 @@ def _opened(position: Position, name: str) -> Any:  # noqa: ANN401 - a row of tw
         raise BadRequest("this cursor belongs to another order", code="bad_cursor") from None
 
 
-def _to_user(row: UserRow, grants: Sequence[Grant]) -> User:
+def _to_user(row: UserRow, tenants: Sequence[UUID], grants: Sequence[Grant]) -> User:
+    at_home = (g for g in grants if g.tenant in (None, row.tenant))
     return User(
         id=row.id,
         tenant=row.tenant,
@@ -211,10 +235,12 @@ def _to_user(row: UserRow, grants: Sequence[Grant]) -> User:
         last_name=row.last_name,
         password=row.password,
         active=row.active,
-        grants=tuple(sorted(grants)),
+        grants=tuple(sorted(replace(g, tenant=None) for g in at_home)),
         created_at=row.created_at,
         updated_at=row.updated_at,
         last_login_at=row.last_login_at,
         deleted_at=row.deleted_at,
         version=row.version,
+        tenants=tuple(tenants),
+        elsewhere=tuple(sorted(g for g in grants if g.tenant not in (None, row.tenant))),
     )

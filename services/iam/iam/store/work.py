@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis import outbox
+from chassis.context import asked
 from chassis.db import AMBIENT, Sessions, after_commit, transaction
 from chassis.facts import Fact
 from iam.domain.authority import Kind
@@ -14,8 +15,10 @@ from iam.domain.session import Issuer
 from iam.ports import OpenWork, Work
 from iam.store.api_keys import SqlApiKeys
 from iam.store.authority import SqlAuthority
+from iam.store.bindings import SqlBindings, SqlGuests
 from iam.store.gitops import SqlEntities
 from iam.store.invitations import SqlInvitations
+from iam.store.resets import SqlResets
 from iam.store.roles import SqlRoles
 from iam.store.sessions import SqlSessions
 from iam.store.signing_keys import SqlSigningKeys
@@ -23,6 +26,7 @@ from iam.store.tables import Outbox
 from iam.store.tenants import SqlTenants
 from iam.store.users import SqlUsers
 
+EPOCH = "x-authz-epoch"
 Wake = Callable[[], None]
 Settled = Callable[[int], Awaitable[None]]
 
@@ -37,10 +41,13 @@ class SqlWork:
         self.tenants = SqlTenants(session)
         self.users = SqlUsers(session)
         self.roles = SqlRoles(session)
+        self.bindings = SqlBindings(session)
+        self.guests = SqlGuests(session)
         self.invitations = SqlInvitations(session)
         self.api_keys = SqlApiKeys(session)
         self.sessions = SqlSessions(session)
-        self.entities = SqlEntities(session)
+        self.resets = SqlResets(session)
+        self.entities = SqlEntities(session, self.changed)
         self.signing_keys = SqlSigningKeys(session)
         self.authority = SqlAuthority(session, issuer)
 
@@ -75,7 +82,8 @@ def sql_work(
 
     Whoever changed authority goes on when the change is in force in this process, if that is soon: so nobody who
     was answered that a session has ended sees it work once more. An idempotent request commits later than its work;
-    it cannot wait here.
+    it cannot wait here. The answer says the position of the change in the log, so that whoever got it can ask another
+    service to decide by nothing older.
     """
 
     @asynccontextmanager
@@ -83,7 +91,8 @@ def sql_work(
         async with transaction(sessions) as session:
             made = SqlWork(session, issuer, facts)
             yield made
-            epoch = await made.close(news)
+            if epoch := await made.close(news):
+                asked().answer[EPOCH] = str(epoch)
         if epoch and AMBIENT.get() is None:
             await settled(epoch)
 

@@ -1,19 +1,41 @@
 """What replicas are told, and what they ask when they have not been told yet. For services only, except `check`."""
 
+import re
 import time
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from uuid import UUID
 
-from authz import permissions
+from authz.decision import Explanation, Resource, decide, explain
+from authz.standing import ANYTHING, Standing, Thing
+from authz.verbs import need_of
 from chassis.caller import Caller
 from chassis.errors import Unavailable
 from iam.domain.authority import Beat, Event, Kind, LiveKey, News, Ready
-from iam.domain.errors import KeyNotFound
+from iam.domain.errors import KeyNotFound, TooManyRows, UnknownPermission
+from iam.domain.gitops import Entity
 from iam.ports import Means, OpenWork
 from iam.usecases.feed import Feed
 
 PAGE = 1000
 BEAT = 1.0
+MOST_USED = 5000
+MOST_ASKED = 1000
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """May somebody do this to a thing that another service keeps? Without a tenant: in their own."""
+
+    permission: str
+    thing: Thing = ANYTHING
+    tenant: str = ""
+
+    def on(self, standing: Standing, kind: str) -> Resource:
+        """Return the thing as the decision sees it."""
+        return standing.on(kind, self.thing, self.tenant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +71,42 @@ class Replicas:
             raise KeyNotFound("there is no such API key")
         return found
 
-    def check(self, caller: Caller, permission: str) -> bool:
-        """Tell a caller whether they hold a permission; a name that means none is held by nobody."""
-        named = permissions.named(permission)
-        return named is not None and caller.may(named)
+    async def used(self, keys: Iterable[str]) -> None:
+        """Note that API keys, by their ids, were used a moment ago. It is no change that anybody has to hear of."""
+        ids = [UUID(key) for key in islice(keys, MOST_USED) if _UUID.fullmatch(key)]
+        async with self.work() as work:
+            await work.api_keys.used(ids, self.means.now())
+
+    def check(self, caller: Caller, doubt: Doubt, other: Standing | None = None) -> bool:
+        """Tell whether the caller, or somebody else, may do something; what means nothing nobody may.
+
+        Who asks about others needs `role:read`.
+        """
+        if not doubt.permission and other is None:
+            return True
+        need = need_of(doubt.permission)
+        standing = self._of(caller, other)
+        return need is not None and decide(standing.compiled, need[1], doubt.on(standing, need[0]))
+
+    def explain(self, caller: Caller, doubt: Doubt, other: Standing | None = None) -> Explanation:
+        """Tell why the answer is what it is; UnknownPermission if it is about nothing."""
+        if (need := need_of(doubt.permission)) is None:
+            raise UnknownPermission(f"there is no permission {doubt.permission!r}")
+        standing = self._of(caller, other)
+        return explain(standing.compiled, need[1], doubt.on(standing, need[0]))
+
+    async def principals(self, ids: Sequence[UUID]) -> Sequence[Entity]:
+        """Return the users, groups and accounts with these ids, in whichever tenant they are."""
+        if len(ids) > MOST_ASKED:
+            raise TooManyRows(f"ask about at most {MOST_ASKED} at once")
+        async with self.work() as work:
+            return await work.entities.principals_of(ids)
+
+    def _of(self, caller: Caller, other: Standing | None) -> Standing:
+        if other is None:
+            return caller.held
+        caller.must("role:read")
+        return other
 
     async def _state(self, kind: Kind, epoch: int) -> AsyncGenerator[News]:
         after, full = "", True

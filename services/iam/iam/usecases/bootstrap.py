@@ -8,9 +8,10 @@ from chassis.pages import PageAsk
 from iam.domain import password
 from iam.domain.api_key import SMALLEST, ApiKey, Version
 from iam.domain.authority import Kind
+from iam.domain.grants import Grant
 from iam.domain.password import Policy
 from iam.domain.tenant import PLATFORM, Tenant
-from iam.domain.user import Grant, User
+from iam.domain.user import User
 from iam.ports import Means, OpenWork, Passwords, UserQuery, Work
 from iam.usecases.facts import SYSTEM, key_fact, tenant_fact, user_fact
 

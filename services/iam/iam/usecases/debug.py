@@ -50,7 +50,7 @@ class Debug:
     async def _godly(self, work: Work, caller: Caller) -> None:
         asker = await _recognised(work, caller, self.means.now())
         if not asker.everywhere("debug", FETCH):
-            raise GodmodeNeeded("debugging needs adm_godmode")
+            raise GodmodeNeeded("debugging needs adm_godmode", needed="debug:read")
 
     async def _holders(self, work: Work, name: str) -> Mapping[str, Any]:
         holders = await work.entities.holders(name)
@@ -71,7 +71,7 @@ def _as_unknown() -> Generator[None]:
     try:
         yield
     except Forbidden:
-        raise GodmodeNeeded("debugging needs adm_godmode") from None
+        raise GodmodeNeeded("debugging needs adm_godmode", needed="debug:read") from None
 
 
 def _document(entity: Entity) -> Mapping[str, Any]:

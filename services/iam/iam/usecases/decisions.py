@@ -19,7 +19,7 @@ from chassis.caller import Caller
 from chassis.pages import PageAsk
 from iam.domain.errors import TooManyRows, UnknownPermission, UserNotFound
 from iam.domain.roles import SYSTEM
-from iam.domain.user import Grant, User
+from iam.domain.user import User
 from iam.ports import Means, OpenWork, UserQuery, Work
 from iam.usecases.giving import own_role
 
@@ -116,8 +116,7 @@ class Decisions:
 
     def _compiled(self, user: User, scope: dict[str, int] | None = None) -> Compiled:
         who = Who(id=str(user.id), tenant=str(user.tenant), active=user.active, scope=scope)
-        bindings = (binding for grant in user.grants for binding in _bindings(user, grant))
-        return compile_subject(who, bindings, self.means.now())
+        return compile_subject(who, user.bindings, self.means.now())
 
 
 def _about_another(caller: Caller, question: Question) -> bool:
@@ -129,20 +128,6 @@ def _uuid(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
-
-
-def _bindings(user: User, grant: Grant) -> list[Binding]:
-    return [
-        Binding(
-            role=role.label,
-            masks=masks(role.permissions),
-            level=grant.scope,
-            where="" if grant.scope == "platform" else str(user.tenant),
-            not_before=grant.not_before,
-            expires_at=grant.expires_at,
-        )
-        for role in grant.given
-    ]
 
 
 async def _thing(work: Work, subject: Compiled, question: Question, kind: str) -> Resource:

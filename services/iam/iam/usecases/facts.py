@@ -1,12 +1,16 @@
 """How iam's changes look in the audit log: never with a password, a token, a key or a hash."""
 
+from dataclasses import dataclass, replace
+from uuid import UUID
+
 from chassis.facts import Actor, Document, Fact, Outcome, Target
 from iam.domain.api_key import ApiKey
+from iam.domain.grants import Grant
 from iam.domain.invitation import Invitation
 from iam.domain.roles import Role
 from iam.domain.session import Session
 from iam.domain.tenant import Tenant
-from iam.domain.user import Grant, User
+from iam.domain.user import User
 from iam.ports import Turned
 
 SYSTEM = Actor("service", "iam", "iam")
@@ -58,7 +62,18 @@ def session_fact(actor: Actor, verb: str, session: Session, reason: str = "") ->
     )
 
 
-def failed_login(user: User | None) -> Fact:
+def password_fact(actor: Actor, verb: str, user: User, outcome: Outcome = Outcome.SUCCESS) -> Fact:
+    """Return the fact that something happened to a user's password."""
+    return Fact(
+        tenant=user.tenant,
+        actor=actor,
+        action=f"user.{verb}",
+        target=Target("user", str(user.id), user.name),
+        outcome=outcome,
+    )
+
+
+def failed_login(user: User | None, reason: str) -> Fact:
     """Return the fact that a login failed. What was typed for an unknown account may be a password: it is not kept."""
     target = Target("user", str(user.id), user.name) if user else Target("user", "", "unknown")
     return Fact(
@@ -66,8 +81,15 @@ def failed_login(user: User | None) -> Fact:
         actor=Actor("anonymous", ""),
         action="session.login_failed",
         target=target,
+        reason=reason,
         outcome=Outcome.FAILED,
     )
+
+
+def throttled_login(user: User | None) -> Fact:
+    """Return the fact that somebody failed so often that logins of an account have to wait."""
+    failed = failed_login(user, "too many failed logins from one address")
+    return replace(failed, action="session.login_throttled", outcome=Outcome.DENIED)
 
 
 def key_fact(actor: Actor, verb: str, before: ApiKey | None, after: ApiKey | None) -> Fact:
@@ -98,30 +120,40 @@ def role_fact(actor: Actor, verb: str, before: Role | None, after: Role | None) 
     )
 
 
-def assignment_fact(actor: Actor, role: Role, before: User, after: User) -> Fact:
-    """Return the fact that a role was given to a user or taken from them."""
-    given = next((grant for grant in after.grants if grant.role == role.id), None)
-    had = next((grant for grant in before.grants if grant.role == role.id), None)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """That a role was given to somebody (`given`), or taken from them (None); `had` is how they had it before."""
+
+    tenant: UUID
+    target: Target
+    role: Role
+    had: Grant | None
+    given: Grant | None
+
+
+def assignment_fact(actor: Actor, what: Assignment) -> Fact:
+    """Return the fact that a role was given to somebody or taken from them."""
     return Fact(
-        tenant=after.tenant,
+        tenant=what.tenant,
         actor=actor,
-        action="role.assigned" if given else "role.unassigned",
-        target=Target("user", str(after.id), after.name),
-        before=_grant(role.label, had),
-        after=_grant(role.label, given),
-        reason=given.reason if given else "",
+        action="role.assigned" if what.given else "role.unassigned",
+        target=what.target,
+        before=_grant(what.role.label, what.had),
+        after=_grant(what.role.label, what.given),
+        reason=what.given.reason if what.given else "",
     )
 
 
 def expiry_fact(actor: Actor, turned: Turned) -> Fact:
     """Return the fact that a role which was given for a time has begun or ended."""
+    what = {"role": turned.role, "scope": turned.scope}
     return Fact(
         tenant=turned.tenant,
         actor=actor,
         action="role.expired" if turned.ended else "role.begun",
-        target=Target("user", str(turned.user)),
-        before={"role": turned.role} if turned.ended else None,
-        after=None if turned.ended else {"role": turned.role},
+        target=Target(turned.kind, str(turned.principal)),
+        before=what if turned.ended else None,
+        after=None if turned.ended else what,
     )
 
 
@@ -185,7 +217,8 @@ def _role(role: Role | None) -> Document | None:
 def _grant(role: str, grant: Grant | None) -> Document | None:
     return grant and {
         "role": role,
-        "scope": grant.scope,
+        "scope": str(grant.at),
+        **({"source": grant.source} if grant.source else {}),
         "not_before": grant.not_before and grant.not_before.isoformat(),
         "expires_at": grant.expires_at and grant.expires_at.isoformat(),
     }

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from authz.verbs import ALL, CREATE, CUSTOM2, DELETE, FETCH, LIST, UPDATE
+from authz.verbs import ALL, CREATE, CUSTOM2, DELETE, FETCH, LIST, UPDATE, spelled
 from chassis.caller import Caller
 from chassis.pages import PageAsk, Slice
 from iam.domain.acl import Acl
@@ -34,6 +34,7 @@ from iam.usecases.gitops_facts import entity_fact
 from iam.usecases.gitops_lists import drawn as _drawn
 from iam.usecases.gitops_lists import lent_to as _lent_to
 from iam.usecases.gitops_ties import cut_ties as _cut_ties
+from iam.usecases.gitops_ties import weighed as _weighed
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Gitops:
             asker = await _recognised(work, caller, self.means.now())
             entity = await self._found(work, caller, ref)
             if not asker.can(FETCH, entity, await _lent_to(work, entity)):
-                raise nothing()
+                raise nothing(_spelled(entity, FETCH))
             return await self._seen(work, entity)
 
     async def create(self, caller: Caller, collection: Collection, draft: Draft) -> Seen:
@@ -125,14 +126,15 @@ class Gitops:
             asker = await self._enter(work, caller)
             entity = await self._locked(work, caller, ref)
             if not asker.can(_need(ref, DELETE), entity, await _lent_to(work, entity)):
-                raise nothing()
+                raise nothing(_spelled(entity, DELETE))
             ref.checked(entity)
             now = self.means.now()
             if ref.collection is C.USERS:
                 await _people.deleted(work, caller, entity, now)
-            await work.entities.put(entity.deleted(now), Acl())
-            work.record(entity_fact(caller, "deleted", entity, None))
-            await _cut_ties(work, caller, entity.id, now)
+            async with _weighed(work, caller, entity, now):
+                await work.entities.put(entity.deleted(now), Acl())
+                work.record(entity_fact(caller, "deleted", entity, None))
+                await _cut_ties(work, caller, entity, now)
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
@@ -189,7 +191,8 @@ class Gitops:
         entity = replace(entity.written(draft, whole=True), acl=acl)
         if collection is C.USERS:
             entity = await _people.made(work, entity, hashed)
-        await work.entities.put(entity, await _lent_to(work, entity))
+        async with _weighed(work, asker.caller, entity, entity.created_at):
+            await work.entities.put(entity, await _lent_to(work, entity))
         work.record(entity_fact(asker.caller, "created", None, entity))
         return entity
 
@@ -212,7 +215,7 @@ class Gitops:
             raise bad_field("acl", "the list of the group governs it")
         found = await self._found(work, asker.caller, Ref(C.GROUPS, group))
         if not asker.can(UPDATE, found, await _lent_to(work, found)):
-            raise nothing()
+            raise nothing(_spelled(found, UPDATE))
         ids = await work.entities.principals(entity.tenant, [principal])
         if principal not in ids:
             raise bad_field("principal", f"there is no {principal}")
@@ -246,7 +249,7 @@ class Gitops:
         before = await self._locked(work, asker.caller, ref)
         lent = await _lent_to(work, before)
         if not asker.can(_need(ref, UPDATE) | (CUSTOM2 if hashed else 0), before, lent):
-            raise nothing()
+            raise nothing(_spelled(before, UPDATE))
         ref.checked(before, draft)
         after = before.written(draft, whole=whole)
         if whole or "project" in draft.fields:
@@ -301,6 +304,11 @@ class Gitops:
 def _need(ref: Ref, need: int) -> int:
     """Whoever may change a group may say who is in it; being allowed to make groups is not enough."""
     return UPDATE if ref.collection is C.MEMBERSHIPS else need
+
+
+def _spelled(entity: Entity, need: int) -> str:
+    """Name the permission that would have been enough, for the audit log."""
+    return spelled(entity.collection.kind, need)[0]
 
 
 def _ends(entity: Entity) -> tuple[UUID, ...]:

@@ -3,18 +3,18 @@
 Authority is read in the transaction that uses it, not from the replica: who was put into a group may use that at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from authz.decision import Binding, Compiled, Resource, Who, compile_subject, decide
-from authz.verbs import ALL, masks, meaning
+from authz.verbs import ALL, masks, meaning, spelled
 from chassis.caller import Caller
 from iam.domain.acl import Acl
 from iam.domain.gitops import C, Collection, Entity
 from iam.domain.gitops_errors import nothing
-from iam.domain.user import User
+from iam.domain.grants import Where
 from iam.ports import Work
 
 DEPTH = 10  # steps from somebody to a group that contains them
@@ -37,7 +37,7 @@ class Asker:
     def must(self, need: int, collection: Collection, tenant: UUID, acl: int = 0) -> None:
         """Refuse as if nothing were there, unless they may."""
         if not self.may(need, collection, tenant, acl):
-            raise nothing()
+            raise nothing(spelled(collection.kind, need)[0])
 
     def given(self, acl: Acl, tenant: UUID, kind: str) -> int:
         """Return what a list gives them; those of another tenant's lists mean nobody here."""
@@ -61,6 +61,16 @@ class Asker:
         idle = ALL & ~meaning(entity.collection.kind)
         return idle | sum(bit for bit in _BITS if self.can(bit, entity, lent))
 
+    def holds(self, permissions: Iterable[str], tenant: UUID, where: Where) -> bool:
+        """Tell whether they hold all of these permissions at a scope of a tenant."""
+        there = Resource("", str(tenant))
+        if where.scope == "project":
+            there = there._replace(project=where.id)
+        if where.scope == "object":
+            there = there._replace(id=where.id)
+        asked = masks(permissions).items()
+        return all(decide(self.compiled, bits, there._replace(kind=kind)) for kind, bits in asked)
+
     def everywhere(self, kind: str, need: int) -> bool:
         """Tell whether they may do something to things of a kind in every tenant."""
         return decide(self.compiled, need, Resource(kind, ""))
@@ -68,7 +78,7 @@ class Asker:
 
 async def recognised(work: Work, caller: Caller, now: datetime) -> Asker:
     """Return who asks, with their roles and groups as they are now."""
-    user = await work.users.get(None, UUID(caller.account)) if caller.account else None
+    user = await work.users.get(caller.tenant, UUID(caller.account)) if caller.account else None
     names = frozenset[UUID]()
     if user is not None:
         names = await work.entities.groups(user.id, DEPTH) | {user.id}
@@ -78,24 +88,9 @@ async def recognised(work: Work, caller: Caller, now: datetime) -> Asker:
         active=user is None or user.active,
         scope=None if caller.scope is None else masks(caller.scope),
     )
-    bindings = _bindings(user) if user else [_own(caller)]
+    bindings = user.bindings if user else [_own(caller)]
     compiled = compile_subject(who, bindings, now)
     return Asker(caller=caller, account=user and user.id, names=names, compiled=compiled)
-
-
-def _bindings(user: User) -> Sequence[Binding]:
-    return [
-        Binding(
-            role=grant.role,
-            masks=masks(role.permissions),
-            level=grant.scope,
-            where=str(user.tenant) if grant.scope == "tenant" else "",
-            not_before=grant.not_before,
-            expires_at=grant.expires_at,
-        )
-        for grant in user.grants
-        for role in grant.given
-    ]
 
 
 def _own(caller: Caller) -> Binding:

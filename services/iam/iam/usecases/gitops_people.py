@@ -4,13 +4,16 @@ from dataclasses import replace
 from datetime import datetime
 
 from chassis.caller import Caller
+from chassis.facts import Actor
 from iam.domain import names
 from iam.domain.authority import Kind
 from iam.domain.gitops import Entity
 from iam.domain.gitops_errors import nothing
+from iam.domain.grants import Grant
 from iam.domain.roles import DEFAULT
-from iam.domain.user import Grant, User, check_change
+from iam.domain.user import User, check_change
 from iam.ports import Work
+from iam.usecases.ending import end_sessions
 
 NO_PASSWORD = "!"  # noqa: S105 - no hash looks like this, so nothing verifies against it
 
@@ -54,7 +57,10 @@ async def changed(work: Work, caller: Caller, entity: Entity, hashed: str | None
     )
     await _check(work, caller, before, after)
     await work.users.put(after)
-    await _tell(work, after, out=hashed is not None or not after.active)
+    work.changed(Kind.SUBJECT, str(after.id))
+    if hashed is not None or not after.active:
+        why = "the password was set by another" if after.active else "the account was disabled"
+        await end_sessions(work, Actor.of(caller), after.id, after.updated_at, why)
     return replace(entity, fields=_shown(after))
 
 
@@ -64,7 +70,8 @@ async def deleted(work: Work, caller: Caller, entity: Entity, now: datetime) -> 
     after = replace(before, active=False, deleted_at=now).changed(now)
     await _check(work, caller, before, after)
     await work.users.put(after)
-    await _tell(work, after, out=True)
+    work.changed(Kind.SUBJECT, str(after.id))
+    await end_sessions(work, Actor.of(caller), after.id, now, "the account was deleted")
 
 
 async def _user(work: Work, entity: Entity) -> User:
@@ -77,13 +84,6 @@ async def _user(work: Work, entity: Entity) -> User:
 async def _check(work: Work, caller: Caller, before: User, after: User) -> None:
     others = await work.users.administrators(before.tenant, without=before.id)
     check_change(caller, before, after, others)
-
-
-async def _tell(work: Work, user: User, *, out: bool) -> None:
-    work.changed(Kind.SUBJECT, str(user.id))
-    if out:
-        for session in await work.sessions.end_all(user.id, user.updated_at):
-            work.changed(Kind.SESSION, str(session.id))
 
 
 def _shown(user: User) -> dict[str, object]:

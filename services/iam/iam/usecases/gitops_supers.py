@@ -54,7 +54,7 @@ class Supers:
         async with self.work() as work:
             asker = await _recognised(work, caller, self.means.now())
         if not asker.everywhere("role", CUSTOM1):
-            raise nothing()
+            raise nothing("role:assign_users")
         if draft.key in SUPER:
             raise KeyTaken(f"{draft.key} exists; PUT or POST to its own path says who holds it")
         raise BadKey(f"there are these permissions and no others: {', '.join(SUPER)}")
@@ -82,7 +82,9 @@ class Supers:
 
     async def _reader(self, work: Work, caller: Caller, ref: Ref) -> Asker:
         asker = await _recognised(work, caller, self.means.now())
-        if ref.key not in SUPER or not asker.everywhere("platform", FETCH):
+        if not asker.everywhere("platform", FETCH):
+            raise nothing("platform:read")
+        if ref.key not in SUPER:
             raise nothing()
         return asker
 
@@ -91,7 +93,7 @@ class Supers:
         await work.alone("super-permissions")
         asker = await self._reader(work, caller, ref)
         if not asker.everywhere("role", CUSTOM1):
-            raise nothing()
+            raise nothing("role:assign_users")
         gives = masks(SUPER[ref.key].permissions)
         if not all(asker.everywhere(kind, mask) for kind, mask in gives.items()):
             raise MoreThanYouHold(f"you do not hold everything that {ref.key} gives, everywhere")

@@ -11,12 +11,13 @@ from chassis.pages import PageAsk, Slice
 from iam.domain import names
 from iam.domain.authority import Kind
 from iam.domain.errors import BadExpiry, BadInvitation, EmailTaken, InvitationNotFound
+from iam.domain.grants import Window
 from iam.domain.invitation import LASTS, Invitation
 from iam.domain.password import Policy
 from iam.domain.roles import DEFAULT, SYSTEM, Role
 from iam.domain.session import digest
 from iam.domain.tenant import Tenant
-from iam.domain.user import User, Window, must_hold
+from iam.domain.user import User, must_hold
 from iam.ports import OpenWork, Passwords, Work
 from iam.usecases.facts import acting, invitation_fact, user_fact
 from iam.usecases.giving import chosen, own_role

@@ -1,8 +1,9 @@
 """Logging in, going on, logging out."""
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import NoReturn
 from unicodedata import normalize
 from uuid import UUID
@@ -17,11 +18,14 @@ from iam.domain.succession import seal_successor, unseal_successor
 from iam.domain.tenant import Tenant
 from iam.domain.user import User
 from iam.ports import OpenWork, Passwords, Throttle, Work
-from iam.usecases.facts import acting, failed_login, session_fact
+from iam.usecases.facts import acting, failed_login, session_fact, throttled_login
 from iam.usecases.opening import Opening, Tokens
 
 # One address may be known to several organizations; so many of them are tried without being told which is meant.
 MOST_MEANT = 4
+MOST_HELD = (
+    10_000  # names of throttled accounts that are remembered, so that each leaves one fact a pause
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +45,16 @@ class Logins:
     passwords: Passwords
     throttle: Throttle
     opening: Opening
+    _held: dict[str, datetime] = field(default_factory=dict[str, datetime])
+    _going: dict[bytes, asyncio.Task[Tokens]] = field(
+        default_factory=dict[bytes, asyncio.Task[Tokens]]
+    )
 
     async def login(self, login: Login) -> Tokens:
         """Return tokens for a name and a password; BadLogin, always the same, if anything is wrong with them."""
         account, address = f"{login.subdomain or ''}/{login.name}", asked().ip
         if wait := await self.throttle.attempt(account, address):
+            await self._hold(login, f"{account}\n{address}", wait)
             raise TooManyLogins(
                 "too many failed logins; wait before the next one", retry_after=int(wait) + 1
             )
@@ -54,18 +63,21 @@ class Logins:
         user = await self._proved(meant, normalize("NFC", login.password))
         tokens = user and await self._enter(user, login.password)
         if not tokens:
-            await self._refuse(meant)
+            await self._refuse(meant, _trouble(meant, user))
         await self.throttle.clear(account, address)
         return tokens
 
     async def refresh(self, shown: str) -> Tokens:
-        """Return the next tokens of a session; a token that is shown again late ends the session."""
-        async with self.work() as work:
-            token = await work.sessions.token(digest(shown))
-            tokens = token and await self._go_on(work, token, shown)
-        if not tokens:
-            raise BadRefreshToken("the refresh token is unknown, used or expired; log in again")
-        return tokens
+        """Return the next tokens of a session; a token that is shown again late ends the session.
+
+        Requests that show the same token at the same time are one: they would only wait for each other's transaction,
+        each with a connection that others need.
+        """
+        name = digest(shown)
+        if (going := self._going.get(name)) is None:
+            going = self._going[name] = asyncio.create_task(self._refresh(shown))
+            going.add_done_callback(lambda done: self._gone(name, done))
+        return await asyncio.shield(going)
 
     async def logout(self, caller: Caller, refresh: str | None = None) -> None:
         """End the caller's session, and that of a refresh token if one is given."""
@@ -104,6 +116,30 @@ class Logins:
             await self.passwords.verify(password, None)
         return None
 
+    async def _refresh(self, shown: str) -> Tokens:
+        async with self.work() as work:
+            token = await work.sessions.token(digest(shown))
+            tokens = token and await self._go_on(work, token, shown)
+        if not tokens:
+            raise BadRefreshToken("the refresh token is unknown, used or expired; log in again")
+        return tokens
+
+    def _gone(self, name: bytes, done: "asyncio.Task[Tokens]") -> None:
+        del self._going[name]
+        if not done.cancelled():
+            done.exception()  # whoever asked may have left: then nobody else takes note of it
+
+    async def _hold(self, login: Login, name: str, wait: float) -> None:
+        """Leave a fact that guessing was slowed down; one a pause, or the log would be filled by it."""
+        if self._held.get(name, self._now) > self._now:
+            return
+        if len(self._held) >= MOST_HELD:
+            self._held.clear()
+        self._held[name] = self._now + timedelta(seconds=wait)
+        async with self.work() as work:
+            meant = await work.users.named(login.name, login.subdomain, 1)
+            work.record(throttled_login(meant[0] if meant else None))
+
     async def _enter(self, user: User, password: str) -> Tokens | None:
         """Open a session, unless the account or its organization is disabled by now."""
         rehashed = None
@@ -123,9 +159,9 @@ class Logins:
             work.record(opened.fact)
         return opened.tokens
 
-    async def _refuse(self, meant: Sequence[User]) -> NoReturn:
+    async def _refuse(self, meant: Sequence[User], reason: str) -> NoReturn:
         async with self.work() as work:
-            work.record(failed_login(meant[0] if meant else None))
+            work.record(failed_login(meant[0] if meant else None, reason))
         raise BadLogin("the name or the password is wrong")
 
     async def _go_on(self, work: Work, token: RefreshToken, shown: str) -> Tokens | None:
@@ -162,3 +198,10 @@ class Logins:
     async def _end(self, work: Work, session: Session) -> None:
         await work.sessions.put(session.ended(self._now))
         work.changed(Kind.SESSION, str(session.id))
+
+
+def _trouble(meant: Sequence[User], proved: User | None) -> str:
+    """Say for the audit log, and for nobody else, what was wrong with a login."""
+    if not meant:
+        return "there is no such account"
+    return "the account or its organization is disabled" if proved else "the password is wrong"

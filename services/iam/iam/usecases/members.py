@@ -50,7 +50,7 @@ class Members:
 
     async def _listed(self, query: UserQuery, ask: PageAsk) -> Slice[User]:
         async with self.work() as work:
-            if await work.tenants.get(query.tenant) is None:
+            if query.tenant and await work.tenants.get(query.tenant) is None:
                 raise TenantNotFound("there is no such organization")
             return await work.users.list(query, ask)
 

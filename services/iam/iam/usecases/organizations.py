@@ -17,9 +17,10 @@ from iam.domain.errors import (
     TenantTaken,
     TooManyRows,
 )
+from iam.domain.grants import Grant
 from iam.domain.password import Policy
 from iam.domain.tenant import RESERVED, Tenant, may_be_registered
-from iam.domain.user import Grant, User
+from iam.domain.user import User
 from iam.ports import OpenWork, Passwords
 from iam.usecases.facts import acting, tenant_fact, user_fact
 from iam.usecases.opening import Opening, Tokens
@@ -143,8 +144,8 @@ class Organizations:
         )
 
 
-def must_be_own(caller: Caller, tenant: UUID) -> None:
-    """Refuse another organization before looking whether it exists."""
+def must_be_own(caller: Caller, tenant: UUID | None) -> None:
+    """Refuse another organization, or all of them (None), before looking whether it exists."""
     if tenant != caller.tenant and not caller.platform:
         raise NotYourOrganization("this is not your organization")
 

@@ -8,16 +8,14 @@ from authz import permissions
 from authz.permissions import Permission
 from chassis.caller import Caller
 from chassis.facts import Actor
-from iam.domain.authority import Kind
 from iam.domain.errors import RoleAssigned, RoleNotFound, RoleStale, SystemRole, TooManyRows
 from iam.domain.roles import SYSTEM, Role, check_name, known_permissions
 from iam.domain.user import must_hold
 from iam.ports import Means, OpenWork, Work
 from iam.usecases.facts import role_fact
-from iam.usecases.giving import own_role
+from iam.usecases.giving import own_role, told
 
 MOST_BARE = 10_000
-EVERYBODY = 2**31 - 1  # whoever is not told of a change goes on as before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +121,7 @@ class Roles:
         async with self.work() as work:
             before = await self._own(work, caller, role, expected)
             must_hold(caller, before.permissions)
-            if await work.roles.holders(_home(before), before.id, 1):
+            if await work.bindings.holders(before.id):
                 raise RoleAssigned("somebody has this role; take it from them first")
             if await work.invitations.waiting(_home(before), before.id, self.means.now()):
                 raise RoleAssigned("somebody was invited with this role; revoke the invitation")
@@ -151,8 +149,7 @@ class Roles:
         must_hold(caller, before.permissions | after.permissions)
         await work.roles.put(after)
         if before.permissions != after.permissions or before.name != after.name:
-            for user in await work.roles.holders(_home(after), after.id, EVERYBODY):
-                work.changed(Kind.SUBJECT, str(user))
+            await told(work, *await work.bindings.holders(after.id))
         work.record(role_fact(Actor.of(caller), "updated", before, after))
 
     async def _own(self, work: Work, caller: Caller, role: str, expected: int | None) -> Role:

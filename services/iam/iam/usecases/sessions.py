@@ -1,4 +1,4 @@
-"""One's own sessions: see where one is logged in, and log out there."""
+"""Sessions: see where one is logged in and log out there; with `session:*` those of others, too."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -10,47 +10,67 @@ from iam.domain.authority import Kind
 from iam.domain.errors import SessionNotFound
 from iam.domain.session import Session
 from iam.ports import Means, OpenWork, Work
+from iam.usecases.ending import end_sessions
 from iam.usecases.facts import session_fact
+from iam.usecases.giving import found
 
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """The caller's own sessions; everybody may see and end these."""
+    """Sessions. Everybody may see and end their own; those of others need `session:read` and `session:delete`."""
 
     work: OpenWork
     means: Means
 
-    async def list(self, caller: Caller, ask: PageAsk) -> Slice[Session]:
-        """Return a part of the caller's live sessions, the newest first."""
-        person = caller.must_be_person()
+    async def list(self, caller: Caller, user: UUID | None, ask: PageAsk) -> Slice[Session]:
+        """Return a part of a user's live sessions (None: the caller's own), the newest first."""
+        caller.must_be_person_or("session:read")
         async with self.work() as work:
-            return await work.sessions.live(person, self.means.now(), ask)
+            whose = await self._whose(work, caller, user, "session:read")
+            return await work.sessions.live(whose, self.means.now(), ask)
 
     async def get(self, caller: Caller, session: UUID) -> Session:
-        """Return one of the caller's live sessions."""
-        person = caller.must_be_person()
+        """Return a live session."""
+        caller.must_be_person_or("session:read")
         async with self.work() as work:
-            return await self._own(work, person, session)
+            return await self._found(work, caller, session, "session:read")
 
     async def end(self, caller: Caller, session: UUID) -> None:
-        """End one of the caller's sessions everywhere."""
-        person = caller.must_be_person()
+        """End a session everywhere."""
+        caller.must_be_person_or("session:delete")
         async with self.work() as work:
-            found = await self._own(work, person, session, lock=True)
-            await work.sessions.put(found.ended(self.means.now()))
-            work.changed(Kind.SESSION, str(found.id))
-            work.record(session_fact(Actor.of(caller), "ended", found))
+            known = await self._found(work, caller, session, "session:delete", lock=True)
+            await work.sessions.put(known.ended(self.means.now()))
+            work.changed(Kind.SESSION, str(known.id))
+            work.record(session_fact(Actor.of(caller), "ended", known))
 
-    async def end_all(self, caller: Caller) -> None:
-        """End every session of the caller, this one too."""
-        person, actor = caller.must_be_person(), Actor.of(caller)
+    async def end_all(self, caller: Caller, user: UUID | None, *, keep_current: bool) -> None:
+        """End every session of a user (None: the caller), the present one too unless it shall be kept."""
+        caller.must_be_person_or("session:delete")
+        current = UUID(caller.credential) if keep_current and caller.kind == "user" else None
         async with self.work() as work:
-            for session in await work.sessions.end_all(person, self.means.now()):
-                work.changed(Kind.SESSION, str(session.id))
-                work.record(session_fact(actor, "ended", session))
+            whose = await self._whose(work, caller, user, "session:delete")
+            why = "all sessions were ended"
+            await end_sessions(work, Actor.of(caller), whose, self.means.now(), why, current)
 
-    async def _own(self, work: Work, person: UUID, session: UUID, *, lock: bool = False) -> Session:
-        found = await work.sessions.get(session, lock=lock)
-        if found is None or found.user != person or not found.live(self.means.now()):
-            raise SessionNotFound("you have no such session")
-        return found
+    async def _whose(self, work: Work, caller: Caller, user: UUID | None, permission: str) -> UUID:
+        """Return whose sessions are meant; refuse before looking whether somebody else exists."""
+        own = UUID(caller.account or caller.subject)
+        if user is None or user == own:
+            return own
+        caller.must(permission)
+        return (await found(work, caller, user)).id
+
+    async def _found(
+        self, work: Work, caller: Caller, session: UUID, permission: str, *, lock: bool = False
+    ) -> Session:
+        known = await work.sessions.get(session, lock=lock)
+        if known and known.live(self.means.now()) and _within_reach(caller, known, permission):
+            return known
+        raise SessionNotFound("there is no such session")
+
+
+def _within_reach(caller: Caller, session: Session, permission: str) -> bool:
+    if str(session.user) == (caller.account or caller.subject):
+        return True
+    return caller.may(permission) and (caller.platform or session.tenant == caller.tenant)

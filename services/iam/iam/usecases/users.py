@@ -10,12 +10,15 @@ from chassis.facts import Actor
 from chassis.pages import PageAsk, Slice
 from iam.domain import names
 from iam.domain.authority import Kind
+from iam.domain.errors import UserNotFound
+from iam.domain.grants import Window
 from iam.domain.password import Policy
 from iam.domain.roles import DEFAULT, Role, together
-from iam.domain.user import User, Window, must_hold
+from iam.domain.user import User, must_hold
 from iam.ports import Means, OpenWork, Passwords, UserQuery, Work
+from iam.usecases.ending import end_sessions
 from iam.usecases.facts import user_fact
-from iam.usecases.gitops_ties import cut_ties as _cut_ties
+from iam.usecases.gitops_ties import cut_ties_of as _cut_ties
 from iam.usecases.giving import checked, chosen, found, locked
 
 
@@ -61,6 +64,38 @@ class Users:
         caller.must("user:read")
         async with self.work() as work:
             return await found(work, caller, user)
+
+    async def directory(self, caller: Caller, query: UserQuery, ask: PageAsk) -> Slice[User]:
+        """Return the same to everybody else of the tenant, who are shown its active users' names and nothing more.
+
+        What is not shown is not searched or sorted by either: that would show it.
+        """
+        caller.must_be_person_or("user:read")
+        if query.sort.endswith("email"):
+            caller.must("user:read")
+        async with self.work() as work:
+            return await work.users.list(replace(query, brief=True), ask)
+
+    async def colleague(self, caller: Caller, user: UUID) -> User:
+        """Return an active user of the caller's tenant, of whom only the name will be shown."""
+        caller.must_be_person_or("user:read")
+        async with self.work() as work:
+            known = await work.users.get(caller.tenant, user)
+        if known is None or not known.active:
+            raise UserNotFound("there is no such user")
+        return known
+
+    async def update_own(
+        self, caller: Caller, fields: dict[str, Any], expected: int | None
+    ) -> User:
+        """Change what one may change about oneself: one's names."""
+        person = caller.must_be_person()
+        async with self.work() as work:
+            before = await locked(work, caller, person, expected)
+            after = replace(before, **fields).changed(self.means.now())
+            await work.users.put(after)
+            await self._tell(work, caller, before, after)
+        return after
 
     async def create(self, caller: Caller, new: NewUser) -> User:
         """Make a user in the caller's tenant, with no role that the caller could not fill."""
@@ -127,8 +162,8 @@ class Users:
         work.changed(Kind.SUBJECT, str(after.id))
         work.record(user_fact(Actor.of(caller), verb, before, None if after.deleted_at else after))
         if not after.active:
-            for session in await work.sessions.end_all(after.id, self.means.now()):
-                work.changed(Kind.SESSION, str(session.id))
+            why = f"the account was {'deleted' if after.deleted_at else 'disabled'}"
+            await end_sessions(work, Actor.of(caller), after.id, self.means.now(), why)
 
 
 def _cleaned(fields: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def identity():
 @pytest.fixture
 def app(iam, identity):
     uses = (
-        *(iam.logins, iam.users, iam.organizations, iam.roles, iam.keys, iam.sessions),
+        *(iam.logins, iam.users, iam.organizations, iam.roles, iam.keys, iam.sessions, iam.changes),
         *(iam.gitops, iam.supers, iam.debug),
         *(iam.assignments, iam.invitations, iam.members, iam.decisions),
         *(iam.signing, iam.opening.issuer, Cookies(secure=False)),

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from iam.domain.user import Grant
+from iam.domain.grants import Grant
 
 G = "/api/v1/global"
 COLLECTIONS = (

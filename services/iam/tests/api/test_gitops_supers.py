@@ -2,7 +2,7 @@
 
 import pytest
 
-from iam.domain.user import Grant
+from iam.domain.grants import Grant
 
 P = "/api/v1/global/permissions"
 D = "/api/v1/debug/collections"

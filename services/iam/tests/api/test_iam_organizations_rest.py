@@ -2,7 +2,7 @@ from uuid import uuid4
 
 import pytest
 
-from iam.domain.user import Grant
+from iam.domain.grants import Grant
 
 BASES = pytest.mark.parametrize("base", ["/api/v1", "/api"])
 

@@ -220,16 +220,19 @@ async def test_one_cannot_disable_oneself(web, boss, asking):
 
 
 PROTECTED = [
-    ("GET", "/api/v1/users"),
     ("POST", "/api/v1/users"),
-    ("GET", "/api/v1/users/no-uuid"),
     ("PATCH", "/api/v1/users/no-uuid"),
     ("DELETE", "/api/v1/users/no-uuid"),
+    ("POST", "/api/v1/users/no-uuid/password-reset"),
     ("GET", "/api/v1/roles"),
     ("GET", "/api/v1/permissions"),
 ]
 FOR_ANYBODY = [
+    ("GET", "/api/v1/users"),
+    ("GET", "/api/v1/users/no-uuid"),
     ("GET", "/api/v1/users/me"),
+    ("PATCH", "/api/v1/users/me"),
+    ("POST", "/api/v1/users/me/password"),
     ("GET", "/api/v1/tenants"),
     ("GET", "/api/v1/sessions"),
     ("DELETE", "/api/v1/sessions"),
@@ -329,6 +332,11 @@ async def test_one_sees_and_ends_ones_sessions(web, iam, ann, asking, make):
     web.headers.update(asking(ann, credential=str(session)))
     listed = (await web.get("/api/v1/sessions")).json()
     assert [(s["id"], s["current"]) for s in listed["items"]] == [(str(session), True)]
+    (shown,) = listed["items"]
+    assert (shown["user_id"], shown["device"], shown["amr"]) == (str(ann.id), "Python", ["pwd"])
+    assert shown["auth_time"] == shown["created_at"]
+    assert (await web.delete("/api/v1/sessions?keep_current=true")).status_code == 204
+    assert (await web.get("/api/v1/sessions?user_id=no-uuid")).status_code == 422
     assert (await web.get(f"/api/v1/sessions/{session}")).status_code == 200
     assert (await web.delete(f"/api/v1/sessions/{session}")).status_code == 204
     assert (await web.get(f"/api/v1/sessions/{session}")).status_code == 404
@@ -358,6 +366,7 @@ def test_every_operation_says_who_may_use_it(app):
         *("/api/v1/auth/refresh", "/api/auth/refresh"),
         *("/api/v1/organizations/register", "/api/organizations/register"),
         *("/api/v1/invitations/accept", "/api/v1/invitations/verify"),
+        "/api/v1/auth/password-reset",
         *("/.well-known/jwks.json", "/.well-known/openid-configuration"),
     }
     login = document["paths"]["/api/v1/login"]["post"]

@@ -12,6 +12,7 @@ from chassis.authority import Authority
 from chassis.identity import Identity
 from chassis.rpc import Guard, neighbour
 from chassis.tokens import Verifier
+from chassis.usage import Usage
 from iam.api.grpc import INTERNAL, IamServicer
 from iam.usecases.api_keys import NewKey
 from iam.usecases.logins import Login
@@ -65,6 +66,7 @@ async def test_a_stranger_gets_no_snapshot_and_resolves_no_key(address):
         stub = iam_pb2_grpc.IamStub(channel)
         for call in (
             stub.ResolveKey(pb.ResolveKeyRequest(hash="x")),
+            stub.NoteKeyUse(pb.NoteKeyUseRequest()),
             stub.Snapshot(pb.SnapshotRequest()).read(),
         ):
             with pytest.raises(aio.AioRpcError) as refused:
@@ -105,6 +107,19 @@ async def test_a_replica_knows_a_key_until_it_is_revoked(iam, boss, stub, replic
         assert gone.value.code() is grpc.StatusCode.NOT_FOUND
 
 
+async def test_a_replica_tells_which_keys_were_used(iam, boss, stub, replica, make):
+    key, text = await iam.keys.create(make.caller(boss), NewKey(name="k"))
+    replica.iam = stub
+    async with running(replica.authority.follow(stub)):
+        assert await replica.authority.until(lambda s: s.keys, 5)
+        await replica.of({"x-api-key": text})
+        iam.clock.forward(hours=1)
+        replica.used.update(("no uuid", "00000000-0000-0000-0000-00000000000a"))
+        await Usage(replica).tell()
+    assert iam.world.keys[key.id].last_used_at == iam.clock()
+    assert replica.used == set()
+
+
 async def test_a_disabled_user_is_told_as_inactive(iam, boss, stub, replica, make):
     ann = iam.user(iam.world.tenants[boss.tenant])
     async with running(replica.authority.follow(stub)):
@@ -136,5 +151,11 @@ async def test_check_wants_a_person(stub):
 
 
 def test_the_internal_methods_are_those_that_show_everybodys_secrets():
-    assert {m.rpartition("/")[2] for m in INTERNAL} == {"Snapshot", "ResolveKey"}
+    assert {m.rpartition("/")[2] for m in INTERNAL} == {
+        "Snapshot",
+        "ResolveKey",
+        "NoteKeyUse",
+        "Introspect",
+        "ResolvePrincipals",
+    }
     assert mesh.verify(SECRET, mesh.sign(SECRET, "flags", time.time()), time.time()) == "flags"

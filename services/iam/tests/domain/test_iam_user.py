@@ -15,8 +15,9 @@ from iam.domain.errors import (
     SelfDeactivation,
     SelfDemotion,
 )
+from iam.domain.grants import Grant, Window
 from iam.domain.roles import ADMINISTRATORS, SYSTEM, Role, permissions_of
-from iam.domain.user import Grant, Window, check_change
+from iam.domain.user import check_change
 
 
 def granted(user, names, now):

@@ -6,10 +6,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from chassis.db import database, driver_url
+from chassis.db import database
 from iam.domain.authority import Kind
 from iam.store.tables import Base
 from iam.store.work import sql_work
+from schemas.addresses import driver_url
 
 pytestmark = pytest.mark.store
 

@@ -9,8 +9,9 @@ import pytest
 from authz import apikeys
 from chassis.facts import Actor, Fact, Target
 from chassis.pages import PageAsk
+from iam.domain.acl import Acl
 from iam.domain.api_key import ApiKey, Version
-from iam.domain.authority import Kind
+from iam.domain.authority import DECISIVE, Kind
 from iam.domain.errors import (
     EmailTaken,
     InvitationPending,
@@ -18,11 +19,13 @@ from iam.domain.errors import (
     TenantTaken,
     UsernameTaken,
 )
+from iam.domain.gitops import C, Entity
+from iam.domain.grants import Grant
 from iam.domain.invitation import Invitation
+from iam.domain.reset import PasswordReset
 from iam.domain.roles import Role
 from iam.domain.session import RefreshToken, Session
 from iam.domain.signing import SigningKey
-from iam.domain.user import Grant
 from iam.ports import UserQuery
 
 
@@ -231,7 +234,11 @@ async def test_sessions_come_back_and_end_together(work, ann, make):
         rest = await w.sessions.live(ann.id, make.start, PageAsk(limit=2, after=first.next))
         assert [*first.items, *rest.items] == sorted(live, key=lambda s: s.id, reverse=True)
         assert first.total == 3
-        ended = await w.sessions.end_all(ann.id, make.start)
+        one = first.items[0].id
+        ended = await w.sessions.end_all(ann.id, make.start, but=one)
+        assert one not in {session.id for session in ended}
+        assert (await w.sessions.live(ann.id, make.start, PageAsk())).total == 1
+        ended = [*ended, *await w.sessions.end_all(ann.id, make.start)]
         assert {s.id for s in ended} == {s.id for s in live}
         assert all(s.ended_at == make.start for s in ended)
         assert (await w.sessions.live(ann.id, make.start, PageAsk())).total == 0
@@ -312,6 +319,19 @@ async def test_things_are_told_as_they_stand(work, ann, tenant, make):
         assert await w.authority.things(Kind.SESSION, [str(session.id)], late) == {}
 
 
+def an_entity(tenant, collection, make):
+    ends = {} if collection is C.PROJECTS else {"parent": uuid4(), "principal": uuid4()}
+    return Entity(
+        id=uuid4(),
+        tenant=tenant,
+        collection=collection,
+        key=f"p-{uuid4().hex}" if collection is C.PROJECTS else "",
+        created_at=make.start,
+        updated_at=make.start,
+        **ends,
+    )
+
+
 @pytest.mark.parametrize("kind", list(Kind))
 async def test_pages_of_things_go_on_where_the_last_one_ended(work, ann, make, kind):
     async with work() as w:
@@ -329,6 +349,8 @@ async def test_pages_of_things_go_on_where_the_last_one_ended(work, ann, make, k
                     signs_from=make.start,
                 )
             )
+            for collection in DECISIVE:
+                await w.entities.put(an_entity(ann.tenant, collection, make), Acl())
     async with work() as w:
         first = await w.authority.page(kind, "", 2, make.start)
         second = await w.authority.page(kind, first[-1][0], 2, make.start)
@@ -426,13 +448,13 @@ async def test_roles_that_begin_or_end_are_told_once_and_the_ended_are_gone(work
         found = await w.users.get(None, ann.id)
         assert found.roles == ("developer", "user")
         assert await w.users.administrators(ann.tenant, uuid4()) == 0
-        turned = [t for t in await w.roles.turned(make.start, 1000) if t.user == ann.id]
+        turned = [t for t in await w.bindings.turned(make.start, 1000) if t.principal == ann.id]
         assert {(t.role, t.ended, t.tenant) for t in turned} == {
             ("user", False, ann.tenant),
             ("viewer", True, ann.tenant),
         }
     async with work() as w:
-        assert [t for t in await w.roles.turned(make.start, 1000) if t.user == ann.id] == []
+        assert [t for t in await w.bindings.turned(make.start, 1000) if t.principal == ann.id] == []
         left = await w.users.get(None, ann.id)
         assert [g.role for g in left.grants] == ["admin", "developer", "user"]
 
@@ -490,3 +512,56 @@ async def test_pages_of_invitations_join_to_the_whole_list(work, tenant, make):
         rest = await w.invitations.list(tenant.id, PageAsk(limit=2, after=first.next))
     assert [*first.items, *rest.items] == sorted(made, key=lambda i: i.id, reverse=True)
     assert (first.total, rest.next) == (3, None)
+
+
+async def test_a_user_has_one_password_reset_at_most(work, ann, make):
+    later = make.start + timedelta(hours=1)
+    first, second = [
+        PasswordReset(user=ann.id, hash=h, created_at=make.start, expires_at=later)
+        for h in (uuid4().bytes, uuid4().bytes)
+    ]
+    async with work() as w:
+        await w.resets.put(first)
+        await w.resets.put(second)
+        assert await w.resets.shown(first.hash) is None
+        assert await w.resets.shown(second.hash) == second
+    async with work() as w:
+        await w.resets.sweep(make.start)
+        assert await w.resets.shown(second.hash) == second
+        assert await w.resets.sweep(later + timedelta(seconds=1)) >= 1
+        assert await w.resets.shown(second.hash) is None
+        await w.resets.put(first)
+        await w.resets.drop(ann.id)
+        assert await w.resets.shown(first.hash) is None
+
+
+async def test_a_brief_list_leaves_out_addresses_and_the_disabled(work, tenant, make):
+    ann = make.user(tenant=tenant.id, email="ann@brief.test", first_name="Ann")
+    idle = make.user(tenant=tenant.id, email="bob@brief.test", first_name="Anton", active=False)
+    async with work() as w:
+        await w.users.put(ann)
+        await w.users.put(idle)
+        whole = UserQuery(tenant=tenant.id, search="brief.test")
+        assert (await w.users.list(whole, PageAsk())).total == 2
+        assert (await w.users.list(replace(whole, brief=True), PageAsk())).total == 0
+        named = UserQuery(tenant=tenant.id, search="an", brief=True)
+        assert [u.id for u in (await w.users.list(named, PageAsk())).items] == [ann.id]
+
+
+async def test_when_a_key_was_used_last_survives_its_change_and_never_goes_back(work, ann, make):
+    key = a_key(ann, make)
+    later = make.start + timedelta(minutes=5)
+    async with work() as w:
+        await w.api_keys.put(key)
+        assert (await w.api_keys.get(ann.tenant, key.id)).last_used_at is None
+    async with work() as w:
+        await w.api_keys.used([key.id, uuid4()], later)
+    async with work() as w:
+        found = await w.api_keys.get(ann.tenant, key.id, lock=True)
+        assert found.last_used_at == later
+        await w.api_keys.put(replace(found, name="other"))
+    async with work() as w:
+        await w.api_keys.used([key.id], make.start)
+        await w.api_keys.used([], make.start)
+        found = await w.api_keys.get(ann.tenant, key.id)
+        assert (found.name, found.last_used_at) == ("other", later)

@@ -1,3 +1,5 @@
+import asyncio
+import gc
 import json
 from base64 import urlsafe_b64decode
 from dataclasses import replace
@@ -52,6 +54,11 @@ async def test_every_wrong_login_fails_alike_and_costs_one_hash(iam, ann, make):
         said.add((refused.value.detail, refused.value.code, len(iam.passwords.verified)))
     assert len(said) == 1
     assert iam.world.actions() == ["session.login_failed"] * 4
+    assert [fact.reason for fact in iam.world.facts] == [
+        "the password is wrong",
+        "there is no such account",
+        *["the account or its organization is disabled"] * 2,
+    ]
 
 
 async def test_what_was_typed_for_an_unknown_account_is_not_kept(iam):
@@ -81,6 +88,11 @@ async def test_guessing_is_slowed_down_for_one_account_only(iam, ann, make):
     with pytest.raises(TooManyLogins) as refused:
         await iam.logins.login(Login(name="ann", password=make.password))
     assert refused.value.retry_after
+    with pytest.raises(TooManyLogins):
+        await iam.logins.login(Login(name="ann", password=make.password))
+    assert iam.world.actions() == [*["session.login_failed"] * 5, "session.login_throttled"]
+    held = iam.world.facts[-1]
+    assert (held.target.id, held.tenant, held.outcome) == (str(ann.id), ann.tenant, "denied")
     assert claims(await iam.logins.login(Login(name=bob.email, password=make.password)))
     iam.clock.forward(seconds=2)
     assert await iam.logins.login(Login(name="ann", password=make.password))
@@ -107,6 +119,31 @@ async def test_two_refreshes_at_once_get_the_same_successor(iam, tokens):
     first = await iam.logins.refresh(tokens.refresh)
     iam.clock.forward(seconds=10)
     assert (await iam.logins.refresh(tokens.refresh)).refresh == first.refresh
+
+
+async def test_requests_with_the_same_token_at_once_are_one(iam, tokens):
+    many = await asyncio.gather(*(iam.logins.refresh(tokens.refresh) for _ in range(20)))
+    assert len({one.refresh for one in many}) == 1
+    assert len(iam.world.tokens) == 2
+
+
+async def test_one_who_leaves_does_not_take_the_others_along(iam, tokens):
+    first, second = [asyncio.create_task(iam.logins.refresh(tokens.refresh)) for _ in range(2)]
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await second).refresh
+    assert (await asyncio.gather(first, return_exceptions=True))[
+        0
+    ].__class__.__name__ == "CancelledError"
+
+
+async def test_a_refusal_that_nobody_waits_for_is_quiet(iam, caplog):
+    asked = asyncio.create_task(iam.logins.refresh("invented"))
+    await asyncio.sleep(0)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    gc.collect()
+    assert caplog.text == ""
 
 
 async def test_a_late_repetition_ends_the_whole_session(iam, tokens):

@@ -21,7 +21,8 @@ from iam.domain.errors import (
     UnknownUser,
     UserNotFound,
 )
-from iam.domain.user import Grant, Window
+from iam.domain.grants import Grant, Window
+from iam.usecases.assignments import To
 from iam.usecases.roles import NewRole, RoleChange
 from iam.usecases.users import NewUser, UserChange
 
@@ -157,9 +158,9 @@ async def test_a_role_of_another_tenant_is_not_there(iam, me, keeper, make, ann)
             await attempt
     assert role.id not in [r.id for r, _ in await iam.roles.list(stranger)]
     with pytest.raises(TenantNotFound):
-        await iam.assignments.give(stranger, ann.tenant, ann.id, "viewer", Window())
+        await iam.assignments.give(stranger, To(ann.tenant, str(ann.id)), "viewer", Window())
     with pytest.raises(UserNotFound):
-        await iam.assignments.give(stranger, stranger.tenant, ann.id, "viewer", Window())
+        await iam.assignments.give(stranger, To(stranger.tenant, str(ann.id)), "viewer", Window())
     with pytest.raises(UnknownUser):
         await iam.assignments.put_users(stranger, "viewer", [ann.id])
     with pytest.raises(UnknownRole):
@@ -195,17 +196,17 @@ async def test_nobody_gives_what_they_do_not_hold_or_to_whom_holds_more(iam, acm
     caller = make.caller(chief)
     for user, role in ((ann, "admin"), (chief, "admin"), (top, "viewer")):
         with pytest.raises(MoreThanYouHold):
-            await iam.assignments.give(caller, acme.id, user.id, role, Window())
+            await iam.assignments.give(caller, To(acme.id, str(user.id)), role, Window())
     with pytest.raises(MoreThanYouHold):
         await iam.assignments.put_users(caller, "admin", [top.id, ann.id])
 
 
 async def test_the_last_admin_stays_and_nobody_demotes_themselves(iam, acme, boss, me, make):
     with pytest.raises(SelfDemotion):
-        await iam.assignments.take(me, acme.id, boss.id, "admin")
+        await iam.assignments.take(me, To(acme.id, str(boss.id)), "admin")
     root = iam.user(iam.tenant("platform"), grants=(Grant("super_admin", "platform"),))
     with pytest.raises(LastAdmin):
-        await iam.assignments.take(make.caller(root), acme.id, boss.id, "admin")
+        await iam.assignments.take(make.caller(root), To(acme.id, str(boss.id)), "admin")
 
 
 async def test_a_role_for_a_time_begins_and_ends_by_itself(iam, acme, me, ann):
@@ -213,8 +214,8 @@ async def test_a_role_for_a_time_begins_and_ends_by_itself(iam, acme, me, ann):
     window = Window(
         not_before=at + timedelta(hours=1), expires_at=at + timedelta(hours=2), reason="on call"
     )
-    await iam.assignments.give(me, acme.id, ann.id, "developer", window)
-    (later,) = [g for g in await iam.assignments.of_user(me, acme.id, ann.id) if g.reason]
+    await iam.assignments.give(me, To(acme.id, str(ann.id)), "developer", window)
+    (later,) = [g for g in await iam.assignments.of(me, To(acme.id, str(ann.id))) if g.reason]
     assert not later.held
     assert iam.world.facts[-1].reason == "on call"
     iam.world.changes.clear()
@@ -228,7 +229,7 @@ async def test_a_role_for_a_time_begins_and_ends_by_itself(iam, acme, me, ann):
     assert [c.id for c in iam.world.changes] == [str(ann.id)] * 2
     assert iam.world.actions()[-2:] == ["role.begun", "role.expired"]
     with pytest.raises(RoleNotHeld):
-        await iam.assignments.take(me, acme.id, ann.id, "developer")
+        await iam.assignments.take(me, To(acme.id, str(ann.id)), "developer")
 
 
 async def test_every_verb_asks_for_its_permission_before_it_looks(iam, make, acme, ann):
@@ -241,9 +242,12 @@ async def test_every_verb_asks_for_its_permission_before_it_looks(iam, make, acm
         (iam.roles.delete(nobody, "x", None), "role:delete"),
         (iam.assignments.users(nobody, "x"), "role:read"),
         (iam.assignments.put_users(nobody, "x", []), "role:assign_users"),
-        (iam.assignments.of_user(nobody, acme.id, ann.id), "role:read"),
-        (iam.assignments.give(nobody, acme.id, ann.id, "x", Window()), "role:assign_users"),
-        (iam.assignments.take(nobody, acme.id, ann.id, "x"), "role:assign_users"),
+        (iam.assignments.of(nobody, To(acme.id, str(ann.id))), "role:read"),
+        (
+            iam.assignments.give(nobody, To(acme.id, str(ann.id)), "x", Window()),
+            "role:assign_users",
+        ),
+        (iam.assignments.take(nobody, To(acme.id, str(ann.id)), "x"), "role:assign_users"),
     ):
         with pytest.raises(Forbidden, match=permission):
             await attempt

@@ -7,6 +7,7 @@ from chassis.errors import Unavailable
 from iam.domain.authority import Beat, Kind, News, Ready
 from iam.domain.errors import Behind
 from iam.usecases import feed as feeds
+from iam.usecases.authority import Doubt
 from iam.usecases.users import NewUser, UserChange
 
 
@@ -173,6 +174,6 @@ async def test_a_database_that_is_away_does_not_end_the_feed(iam, boss, make, ca
 
 def test_check_knows_aliases_and_nothing_that_is_no_permission(iam, boss, make):
     me = make.caller(boss)
-    assert iam.replicas.check(me, "toggle_feature_flags")
-    assert not iam.replicas.check(me, "debug:read")
-    assert not iam.replicas.check(me, "no:such")
+    assert iam.replicas.check(me, Doubt(permission="toggle_feature_flags"))
+    assert not iam.replicas.check(me, Doubt(permission="debug:read"))
+    assert not iam.replicas.check(me, Doubt(permission="no:such"))

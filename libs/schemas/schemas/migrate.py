@@ -1,13 +1,12 @@
 """Migrations: bring a service's schema to its newest revision, once, whoever asks.
 
-`python -m chassis.migrate flags audit` does it for several services in one process; with `--wait` it changes nothing
+`python -m schemas flags audit` does it for several services in one process; with `--wait` it changes nothing
 and returns once somebody else has done it, which is how a pod waits for its schema. Each service's own role owns its
 schema. With `<SERVICE>_ADMIN_DATABASE_URL` the role and the schema are made first; without, they must be there.
 Migrations run under an advisory lock and give up on a lock after four seconds rather than stall the service that is
 running; they are valid beside yesterday's code (expand, migrate, contract).
 """
 
-import argparse
 import asyncio
 import importlib.util
 import os
@@ -23,7 +22,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from chassis.db import driver_url
+from schemas.addresses import driver_url
 
 _LOCK = 7_361_001
 
@@ -144,23 +143,3 @@ def from_environment(service: str) -> tuple[str, str]:
     if not url:
         raise SystemExit(f"{own}_DATABASE_URL is not set: it says which database to migrate")
     return url, os.environ.get(f"{own}_ADMIN_DATABASE_URL", "")
-
-
-async def _all(services: list[str], *, waiting: bool) -> None:
-    for service in services:
-        url, admin_url = from_environment(service)
-        revision = await (wait(service, url) if waiting else migrate(service, url, admin_url))
-        sys.stdout.write(f"{service} is at revision {revision}\n")
-
-
-def main() -> None:
-    """Be the command line."""
-    parser = argparse.ArgumentParser(prog="migrate", description="Migrate schemas, or wait for it.")
-    parser.add_argument("--wait", action="store_true", help="change nothing, wait until it is done")
-    parser.add_argument("services", nargs="+")
-    asked = parser.parse_args()
-    asyncio.run(_all(asked.services, waiting=asked.wait))
-
-
-if __name__ == "__main__":
-    main()

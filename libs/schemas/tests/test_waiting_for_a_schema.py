@@ -1,4 +1,4 @@
-"""`chassis.migrate --wait`: yesterday's, today's and tomorrow's code in front of one schema."""
+"""`python -m schemas --wait`: yesterday's, today's and tomorrow's code in front of one schema."""
 
 import asyncio
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from alembic.script import ScriptDirectory
 
-from chassis.migrate import fits, migrations_of, wait
+from schemas.migrate import fits, migrations_of, wait
 
 REVISION = 'revision = "{0}"\ndown_revision = {1}\n\ndef upgrade():\n    pass\n'
 
