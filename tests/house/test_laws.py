@@ -145,7 +145,17 @@ def _is_job(verb):
     return verb.split(".")[-1] in JOBS
 
 
-JOBS = {"process_due", "next_due", "load", "refresh", "append", "evaluate", "snapshot", "sweep"}
+JOBS = {
+    "process_due",
+    "next_due",
+    "send_due",
+    "load",
+    "refresh",
+    "append",
+    "evaluate",
+    "snapshot",
+    "sweep",
+}
 
 
 @pytest.mark.parametrize("service", SERVICES)

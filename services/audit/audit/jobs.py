@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from audit.usecases.keeper import Keeper
 from audit.usecases.recorder import Recorder
 from audit.usecases.signer import Signer
+from audit.usecases.streamer import Streamer
 from chassis.serve import Job
 
 
@@ -45,3 +46,14 @@ def sweeping(keeper: Keeper, alone: Alone, every: float = 600.0) -> Job:
             await asyncio.sleep(every)
 
     return sweep
+
+
+def streaming(streamer: Streamer, alone: Alone, every: float = 1.0) -> Job:
+    """Return the job that sends entries to their receivers, at once while there are more."""
+
+    async def send() -> None:
+        while True:
+            if not await alone("streams") or not await streamer.send_due():
+                await asyncio.sleep(every)
+
+    return send

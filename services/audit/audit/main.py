@@ -11,7 +11,8 @@ from audit.api.grpc import AuditServicer
 from audit.api.rest import routers
 from audit.clients.seal import AesVault
 from audit.clients.signer import new_key, signing
-from audit.jobs import adopting, checkpoints, sweeping
+from audit.clients.webhook import Webhooks
+from audit.jobs import adopting, checkpoints, streaming, sweeping
 from audit.settings import Settings
 from audit.store.tables import Idempotency, Lease, Outbox
 from audit.store.work import leases, sql_work
@@ -21,8 +22,10 @@ from audit.usecases.prover import Prover
 from audit.usecases.reader import Reader
 from audit.usecases.recorder import Recorder
 from audit.usecases.signer import Signer
+from audit.usecases.streamer import Means, Streamer
 from chassis.frame import Tables, framed
 from chassis.serve import Service
+from egress.guard import Rules
 from switchyard.audit.v1 import audit_pb2_grpc
 
 TABLES = Tables(Outbox, Lease, Idempotency)
@@ -45,11 +48,25 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         prover = Prover(work, signer)
         keeper = Keeper(work, recorder, _now, uuid7)
         exporter = Exporter(work, recorder, signer, _now, uuid7)
+        rules = Rules.of(settings.egress_allowed, plain_http=settings.egress_plain_http)
+        means = Means(
+            poster=Webhooks(rules),
+            now=_now,
+            new_id=uuid7,
+            dice=os.urandom,
+            source=f"https://{settings.log_name}",
+        )
+        streamer = Streamer(work, recorder, means)
         servicer = AuditServicer(
             recorder, reader, prover, identity=frame.identity, cursors=frame.cursors
         )
         audit_pb2_grpc.add_AuditServicer_to_server(servicer, frame.rpc)
-        rest = frame.rest("audit", routers, reader, prover, exporter, keeper)
+        rest = frame.rest("audit", routers, reader, prover, exporter, keeper, streamer)
         alone = leases(frame.sessions)
-        jobs = (adopting(recorder), checkpoints(signer, alone), sweeping(keeper, alone))
+        jobs = (
+            adopting(recorder),
+            checkpoints(signer, alone),
+            sweeping(keeper, alone),
+            streaming(streamer, alone),
+        )
         yield frame.service(rest, (NAME,), jobs=jobs)

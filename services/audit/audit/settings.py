@@ -1,9 +1,10 @@
 """What the audit service needs to be told."""
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from chassis.settings import ServiceSettings
+from egress.guard import Rules
 
 
 class Settings(ServiceSettings):
@@ -18,6 +19,16 @@ class Settings(ServiceSettings):
     key_secret: SecretStr | None = Field(default=None, min_length=32)
     # The name that this platform's logs sign with: a schema-less URL (C2SP checkpoint).
     log_name: str = Field(default="switchyard.local/audit", pattern=r"^[^\s+]{1,200}$")
+
+    # Networks beyond the public internet that entries may be streamed to: `10.1.0.0/16, fd00::/8`.
+    egress_allowed: str = ""
+    egress_plain_http: bool = False
+
+    @field_validator("egress_allowed")
+    @classmethod
+    def _are_networks(cls, given: str) -> str:
+        Rules.of(given)
+        return given
 
     @property
     def sealing_secret(self) -> str:

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from audit.api import export, keeping, trees
+from audit.api import export, keeping, streams, trees
 from audit.api.asked import KNOWN, Asked
 from audit.api.views import EntryView, PageView, shown
 from audit.usecases.reader import Reader
@@ -46,4 +46,4 @@ async def entry(
     return JSONResponse(shown(found), headers={"etag": etag(found.seq)})
 
 
-routers = (export.router, router, trees.router, trees.of_entries, keeping.router)
+routers = (export.router, router, trees.router, trees.of_entries, keeping.router, streams.router)

@@ -7,4 +7,5 @@ diff     what changed between two documents   merkle  trees, and proofs about th
 tiles    trees in pieces             note     signed checkpoints
 export   what is handed out          evidence checking it offline
 keeping  how long, and who was erased
+stream   receivers of everything     ocsf     entries as their tools know them
 """

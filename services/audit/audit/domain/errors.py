@@ -1,6 +1,15 @@
 """Every way in which the audit service refuses. Codes are permanent."""
 
-from chassis.errors import Broken, FieldError, Forbidden, Invalid, NotFound, Stale, TooLarge
+from chassis.errors import (
+    Broken,
+    Conflict,
+    FieldError,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Stale,
+    TooLarge,
+)
 
 
 class BadEvent(Invalid):
@@ -78,3 +87,30 @@ class StaleRetention(Stale):
     """The retention was changed since it was read."""
 
     code = "audit.retention_stale"
+
+
+class NoSuchStream(NotFound):
+    """The tenant has no such stream."""
+
+    code = "audit.no_such_stream"
+
+
+class TooManyStreams(Conflict):
+    """The log has as many streams as a log may have."""
+
+    code = "audit.too_many_streams"
+
+
+class BadAddress(Invalid):
+    """A receiver's URL is none that entries may be sent to."""
+
+    code = "audit.bad_address"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"url: {why}", errors=(FieldError("/url", why),))
+
+
+class StaleStream(Stale):
+    """The stream was changed since it was read."""
+
+    code = "audit.stream_stale"

@@ -18,7 +18,7 @@ _FORGET = text(
     ON CONFLICT (tenant, id) DO UPDATE SET key = NULL, names = ''
     """
 )
-# The newest entry that is old enough, within what full tiles keep of the tree.
+# The newest entry that is old enough, within what full tiles keep of the tree and what active streams have sent.
 _OLD = text(
     """
     SELECT head.dropped, least(
@@ -26,7 +26,9 @@ _OLD = text(
          ORDER BY ts DESC, seq DESC LIMIT 1),
         coalesce((SELECT (number + 1) * :width FROM audit.tile
                   WHERE tile.tenant = head.tenant AND level = 0
-                  ORDER BY number DESC LIMIT 1), 0)) AS until
+                  ORDER BY number DESC LIMIT 1), 0),
+        (SELECT min(cursor) FROM audit.stream
+         WHERE stream.tenant = head.tenant AND state = 'active')) AS until
     FROM audit.head WHERE tenant = :tenant
     """
 )

@@ -160,6 +160,25 @@ class RetentionRow(Base):
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
+class StreamRow(Base):
+    """A receiver that gets every entry."""
+
+    __tablename__ = "stream"
+    __table_args__ = (Index("stream_tenant", "tenant", "id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[UUID]
+    url: Mapped[str]
+    secret: Mapped[bytes] = mapped_column(LargeBinary)
+    state: Mapped[str]
+    why: Mapped[str]
+    cursor: Mapped[int] = mapped_column(BigInteger)
+    failures: Mapped[int]
+    due_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    version: Mapped[int]
+
+
 class Outbox(OutboxRow, Base):
     """Facts on their way to the log."""
 

@@ -9,6 +9,7 @@ from audit.ports import OpenWork, Vault, Work
 from audit.store.keeping import SqlKeeping
 from audit.store.log import SqlLog
 from audit.store.people import SqlPeople
+from audit.store.streams import SqlStreams
 from audit.store.tables import Lease
 from audit.store.trees import SqlTrees
 from chassis.db import Sessions, transaction
@@ -21,6 +22,7 @@ class SqlWork:
     def __init__(self, session: AsyncSession, vault: Vault) -> None:
         self.people = SqlPeople(session)
         self.keeping = SqlKeeping(session)
+        self.streams = SqlStreams(session, vault)
         self.trees = SqlTrees(session)
         self.log = SqlLog(session, self.people, vault)
 
