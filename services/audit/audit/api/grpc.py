@@ -1,12 +1,14 @@
 """The gRPC door: services append, people search."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from opentelemetry import propagate, trace
 
 from audit.domain.draft import MOST_DOCUMENT, Draft
 from audit.domain.entry import PLATFORM, Entry, Json, Origin
@@ -34,6 +36,7 @@ _OUTCOMES = {
 }
 _CODES = {Outcome(value): code for code, value in _OUTCOMES.items()}
 _LONGEST = 512
+_MOST_TRACES = 64
 _DEEPEST = strictjson.DEEPEST + 16  # a fact may wrap what a body could hold
 
 
@@ -61,7 +64,8 @@ class AuditServicer(audit_pb2_grpc.AuditServicer):
         """Store each event once."""
         try:
             drafts = [_draft(index, event) for index, event in enumerate(request.events)]
-            receipts = await self._recorder.append(_service(context), drafts)
+            with _traced(request.events):
+                receipts = await self._recorder.append(_service(context), drafts)
         except BadEvent as bad:
             context.set_trailing_metadata((("bad-index", str(bad.index)),))
             raise
@@ -128,6 +132,24 @@ def _service(context: Context) -> Caller:
     return Caller(
         subject=name, tenant=PLATFORM, kind="service", permissions=frozenset({"audit:append"})
     )
+
+
+@contextmanager
+def _traced(events: Iterable[pb.Event]) -> Generator[None]:
+    """Go on with the traces that these events were recorded in, where they are sampled: one span in each."""
+    traces = {e.context.traceparent for e in events if e.context.traceparent.endswith("1")}
+    tracer = trace.get_tracer("switchyard")
+    spans = [
+        tracer.start_span(
+            "audit append", propagate.extract({"traceparent": one}), trace.SpanKind.CONSUMER
+        )
+        for one in sorted(traces)[:_MOST_TRACES]
+    ]
+    try:
+        yield
+    finally:
+        for one in spans:
+            one.end()
 
 
 def _checkpoints(recorder: Recorder, drafts: Sequence[Draft]) -> list[pb.Checkpoint]:
