@@ -23,6 +23,8 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash /app
 FROM ${PYTHON_IMAGE}
 COPY --from=venv /venv /venv
 COPY --from=code /app /app
+# For what a service keeps in files, where a volume is mounted; nothing else can be written.
+RUN install -d -o 10001 -g 10001 -m 0700 /data
 ARG BUILD_ID=development
 LABEL org.opencontainers.image.title="switchyard/@service@" \
       org.opencontainers.image.revision="${BUILD_ID}" \

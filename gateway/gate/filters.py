@@ -98,11 +98,15 @@ def _apikey() -> Doc:
     )
 
 
-def apikey_on(mode: str, keylog: str, limits: Limits) -> Doc:
-    """Return the per-route setting that looks API keys up; `mode`: key, bearer or either."""
+def apikey_on(mode: str, keylog: str, limits: Limits, *, socket: bool = False) -> Doc:
+    """Return the per-route setting that looks API keys up; `mode`: key, bearer or either.
+
+    On a route for a `socket` the credential may come among the offered protocols.
+    """
     # Whole numbers: Envoy's YAML reader makes strings of fractions, and Lua cannot compare those.
     context = {
         "mode": mode,
+        "socket": int(socket),
         "dir": keylog,
         "poll_ms": round(limits.keys_poll * 1000),
         "fresh_ms": round(limits.keys_fresh_for * 1000),
@@ -146,7 +150,8 @@ def _jwt(topology: Topology, settings: Settings) -> Doc:
 def _jwks(uri: str) -> Doc:
     return {
         "http_uri": {"uri": uri, "cluster": "iam", "timeout": "2s"},
-        "cache_duration": "60s",
+        # An unknown kid triggers no refetch, so this is how soon a new signing key may sign (iam: heard_within).
+        "cache_duration": "5s",
         "async_fetch": {"fast_listener": True, "failed_refetch_duration": "1s"},
         "retry_policy": {
             "num_retries": 3,

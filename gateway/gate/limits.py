@@ -36,9 +36,9 @@ class Limits:
     # Answer time of a door that does not say `x-timeout`.
     door_time: float = 15
     hot_time: float = 5
-    # Between two signs of life of an event stream or WebSocket.
+    # Between two signs of life of an event stream or WebSocket; a socket's heart beats every twenty seconds.
     event_idle_time: float = 120
-    socket_idle_time: float = 3600
+    socket_idle_time: float = 90
     # Known keys are served this long without a heart-beat from iam; unknown ones are refused with
     # 503 instead of 401 much sooner, because the answer may be sitting in a log that did not arrive.
     keys_usable_for: float = 900

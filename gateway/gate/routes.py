@@ -46,11 +46,11 @@ def meaning(auth: Auth, **more: str) -> Doc:
     return {"filter_metadata": {"switchyard": words}}
 
 
-def locks(auth: Auth, keylog: str, limits: Limits) -> Doc:
+def locks(auth: Auth, keylog: str, limits: Limits, *, socket: bool = False) -> Doc:
     """Return the settings of the authentication filters for a way of being let in."""
     if auth is Auth.PUBLIC:
         return {filters.APIKEY: OFF, filters.JWT: OFF, filters.NEED_IDENTITY: OFF}
-    look_up = {filters.APIKEY: filters.apikey_on(str(auth), keylog, limits)}
+    look_up = {filters.APIKEY: filters.apikey_on(str(auth), keylog, limits, socket=socket)}
     if auth is Auth.KEY:
         only = {"rules": filters.identity_rules("x-key-id")}
         demand = typed(filters.FILTERS + "rbac.v3.RBACPerRoute", rbac=only)
@@ -111,7 +111,7 @@ def retry(conditions: str) -> Doc:
 
 
 def _per_filter(door: Door, keylog: str, limits: Limits) -> Doc:
-    settings: Doc = locks(door.auth, keylog, limits)
+    settings: Doc = locks(door.auth, keylog, limits, socket=door.kind is Kind.WEBSOCKET)
     settings[filters.GRPC_WEB] = OFF
     if door.strict:
         settings[filters.STRICT_RATE] = filters.strict_rate(limits)

@@ -5,7 +5,9 @@
 --   <dir>/<log>   "+<sha256 hex> <key id> <tenant> <expires, unix ms or 0> <scope,scope or ->"
 --                 "-<sha256 hex>"     "@<unix ms>" heart-beat: iam was heard of at that time
 --
--- filter_context of the route: mode (key | bearer | either), dir, poll_ms, fresh_ms, usable_ms.
+-- filter_context of the route: mode (key | bearer | either), socket (1 | 0), dir, poll_ms, fresh_ms, usable_ms.
+-- A page cannot send headers with a WebSocket, but it can offer protocols: on routes for sockets `bearer.<credential>`
+-- among them is taken for an Authorization, and out of what the service gets to see.
 -- Known keys are honoured until the log is usable_ms old (iam may be away). One that the log does not say may be
 -- younger than the log: if its check characters hold and the log is fresh, the service decides, which asks iam; all of
 -- these together have one rate limit (x-key-id: unresolved). Is the log not fresh, it is 503. One that was taken back
@@ -61,6 +63,27 @@ local function single(headers, name)
   local value = headers:get(name)
   if value and (headers:getNumValues(name) > 1 or value:find(',', 1, true)) then return false end
   return value
+end
+
+-- Moves `bearer.<credential>` from the offered protocols to Authorization; false when there are two.
+local function from_protocols(headers)
+  local offered, kept, found = headers:get('sec-websocket-protocol'), {}, nil
+  if not offered then return true end
+  if #offered > 8192 or headers:getNumValues('sec-websocket-protocol') > 1 then return false end
+  for protocol in offered:gmatch('[^,%s]+') do
+    local carried = protocol:match('^bearer%.(%S+)$')
+    if carried and found then return false end
+    if carried then found = carried else kept[#kept + 1] = protocol end
+  end
+  if not found then return true end
+  if headers:get('authorization') or headers:get('x-api-key') then return false end
+  headers:replace('authorization', 'Bearer ' .. found)
+  if #kept > 0 then
+    headers:replace('sec-websocket-protocol', table.concat(kept, ', '))
+  else
+    headers:remove('sec-websocket-protocol')
+  end
+  return true
 end
 
 -- Returns key, token; or nil, nil, status, sentence.
@@ -137,6 +160,9 @@ end
 local function check(handle)
   local headers, context = handle:headers(), handle:filterContext()
   local mode = context:get('mode')
+  if context:get('socket') == 1 and not from_protocols(headers) then
+    return '400', 'A credential was sent twice.'
+  end
   local key, token, status, sentence = credential(headers)
   if status then return status, sentence end
   if key then

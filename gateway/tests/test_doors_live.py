@@ -143,6 +143,52 @@ def test_a_socket_outlives_the_limits_of_requests(world):
         assert made.recv() == "heard still"
 
 
+def offering(world, *protocols, path="/api/v1/ws", **more):
+    return connect(
+        f"ws://127.0.0.1:{world.port}{path}", subprotocols=list(protocols), proxy=None, **more
+    )
+
+
+def refused(world, *protocols, **more):
+    with pytest.raises(InvalidStatus) as shut:
+        offering(world, *protocols, **more)
+    return shut.value.response.status_code
+
+
+def heard(made):
+    """Return the header fields that the service got to see, by the echo of its socket."""
+    made.send("headers")
+    return json.loads(made.recv().removeprefix("heard "))
+
+
+def test_a_page_offers_its_credential_as_a_protocol(world):
+    token, key = world.bearer()["authorization"].removeprefix("Bearer "), world.key()
+    with offering(world, "switchyard.v1", f"bearer.{token}") as made:
+        seen = heard(made)
+        assert seen["authorization"] == f"Bearer {token}"
+        assert seen["sec-websocket-protocol"] == "switchyard.v1"
+    with offering(world, f"bearer.{key}") as made:
+        seen = heard(made)
+        assert seen["x-api-key"] == key
+        assert "sec-websocket-protocol" not in seen
+
+
+def test_a_protocol_that_is_no_good_credential_opens_nothing(world):
+    token = world.bearer()["authorization"].removeprefix("Bearer ")
+    assert refused(world, "switchyard.v1") == 401
+    assert refused(world, f"bearer.{token[:-4]}") == 401
+    assert refused(world, "bearer.sy_srv_unknown0_aaaaaaaaaaaaaaaaaaaaaaaa") == 401
+    assert refused(world, f"bearer.{token}", f"bearer.{token}") == 400
+    twice = {"additional_headers": world.bearer()}
+    assert refused(world, f"bearer.{token}", **twice) == 400
+
+
+def test_a_protocol_is_a_credential_for_sockets_only(client, world):
+    token = world.bearer()["authorization"].removeprefix("Bearer ")
+    sent = {"sec-websocket-protocol": f"bearer.{token}"}
+    assert client.get("/api/v1/echo", headers=sent).status_code == 401
+
+
 def preflight(client, origin, path="/api/v1/echo"):
     headers = {"origin": origin, "access-control-request-method": "POST"}
     return client.options(path, headers=headers)

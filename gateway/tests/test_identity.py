@@ -135,7 +135,7 @@ def test_a_key_with_one_wrong_character_is_no_key(client, kind, place):
 
 
 def test_keys_that_nobody_knows_have_one_limit_together(another):
-    gate = another(limits=replace(PROFILES["test"], unresolved_rate=5))
+    gate = another(limits=replace(PROFILES["test"], unresolved_rate=1, keys_fresh_for=300))
     known = gate.key()
     with httpx.Client(base_url=gate.url) as client:
 

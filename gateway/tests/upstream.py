@@ -24,7 +24,7 @@ async def app(scope, receive, send):
     if scope["type"] == "lifespan":
         return await lifespan(receive, send)
     if scope["type"] == "websocket":
-        return await socket(receive, send)
+        return await socket(scope, receive, send)
     path = scope["path"]
     counts[path] = counts.get(path, 0) + 1
     return await DOORS.get(path, echo)(scope, receive, send)
@@ -36,11 +36,13 @@ async def lifespan(receive, send):
         await send({"type": f"lifespan.{kind}.complete"})
 
 
-async def socket(receive, send):
+async def socket(scope, receive, send):
     await receive()
-    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.accept", "subprotocol": next(iter(scope["subprotocols"]), None)})
+    seen = json.dumps({k.decode(): v.decode() for k, v in scope["headers"]})
     while (message := await receive())["type"] == "websocket.receive":
-        await send({"type": "websocket.send", "text": f"heard {message['text']}"})
+        text = seen if message["text"] == "headers" else message["text"]
+        await send({"type": "websocket.send", "text": f"heard {text}"})
 
 
 async def echo(scope, receive, send):

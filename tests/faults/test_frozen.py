@@ -135,6 +135,36 @@ async def test_known_credentials_work_while_iam_hangs_and_unknown_ones_are_undec
     await until(platform.healthy, 15)
 
 
+async def test_nothing_is_changed_by_old_authority_while_iam_hangs(platform, org):
+    """Reading goes on; after five seconds of silence whatever changes something asks iam, and has no answer."""
+    with frozen(platform, "iam"):
+        before = (await org.get(org.flag)).raise_for_status().json()
+
+        async def undecidable():
+            begun = time.monotonic()
+            answer = await org.patch(org.flag, json={"description": f"at {begun}"})
+            assert answer.status_code in (200, 503), answer.text
+            if answer.status_code == 200:
+                before["version"] = answer.json()["version"]
+                return False
+            assert answer.json()["code"] == "authority_unavailable"
+            assert int(answer.headers["retry-after"]) >= 1
+            return time.monotonic() - begun < 3
+
+        await until(undecidable, 15)
+        for path in ("feature-flags", "experiments", "vms"):
+            body = {"key": "new", "name": "new"}
+            refused = await org.post(f"/api/v1/{path}", json=body)
+            assert (refused.status_code, refused.json()["code"]) == (503, "authority_unavailable")
+        assert (await org.get(org.flag)).json()["version"] == before["version"]
+        await evaluates(org.sdk)
+
+    async def changes():
+        return (await org.patch(org.flag, json={"description": "again"})).status_code == 200
+
+    await until(changes, 15)
+
+
 async def test_facts_wait_while_audit_hangs_and_arrive_in_order(platform, org):
     with frozen(platform, "audit"):
         for n in range(5):

@@ -1,10 +1,10 @@
 """Nothing acknowledged is lost when any process is killed: acknowledged = stored = audited, each once.
 
 Every process is killed -9 once, then a service with its relay, audit or PostgreSQL at random, 25 times in all
-(SWITCHYARD_KILLS for more, SWITCHYARD_SEED to repeat a run). Eight clients toggle flags through the gateway all the while,
-each toggle with an idempotency key that is used again until there is an answer. Afterwards the log holds exactly the
-acknowledged toggles, each once, and each begins where the last one ended; it has no gap, and an export of it, checked
-without the server, comes to the root that was signed.
+(SWITCHYARD_KILLS for more, SWITCHYARD_SEED to repeat a run). Eight clients toggle flags all the while, each toggle with
+an idempotency key that is used again until there is an answer. Afterwards the log holds exactly the acknowledged
+toggles, each once, and each begins where the last one ended; it has no gap, and an export of it, checked without the
+server, comes to the root that was signed.
 """
 
 import asyncio

@@ -43,6 +43,11 @@ class Site:
         return self.run / "keylog"
 
     @property
+    def avatars(self) -> Path:
+        """Where iam keeps pictures."""
+        return self.root / "avatars"
+
+    @property
     def gate(self) -> Path:
         """Where Envoy's rendered configuration goes."""
         return self.run / "gate"

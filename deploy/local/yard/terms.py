@@ -116,7 +116,7 @@ def shared_env(terms: Terms) -> dict[str, str]:
 def service_env(terms: Terms, name: str) -> dict[str, str]:
     """Return everything that a service is told."""
     prefix, own = name.upper(), terms.ports[name]
-    first = _first_credentials(terms) if name == "iam" else {}
+    first = _only_iam(terms) if name == "iam" else {}
     ports = {f"{prefix}_HTTP_PORT": str(own["http"]), f"{prefix}_GRPC_PORT": str(own["grpc"])}
     return _own_role(terms, name) | first | shared_env(terms) | ports
 
@@ -144,9 +144,10 @@ def gate_env(terms: Terms) -> dict[str, str]:
     return told | shared_env(terms)
 
 
-def _first_credentials(terms: Terms) -> dict[str, str]:
-    """Return the first administrator and key: for development, refused in production."""
+def _only_iam(terms: Terms) -> dict[str, str]:
+    """Return where pictures are kept, and the first administrator and key: for development, refused in production."""
     return {
+        "IAM_STORAGE_DIR": str(terms.site.avatars),
         "IAM_BOOTSTRAP_ADMIN_PASSWORD": ADMIN_PASSWORD,
         "IAM_BOOTSTRAP_API_KEY": terms.secrets["api_key"],
         "IAM_PASSWORD_PROFILE": "test" if terms.profile == "test" else "compat",

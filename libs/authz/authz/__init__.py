@@ -9,5 +9,6 @@ told          the same, read off what iam tells
 queue         how many may wait for news at once
 limits        how often one may ask: a bucket per credential
 tally         how often one was refused: the first at once, then counted
+usage         which API keys were used lately
 apikeys       what an API key looks like, and under which digest it is known
 """

@@ -72,8 +72,16 @@ class Caller:
 
     def must(self, permission: str, *, project: str = "") -> None:
         """Refuse unless the caller holds `permission` in their tenant, or in the project with this slug."""
-        if not self.held.may(permission, Thing(project=project) if project else ANYTHING):
+        if not self.held.may(permission, Thing(project=project)):
             raise lacking(permission)
+
+    def must_or_own(self, permission: str, *, project: str = "") -> str | None:
+        """Return whose things the caller may do it to: everybody's (None) or their own; refuse if to no one's."""
+        if self.held.may(permission, Thing(project=project)):
+            return None
+        if not self.held.may(permission, Thing(self.owner, project)):
+            raise lacking(permission)
+        return self.owner
 
     def must_for_some(self, permission: str) -> None:
         """Refuse whoever could not do it to anything: not to their own, in no project. What is left: `must_over`."""

@@ -57,7 +57,9 @@ class Edge:
 
         async def tell(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
+            if message["type"] == "websocket.accept":
+                status = 101
+            elif message["type"].endswith("http.response.start"):
                 status = message["status"]
                 message["headers"] = [
                     *message["headers"],

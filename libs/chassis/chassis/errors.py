@@ -10,6 +10,7 @@ Fault
 ├── Stale              it was meant for a version that is no longer the newest
 ├── TooLarge           it is more than we take at once
 ├── Unsupported        it is of a kind that is not taken here
+├── UpgradeRequired    it is answered over another protocol only
 ├── TooMany            the caller asks faster than agreed
 └── Unavailable        something needed is down; try again
     └── Broken         something needed has a bug; trying again is not likely to help
@@ -106,6 +107,12 @@ class Unsupported(Fault):
     """The body is of a kind that is not taken here."""
 
     code = "unsupported_media_type"
+
+
+class UpgradeRequired(Fault):
+    """This path speaks another protocol: come back with an upgrade."""
+
+    code = "upgrade_required"
 
 
 class TooMany(Fault):

@@ -4,8 +4,9 @@ A service's `main.build` opens a frame, puts its use-cases and doors into it, an
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -28,8 +29,7 @@ from chassis.rpc import OPTIONS, Guard, neighbour
 from chassis.serve import Check, Job, Service
 from chassis.settings import ServiceSettings
 from chassis.tokens import Verifier
-from chassis.usage import Usage
-from switchyard.iam.v1 import iam_pb2_grpc
+from switchyard.iam.v1 import iam_pb2, iam_pb2_grpc
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +92,20 @@ class Frame:
             rpc_names=rpc_names,
             jobs=(self.relay.run, self._sweep, *jobs),
             checks=(self._knows_authority, *checks),
-            always=(self._follow, self.denials.run, Usage(self.identity).run, *always),
+            always=(self._follow, self.denials.run, self._tell_usage, *always),
         )
 
     async def _follow(self) -> None:
         await self.authority.follow(self.iam)
+
+    async def _tell_usage(self) -> None:
+        """Tell iam every few seconds which API keys were used, and once more before the end."""
+        try:
+            while True:
+                await asyncio.sleep(5)
+                await tell_usage(self.identity)
+        finally:
+            await tell_usage(self.identity)
 
     async def _sweep(self) -> None:
         while True:
@@ -105,6 +114,15 @@ class Frame:
 
     def _knows_authority(self) -> str:
         return "" if self.authority.usable else "waiting for iam's first snapshot"
+
+
+async def tell_usage(identity: Identity) -> None:
+    """Tell iam which API keys were used and not told of yet; while it is away that waits."""
+    now = time.monotonic()
+    if due := identity.used.due(now):
+        with suppress(aio.AioRpcError):
+            await identity.iam.NoteKeyUse(iam_pb2.NoteKeyUseRequest(key_ids=due), timeout=1.0)
+            identity.used.told(due, now)
 
 
 @asynccontextmanager

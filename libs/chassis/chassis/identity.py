@@ -17,6 +17,7 @@ from grpc import aio
 from authz import apikeys
 from authz.replica import ApiKey, Replica, Subject
 from authz.told import enter, key_of
+from authz.usage import Usage
 from chassis.authority import Authority
 from chassis.caller import Caller
 from chassis.errors import BadRequest, Unauthenticated, Unavailable
@@ -74,8 +75,7 @@ class Identity:
     verifier: Verifier
     iam: "iam_pb2_grpc.IamAsyncStub"
     clock: Callable[[], float] = time.time
-    # Ids of keys that were used since this was last looked at (chassis.usage).
-    used: set[str] = field(default_factory=set[str])
+    used: Usage = field(default_factory=Usage)
     _unknown: dict[str, float] = field(default_factory=dict[str, float])
     _verified: dict[bytes, tuple[int, Claims]] = field(
         default_factory=dict[bytes, tuple[int, Claims]]
@@ -151,7 +151,7 @@ class Identity:
     def caller_of(self, key: ApiKey) -> Caller:
         """Return the caller behind a key. A management key may do what its subject may, within its scopes."""
         self._open_tenant(key.tenant)
-        self.used.add(key.id)
+        self.used.seen.add(key.id)
         mine = Caller(
             subject=key.id,
             tenant=UUID(key.tenant),

@@ -141,10 +141,9 @@ class Relay:
         return len(letters)
 
     async def _rest(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._woken.wait(), seconds)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):  # wait_for of 3.11 can lose a cancellation
+                await self._woken.wait()
 
     async def _claim(self, size: int) -> list[Letter]:
         row = self._row

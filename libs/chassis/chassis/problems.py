@@ -20,6 +20,7 @@ STATUS: dict[type[Fault], int] = {
     errors.TooLarge: 413,
     errors.Unsupported: 415,
     errors.Invalid: 422,
+    errors.UpgradeRequired: 426,
     errors.TooMany: 429,
     errors.Unavailable: 503,
 }
@@ -34,6 +35,7 @@ TITLES = {
     413: "Content too large",
     415: "Unsupported media type",
     422: "Unprocessable content",
+    426: "Upgrade required",
     429: "Too many requests",
     500: "Internal server error",
     503: "Service unavailable",
@@ -70,6 +72,8 @@ def headers(status: int, retry_after: int | None = None) -> dict[str, str]:
     fields = {"cache-control": "no-store"}
     if status == 401:
         fields["www-authenticate"] = 'Bearer realm="switchyard"'
+    if status == 426:
+        fields["upgrade"] = "websocket"
     if retry_after is not None or status == 503:
         fields["retry-after"] = str(retry_after or 2)
     return fields

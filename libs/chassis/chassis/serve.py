@@ -10,11 +10,12 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+import sys
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import orjson
 import uvicorn
@@ -24,6 +25,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.settings import ServiceSettings
@@ -37,6 +40,14 @@ Check = Callable[[], str]
 S = TypeVar("S", bound=ServiceSettings)
 _STATUS = health_pb2.HealthCheckResponse.ServingStatus
 GRACE = 10.0
+# Of WebSockets, where there are any: messages are small, are not compressed, and a client that is gone is found out.
+SOCKETS: dict[str, Any] = {
+    "ws": "websockets-sansio",
+    "ws_max_size": 64 << 10,
+    "ws_ping_interval": 20.0,
+    "ws_ping_timeout": 20.0,
+    "ws_per_message_deflate": False,
+}
 _HEALTH = "grpc.health.v1.Health"
 
 
@@ -121,12 +132,22 @@ async def run(service: Service, settings: ServiceSettings, *, doors: bool, jobs:
         loop.add_signal_handler(number, stop.set)
     state = Health(service.name, settings.build_id, service.checks)
     rest = state.before(service.rest if doors else _nothing)
-    async with _grpc(service, settings, state), _http(rest, settings), _working(service, jobs=jobs):
+    sockets = SOCKETS if doors and _takes_sockets(service.rest) else {"ws": "none"}
+    async with (
+        _grpc(service, settings, state),
+        _http(rest, settings, sockets),
+        _working(service, jobs=jobs),
+    ):
         log.info("%s is up", service.name, extra={"data": {"build_id": settings.build_id}})
         await stop.wait()
         state.draining = True
         await asyncio.sleep(settings.shutdown_delay)
     log.info("%s has stopped", service.name)
+
+
+def _takes_sockets(rest: ASGIApp) -> bool:
+    routers = rest.state.routers if isinstance(rest, Starlette) else ()
+    return any(isinstance(route, WebSocketRoute) for router in routers for route in router.routes)
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
@@ -167,7 +188,9 @@ async def _grpc(service: Service, settings: ServiceSettings, state: Health) -> A
 
 
 @contextlib.asynccontextmanager
-async def _http(rest: ASGIApp, settings: ServiceSettings) -> AsyncGenerator[None]:
+async def _http(
+    rest: ASGIApp, settings: ServiceSettings, sockets: dict[str, Any]
+) -> AsyncGenerator[None]:
     web = _Web(
         uvicorn.Config(
             rest,
@@ -175,7 +198,7 @@ async def _http(rest: ASGIApp, settings: ServiceSettings) -> AsyncGenerator[None
             access_log=False,
             lifespan="off",
             http="httptools",
-            ws="none",
+            **sockets,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=int(GRACE),
             server_header=False,
@@ -223,17 +246,36 @@ async def _kept_up(job: Job) -> None:
         await asyncio.sleep(1)
 
 
+@dataclass(frozen=True, slots=True)
+class Verb(Generic[S]):
+    """One more word of a service's command line; `run` returns what is printed. `options` as argparse takes them."""
+
+    help: str
+    run: Callable[[S, argparse.Namespace], Coroutine[Any, Any, str]]
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+
+
 def main(
-    name: str, settings: type[S], build: Callable[[S], AbstractAsyncContextManager[Service]]
+    name: str,
+    settings: type[S],
+    build: Callable[[S], AbstractAsyncContextManager[Service]],
+    **more: Verb[S],
 ) -> None:
-    """Be the command line of a service: serve, work or migrate."""
+    """Be the command line of a service: serve, work, migrate, and what it has of its own (`rotate_keys=Verb(…)`)."""
     parser = argparse.ArgumentParser(prog=name, description=f"Switchyard's {name} service")
     verbs = parser.add_subparsers(dest="verb", required=True)
     serve = verbs.add_parser("serve", help="serve REST and gRPC, and run the jobs")
     serve.add_argument("--no-jobs", action="store_true", help="leave the jobs to `work`")
     verbs.add_parser("work", help="run the jobs only")
     verbs.add_parser("migrate", help="bring the schema to its newest revision")
+    for word, verb in more.items():
+        own = verbs.add_parser(word.replace("_", "-"), help=verb.help)
+        for option, how in verb.options.items():
+            own.add_argument(option, **how)
     asked = parser.parse_args()
+    if verb := more.get(asked.verb.replace("-", "_")):
+        sys.stdout.write(asyncio.run(verb.run(settings(), asked)) + "\n")
+        return
     if asked.verb == "migrate":
         asyncio.run(migrate(name, *from_environment(name)))
         return

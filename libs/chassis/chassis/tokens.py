@@ -20,6 +20,7 @@ ALGORITHM = "ES256"
 TYPE = "at+jwt"
 MOST_BYTES = 8192
 LEEWAY = 30.0
+_END = 253_402_300_800  # the end of the calendar, in seconds
 _KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -53,10 +54,7 @@ class Verifier:
         key = keys.get(_kid_of(header))
         if key is None:
             raise BadToken("the token is signed with a key that is unknown or withdrawn")
-        try:
-            jws.deserialize_compact(token, key, algorithms=[ALGORITHM])
-        except (JoseError, ValueError) as wrong:
-            raise BadToken("the token's signature does not hold") from wrong
+        check_signature(token, key)
         return self._checked(claims, now)
 
     def _checked(self, claims: Mapping[str, Any], now: float) -> Claims:
@@ -76,7 +74,7 @@ class Verifier:
             subject=_text(claims, "sub"),
             tenant=_text(claims, "tid"),
             session=_text(claims, "sid"),
-            scope=frozenset(str(claims.get("scope", "")).split()),
+            scope=_scope(claims),
             expires=expires,
         )
 
@@ -87,6 +85,14 @@ def public_key(jwk: str) -> ECKey:
     if key.curve_name != "P-256":
         raise ValueError(f"{ALGORITHM} needs a P-256 key, not {key.curve_name}")
     return key
+
+
+def check_signature(token: str, key: ECKey) -> None:
+    """Refuse a compact JWS that this key did not sign with our algorithm. Its header is not looked at further."""
+    try:
+        jws.deserialize_compact(token, key, algorithms=[ALGORITHM])
+    except (JoseError, ValueError) as wrong:
+        raise BadToken("the token's signature does not hold") from wrong
 
 
 def _opened(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -142,7 +148,18 @@ def _number(claims: Mapping[str, Any], name: str, default: float | None = None) 
     value = claims.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise BadToken(f"the token's {name} is missing or not a number")
+    if (
+        not abs(value) < _END
+    ):  # NaN and infinity, which JSON does not have, but Python's reader does
+        raise BadToken(f"the token's {name} is no time")
     return float(value)
+
+
+def _scope(claims: Mapping[str, Any]) -> frozenset[str]:
+    value = claims.get("scope", "")
+    if not isinstance(value, str):
+        raise BadToken("the token's scope is not a text")
+    return frozenset(value.split())
 
 
 def _text(claims: Mapping[str, Any], name: str) -> str:

@@ -9,9 +9,20 @@ import pytest
 from grpc import aio
 
 from authz import apikeys
+from authz.queue import EACH
+from authz.standing import Thing
 from chassis.authority import PRUNE, Authority
-from chassis.errors import Unavailable
-from chassis.identity import BadKey, Identity, NoAuthority, NoCredential, TwoCredentials
+from chassis.caller import Caller
+from chassis.errors import Forbidden, NotFound, Unavailable
+from chassis.identity import (
+    BadEpoch,
+    BadKey,
+    Identity,
+    NoAuthority,
+    NoCredential,
+    NotThatFresh,
+    TwoCredentials,
+)
 from chassis.tokens import BadToken, Verifier
 from switchyard.iam.v1 import iam_pb2 as pb
 
@@ -26,11 +37,19 @@ class Clock:
 
 
 class Iam:
-    """The one call that an identity makes."""
+    """The calls that an identity makes."""
 
     def __init__(self):
         self.answer = grpc.StatusCode.NOT_FOUND
         self.asked = []
+        self.standing = None
+
+    async def Check(self, request, timeout):
+        assert request.with_authority
+        assert timeout <= 1
+        if self.standing is not None:
+            return pb.CheckResponse(allowed=True, authority=self.standing)
+        raise aio.AioRpcError(self.answer, aio.Metadata(), aio.Metadata())
 
     async def ResolveKey(self, request, timeout):
         self.asked.append(request.hash)
@@ -286,3 +305,226 @@ async def test_two_credentials_say_two_things(identity, signer):
 async def test_no_credential_is_nobody(identity, headers):
     with pytest.raises(NoCredential):
         await identity.of(headers)
+
+
+def binding(**more):
+    made = {"role": "dev", "level": pb.LEVEL_TENANT, "where": TENANT, "masks": {"flag": 7}}
+    return pb.Binding(**made | more)
+
+
+def project(*principals, mask=255):
+    packed_ = b"".join(UUID(p).bytes for p in principals)
+    entry = pb.AclEntry(mask=mask, principals=packed_)
+    made = pb.Project(id=str(UUID(int=8)), tenant_id=TENANT, slug="shop", acl=[entry])
+    return pb.SnapshotEvent(project=made)
+
+
+class TestBindings:
+    async def test_bindings_decide_and_not_what_is_said_to_follow_from_them(
+        self, identity, authority, signer
+    ):
+        await authority.apply(subject(permissions=["vm:delete"], bindings=[binding()]))
+        caller = await identity.of(bearer(signer.sign()))
+        assert caller.permissions == {"flag:read"}
+        assert not caller.may("vm:delete")
+
+    async def test_a_binding_of_a_kind_that_we_do_not_know_gives_nothing(
+        self, identity, authority, signer
+    ):
+        await authority.apply(subject(bindings=[binding(level=9), binding(masks={"vm": 7})]))
+        caller = await identity.of(bearer(signer.sign()))
+        assert caller.permissions == {"vm:read"}
+
+    async def test_a_role_that_ends_while_the_token_lives_ends(self, identity, authority, signer):
+        held = binding()
+        held.expires_at.FromSeconds(int(signer.now) + 60)
+        await authority.apply(subject(bindings=[held]))
+        token = bearer(signer.sign())
+        assert (await identity.of(token)).may("flag:read")
+        identity.clock = lambda: signer.now + 61
+        assert not (await identity.of(token)).may("flag:read")
+
+    async def test_groups_and_lists_of_projects_reach_every_service(
+        self, identity, authority, signer
+    ):
+        group = str(UUID(int=7))
+        token = bearer(signer.sign())
+        edge = pb.Membership(id="m", tenant_id=TENANT, principal_id=USER, group_id=group)
+        await authority.apply(pb.SnapshotEvent(membership=edge))
+        await authority.apply(project(group))
+        caller = await identity.of(token)
+        assert caller.may("vm:delete", Thing(project="shop"))
+        caller.must("vm:delete", project="shop")
+        with pytest.raises(Forbidden, match="vm:delete required"):
+            caller.must("vm:delete")
+        gone = pb.Gone(kind=pb.KIND_MEMBERSHIP, id="m")
+        await authority.apply(pb.SnapshotEvent(gone=gone))
+        assert not (await identity.of(token)).may("vm:delete", Thing(project="shop"))
+        await authority.apply(project(USER))
+        assert (await identity.of(token)).may("vm:delete", Thing(project="shop"))
+        gone = pb.Gone(kind=pb.KIND_PROJECT, id=str(UUID(int=8)))
+        await authority.apply(pb.SnapshotEvent(gone=gone))
+        assert not (await identity.of(token)).may("vm:delete", Thing(project="shop"))
+
+    async def test_a_guest_has_what_the_tenant_of_the_token_gave(self, identity, authority, signer):
+        away = str(UUID(int=3))
+        given = binding(where=away, masks={"vm": 7})
+        await authority.apply(subject(bindings=[binding(), given], member_of=[away]))
+        caller = await identity.of(bearer(signer.sign(tid=away)))
+        assert (caller.tenant, caller.permissions) == (UUID(away), {"vm:read"})
+
+
+class TestTwoSteps:
+    """What a caller is told about a thing, before and after it is known whose it is."""
+
+    def caller(self, *permissions, **more):
+        return Caller(subject="me", tenant=UUID(int=2), permissions=frozenset(permissions), **more)
+
+    def over(self, caller, owner):
+        caller.must_for_some("flag:update")
+        caller.must_over("flag:update", Thing(owner, id="f"), NotFound("no such flag"))
+
+    def test_who_could_not_do_it_to_their_own_is_refused_before_anything_is_looked_up(self):
+        with pytest.raises(Forbidden, match="flag:update required"):
+            self.caller("flag:read").must_for_some("flag:update")
+
+    def test_the_owner_may_what_another_may_not(self):
+        maker = self.caller("flag:create")
+        self.over(maker, "me")
+        with pytest.raises(NotFound, match="no such flag") as refused:
+            self.over(maker, "you")
+        assert refused.value.needed == "flag:update"
+        with pytest.raises(Forbidden, match="flag:update required"):
+            self.over(self.caller("flag:create", "flag:read"), "you")
+
+    def test_a_key_of_somebody_owns_what_they_own(self):
+        key = self.caller("flag:create", account="ann", kind="api_key")
+        assert key.owner == "ann"
+        self.over(key, "ann")
+
+    def test_whoever_may_not_see_all_sees_their_own(self):
+        assert self.caller("flag:read").must_or_own("flag:read") is None
+        assert self.caller("flag:create").must_or_own("flag:read") == "me"
+        with pytest.raises(Forbidden):
+            self.caller("vm:read").must_or_own("flag:read")
+
+
+class TestFreshness:
+    """X-Authz-Epoch: decide by nothing older than this."""
+
+    def asking(self, signer, epoch):
+        return bearer(signer.sign()) | {"x-authz-epoch": epoch}
+
+    async def test_who_asks_for_what_is_known_waits_for_nothing(self, identity, signer):
+        assert (await identity.of(self.asking(signer, "7"))).name == "ana"
+
+    async def test_who_asks_for_more_waits_until_it_is_known(self, identity, authority, signer):
+        asking = asyncio.create_task(identity.of(self.asking(signer, "9")))
+        await asyncio.sleep(0)
+        assert not asking.done()
+        event = subject(permissions=["flag:read"])
+        event.epoch = 9
+        await authority.apply(event)
+        assert (await asking).permissions == {"flag:read"}
+
+    async def test_a_heartbeat_is_news_enough(self, identity, authority, signer):
+        asking = asyncio.create_task(identity.of(self.asking(signer, "9")))
+        await asyncio.sleep(0)
+        await authority.apply(pb.SnapshotEvent(epoch=9, heartbeat=pb.Heartbeat()))
+        assert (await asking).name == "ana"
+
+    async def test_what_does_not_come_within_a_second_is_undecidable(self, identity, signer):
+        begun = time.monotonic()
+        with pytest.raises(NotThatFresh) as told:
+            await identity.of(self.asking(signer, "8"))
+        assert 0.9 < time.monotonic() - begun < 3
+        assert told.value.retry_after == 1
+
+    async def test_a_number_from_the_future_holds_nobody_up(self, identity, signer):
+        begun = time.monotonic()
+        with pytest.raises(NotThatFresh):
+            await identity.of(self.asking(signer, "9" * 18))
+        assert time.monotonic() - begun < 0.5
+
+    async def test_one_credential_takes_only_so_many_places_to_wait(self, identity, signer):
+        asked = [
+            asyncio.create_task(identity.of(self.asking(signer, "8"))) for _ in range(EACH + 5)
+        ]
+        done, waiting = await asyncio.wait(asked, timeout=0.3)
+        assert (len(done), len(waiting)) == (5, EACH)
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+        assert all(isinstance(end, NotThatFresh) for end in ended)
+        with pytest.raises(NotThatFresh):
+            await identity.of(self.asking(signer, "8"))
+
+    @pytest.mark.parametrize("garbage", ["", " 7", "-1", "7.0", "0x7", "七", "²", "9" * 19, "7,8"])
+    async def test_garbage_is_told_so(self, identity, signer, garbage):
+        with pytest.raises(BadEpoch):
+            await identity.of(self.asking(signer, garbage))
+
+    async def test_strangers_cannot_wait(self, identity, iam):
+        begun = time.monotonic()
+        with pytest.raises(BadToken):
+            await identity.of(bearer("no.such.token") | {"x-authz-epoch": "8"})
+        with pytest.raises(BadKey):
+            await identity.of({"x-api-key": apikeys.mint("server")[1], "x-authz-epoch": "8"})
+        assert time.monotonic() - begun < 0.5
+
+    async def test_keys_wait_too(self, identity, authority):
+        key = apikeys.mint("server")[1]
+        await authority.apply(pb.SnapshotEvent(api_key=api_key(key)))
+        asking = asyncio.create_task(identity.of({"x-api-key": key, "x-authz-epoch": "9"}))
+        await asyncio.sleep(0)
+        gone = pb.Gone(kind=pb.KIND_API_KEY, id=apikeys.digest(key))
+        await authority.apply(pb.SnapshotEvent(epoch=9, gone=gone))
+        with pytest.raises(BadKey):
+            await asking
+
+    async def test_an_iam_that_was_set_back_counts_anew(self, authority):
+        await told(authority, subject())
+        authority.begin()
+        await authority.apply(pb.SnapshotEvent(epoch=3, ready=pb.Ready()))
+        assert authority.epoch == 3
+
+
+class TestAnOldReplica:
+    """Whoever changes something is decided about by iam itself when it was not heard for five seconds."""
+
+    @pytest.fixture
+    def caller(self, identity, clock, signer):
+        clock.now += 6
+        return identity.of(bearer(signer.sign()))
+
+    async def test_one_that_is_fresh_has_nothing_to_confirm(self, identity, signer):
+        assert (await identity.of(bearer(signer.sign()))).confirm is None
+
+    async def test_what_iam_says_counts_and_not_what_was_known(self, caller, iam):
+        known = await caller
+        assert known.may("flag:toggle")
+        iam.standing = [subject(bindings=[binding()]), project(USER, mask=8)]
+        confirmed = await known.confirm()
+        assert confirmed.confirm is None
+        assert confirmed.permissions == {"flag:read"}
+        assert confirmed.may("vm:create", Thing(project="shop"))
+
+    @pytest.mark.parametrize(
+        ("code", "fault"),
+        [
+            (grpc.StatusCode.UNAVAILABLE, NoAuthority),
+            (grpc.StatusCode.DEADLINE_EXCEEDED, NoAuthority),
+            (grpc.StatusCode.INTERNAL, NoAuthority),
+            (grpc.StatusCode.UNAUTHENTICATED, BadToken),
+        ],
+    )
+    async def test_no_answer_is_no(self, caller, iam, code, fault):
+        iam.answer = code
+        with pytest.raises(fault):
+            await (await caller).confirm()
+
+    async def test_a_key_that_is_nobodys_is_what_it_is(self, identity, authority, clock, iam):
+        key = apikeys.mint("server")[1]
+        await authority.apply(pb.SnapshotEvent(api_key=api_key(key)))
+        clock.now += 6
+        iam.standing = []
+        confirmed = await (await identity.of({"x-api-key": key})).confirm()
+        assert confirmed.permissions == {"flag:evaluate"}

@@ -21,11 +21,13 @@ class Iam(iam_pb2_grpc.IamServicer):
     def __init__(self):
         self.seen = []
         self.fault = None
+        self.answer = {}
 
     async def Check(self, request, context):
         self.seen.append((dict(context.invocation_metadata()), asked(), context.time_remaining()))
         if self.fault:
             raise self.fault
+        asked().answer.update(self.answer)
         return pb.CheckResponse(allowed=True)
 
     async def ResolveKey(self, request, context):
@@ -132,3 +134,21 @@ async def test_nobody_there_is_unavailable(unused_tcp_port):
         with pytest.raises(aio.AioRpcError) as raised:
             await iam_pb2_grpc.IamStub(channel).Check(pb.CheckRequest(), timeout=3)
     assert isinstance(as_fault(raised.value), Unavailable)
+
+
+async def test_how_fresh_a_decision_must_be_is_passed_on_and_told_back(iam, stub):
+    iam.answer = {"x-authz-epoch": "42"}
+    token = CURRENT.set(Asked(epoch="41"))
+    try:
+        call = stub.Check(pb.CheckRequest())
+        await call
+    finally:
+        CURRENT.reset(token)
+    metadata, heard, _ = iam.seen[0]
+    assert (metadata["x-authz-epoch"], heard.epoch) == ("41", "41")
+    assert dict(await call.trailing_metadata())["x-authz-epoch"] == "42"
+    iam.answer = {}
+    call = stub.Check(pb.CheckRequest())
+    await call
+    assert "x-authz-epoch" not in dict(await call.trailing_metadata() or ())
+    assert "x-authz-epoch" not in iam.seen[1][0]

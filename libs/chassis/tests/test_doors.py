@@ -10,6 +10,7 @@ from fastapi import Path, Request, Response
 
 from authz.limits import Limiter
 from chassis.caller import Caller
+from chassis.context import asked
 from chassis.errors import Conflict, NotFound, Unavailable
 from chassis.http import (
     TAGGED,
@@ -25,11 +26,12 @@ from chassis.http import (
     given,
     keyed,
     needs,
+    needs_somewhere,
     public,
     rest_app,
     tagged,
 )
-from chassis.identity import NoCredential
+from chassis.identity import NoAuthority, NoCredential
 from chassis.pages import Cursors, Slice
 
 
@@ -115,6 +117,17 @@ async def get(thing: ThingId, request: Request, response: Response, expected: Ex
     if tagged(response, request, 3):
         return Response(status_code=304, headers=dict(response.headers))
     return {"thing": thing, "expected": expected}
+
+
+@router.post("/grants", **anybody())
+async def grant() -> dict:
+    asked().answer["x-authz-epoch"] = "42"
+    return {}
+
+
+@router.delete("/made/{thing}", **needs_somewhere("flag:delete"))
+async def delete(thing: ThingId) -> dict:
+    return {"gone": thing}
 
 
 @pytest.fixture
@@ -388,3 +401,51 @@ class TestDescription:
         assert made["paths"]["/api/v1/things/open"]["get"]["security"] == []
         assert made["paths"]["/api/v1/things/keyed"]["post"]["security"] == [{"apiKey": []}]
         assert made["openapi"] == "3.1.0"
+
+
+class TestAuthority:
+    """A caller of whom only old news is known; what an answer says of a change of authority."""
+
+    @pytest.fixture
+    def asked_iam(self, wiring, ana):
+        asked = []
+
+        async def confirm():
+            asked.append(ana.name)
+            return replace(ana, permissions=frozenset({"thing:read"}))
+
+        wiring.identity.callers["ana"] = replace(ana, confirm=confirm)
+        return asked
+
+    async def test_reading_goes_on_with_what_is_known(self, web, asked_iam):
+        assert (await web.get("/x")).status_code == 200
+        assert (await web.get("/mine")).status_code == 200
+        assert asked_iam == []
+
+    async def test_a_change_is_decided_by_what_iam_says(self, web, asked_iam, wiring):
+        told(await web.post("", json={"name": "a"}), 403, "forbidden")
+        assert asked_iam == ["ana"]
+        assert wiring.uses[Things].made == []
+
+    async def test_without_iam_nothing_is_changed(self, web, wiring, ana):
+        async def nobody():
+            raise NoAuthority("iam cannot be asked; nothing was changed", retry_after=2)
+
+        wiring.identity.callers["ana"] = replace(ana, confirm=nobody)
+        refused = await web.post("", json={"name": "a"})
+        told(refused, 503, "authority_unavailable")
+        assert refused.headers["retry-after"] == "2"
+        assert wiring.uses[Things].made == []
+
+    async def test_an_answer_says_how_fresh_the_next_decision_must_be(self, web):
+        assert (await web.post("/grants")).headers["x-authz-epoch"] == "42"
+        assert "x-authz-epoch" not in (await web.get("/mine")).headers
+
+    async def test_a_thing_is_refused_at_the_door_to_who_could_do_it_to_none(
+        self, web, wiring, ana
+    ):
+        callers = wiring.identity.callers
+        callers["ana"] = replace(ana, permissions=frozenset({"flag:read"}))
+        told(await web.delete("/made/x", headers={"x-test-caller": "ana"}), 403, "forbidden")
+        callers["ana"] = replace(ana, permissions=frozenset({"flag:create"}))
+        assert (await web.delete("/made/x")).status_code == 200

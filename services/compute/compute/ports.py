@@ -21,6 +21,7 @@ class Wanted:
     ask: PageAsk
     search: str = ""
     status: Status | None = None
+    owner_id: str | None = None
     sort: str = "-created_at"
 
 

@@ -66,6 +66,7 @@ class MemoryVms:
                 for vm in self.kept.values()
                 if vm.tenant == tenant
                 and wanted.status in (None, vm.status)
+                and wanted.owner_id in (None, vm.owner_id)
                 and any(
                     text in (said or "").lower()
                     for said in (vm.name, vm.template_name, vm.ip_address)

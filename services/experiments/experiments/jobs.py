@@ -50,8 +50,9 @@ class Scheduler:
             except Fault as fault:
                 log.warning("schedules wait: %s", fault.detail)
                 pause = LEASE
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), pause)
+            with suppress(TimeoutError):  # wait_for may swallow a cancellation on Python 3.11
+                async with asyncio.timeout(pause):
+                    await self._woken.wait()
 
     async def round(self) -> float:
         """Write down what is due, if this process has the lease; return how many seconds to sleep."""

@@ -24,6 +24,7 @@ class Wanted:
     now: datetime
     search: str = ""
     status: Status | None = None
+    owner_id: str | None = None
     sort: str = "-created_at"
 
 

@@ -46,7 +46,13 @@ class MemoryBook:
 
         down = wanted.sort.startswith("-")
         found = sorted(
-            (it for it in self.kept.values() if it.tenant == tenant and self._fits(it, wanted)),
+            (
+                it
+                for it in self.kept.values()
+                if it.tenant == tenant
+                and self._fits(it, wanted)
+                and wanted.owner_id in (None, it.owner_id)
+            ),
             key=value,
             reverse=down,
         )

@@ -1,5 +1,6 @@
 """What iam needs to be told, beside what all services are told."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, model_validator
@@ -25,6 +26,20 @@ class Settings(ServiceSettings):
     refresh_days: float = Field(default=30.0, gt=0, le=366)
     rotate_days: float = Field(default=30.0, gt=0.1, le=366)
 
+    # Origins whose pages may listen at /ws, separated by commas, beside our own. The gate reads it too.
+    cors_origins: str = ""
+    sockets: int = Field(default=2000, ge=0)
+    sockets_per_account: int = Field(default=20, ge=0)
+    socket_beat: float = Field(default=20.0, gt=0, le=60)
+    socket_patience: float = Field(default=10.0, gt=0, le=60)
+    # Avatars are kept in this folder (which all replicas must share), or in a bucket if its URL is set.
+    storage_dir: Path = Path("var/avatars")
+    s3_url: str = ""
+    s3_bucket: str = "switchyard"
+    s3_region: str = "us-east-1"
+    s3_access_key: str = ""
+    s3_secret_key: SecretStr = SecretStr("")
+
     @property
     def passwords(self) -> password.Profile:
         """The rules for passwords: as set, or what fits the deployment."""
@@ -44,6 +59,8 @@ class Settings(ServiceSettings):
                 f"the password profile {self.passwords!r} is for closed networks; a public https "
                 "issuer needs IAM_PASSWORD_PROFILE=standard"
             )
+        if self.s3_url and not (self.s3_access_key and self.s3_secret_key.get_secret_value()):
+            raise ValueError("IAM_S3_URL needs IAM_S3_ACCESS_KEY and IAM_S3_SECRET_KEY")
         if self.profile == "production":
             self._safe_in_production()
         return self

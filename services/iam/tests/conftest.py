@@ -16,10 +16,13 @@ from iam.clients.seal import AesSealer
 from iam.clients.throttle import MemoryThrottle
 from iam.domain.acl import Acl
 from iam.domain.authority import DECISIVE, Change, EndedSession, Kind, LiveKey, PublicKey
+from iam.domain.avatar import NotAnImage, StorageAway
+from iam.domain.confusable import skeleton
 from iam.domain.errors import (
     AlreadyMember,
     EmailTaken,
     InvitationPending,
+    LineTaken,
     RoleNameTaken,
     TenantTaken,
     UsernameTaken,
@@ -27,25 +30,33 @@ from iam.domain.errors import (
 from iam.domain.gitops import Collection, Entity, edge, user_key
 from iam.domain.gitops_errors import KeyTaken
 from iam.domain.grants import TENANT, Grant, Where, Window
+from iam.domain.happening import Happening, notes_of
 from iam.domain.names import folded
 from iam.domain.password import POLICIES
 from iam.domain.roles import ADMINISTRATORS, SYSTEM, permissions_of
 from iam.domain.session import Issuer, Lifetimes
 from iam.domain.signing import Rotation
+from iam.domain.stats import Connected, Counted
 from iam.domain.tenant import PLATFORM, Tenant
 from iam.domain.user import User
 from iam.ports import Means, Turned
 from iam.usecases.api_keys import Keys
 from iam.usecases.assignments import Assignments, To
 from iam.usecases.authority import Replicas
+from iam.usecases.avatars import Avatars
+from iam.usecases.board import Board
 from iam.usecases.bootstrap import Bootstrap
 from iam.usecases.debug import Debug
 from iam.usecases.decisions import Decisions
+from iam.usecases.external import External
 from iam.usecases.feed import Feed
 from iam.usecases.gitops import Gitops
 from iam.usecases.gitops_supers import Supers
+from iam.usecases.guests import Guests
+from iam.usecases.hall import Hall
 from iam.usecases.invitations import Invitations
 from iam.usecases.keys import SigningKeys
+from iam.usecases.live import Live
 from iam.usecases.logins import Logins
 from iam.usecases.members import Members
 from iam.usecases.opening import Opening
@@ -53,6 +64,7 @@ from iam.usecases.organizations import Organizations
 from iam.usecases.passwords import PasswordChanges
 from iam.usecases.roles import Roles
 from iam.usecases.sessions import Sessions
+from iam.usecases.stats import Statistics
 from iam.usecases.users import Users
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -89,6 +101,7 @@ class World:
     bindings: dict = field(
         default_factory=dict
     )  # (tenant, principal) → grants, but of users at home
+    lines: dict = field(default_factory=dict)
     guests: dict = field(default_factory=dict)  # (user, tenant) → who added them
     keys: dict = field(default_factory=dict)
     sessions: dict = field(default_factory=dict)
@@ -99,6 +112,8 @@ class World:
     entities: dict = field(default_factory=dict)
     trimmed: int = 0
     facts: list = field(default_factory=list)
+    happenings: list = field(default_factory=list)
+    forgotten: int = 0
 
     def copy(self):
         return World(**{name: _copied(value) for name, value in vars(self).items()})
@@ -129,8 +144,14 @@ class FakeTenants:
     async def named(self, subdomain):
         return next((t for t in self._all.values() if t.subdomain == subdomain), None)
 
-    async def all(self, limit):
-        return sorted(self._all.values(), key=lambda t: t.subdomain)[:limit]
+    async def list(self, among, search, ask):
+        found = [t for t in self._all.values() if among is None or t.id in among]
+        texts = lambda t: (t.subdomain, t.name, t.full_name)  # noqa: E731
+        found = [t for t in found if any(search.lower() in x.lower() for x in texts(t))]
+        return _slice(sorted(found, key=lambda t: t.subdomain), ask, lambda t: (t.subdomain,))
+
+    async def alike(self, name):
+        return [t for t in self._all.values() if skeleton(t.name) == skeleton(name)]
 
     async def put(self, tenant):
         other = await self.named(tenant.subdomain)
@@ -216,6 +237,8 @@ class FakeUsers:
 
     async def list(self, query, ask):
         users = self._within(query.tenant)
+        if query.guests:
+            users = [u for u in users if u.guest]
         if query.brief:
             users = [u for u in users if u.active]
         if query.search:
@@ -296,8 +319,8 @@ class FakeRoles:
         return sorted(u.id for u in self._users._within(tenant) if has(u))[:limit]
 
     async def put(self, role):
-        other = await self.named(role.tenant, role.name)
-        if other and other.id != role.id:
+        mine = [r for r in self._world.roles.values() if r.tenant == role.tenant]
+        if any(skeleton(r.name) == skeleton(role.name) for r in mine if r.id != role.id):
             raise RoleNameTaken("taken")
         self._world.roles[role.id] = role
 
@@ -382,6 +405,33 @@ class FakeBindings:
             left = tuple(kept(principal, tenant, grants, kind))
             self._world.bindings[tenant, principal] = left
         return found
+
+
+class FakeExternal:
+    def __init__(self, world):
+        self._all = world.lines
+
+    async def all(self, tenant, limit, idp=""):
+        found = [x for x in self._all.values() if x.tenant == tenant and idp in ("", x.idp)]
+        return sorted(found, key=lambda line: line.id)[:limit]
+
+    async def get(self, tenant, line):
+        found = self._all.get(line)
+        return found if found and found.tenant == tenant else None
+
+    async def put(self, line):
+        def what(x):
+            return (x.tenant, x.idp, x.claim, x.value, x.role, x.where)
+
+        if any(what(x) == what(line) for x in self._all.values() if x.id != line.id):
+            raise LineTaken("taken")
+        self._all[line.id] = line
+
+    async def drop(self, line):
+        self._all.pop(line, None)
+
+    async def naming(self, role):
+        return sum(x.role == role for x in self._all.values())
 
 
 class FakeGuests:
@@ -473,19 +523,20 @@ class FakeSessions:
     async def get(self, session, *, lock=False):
         return self._world.sessions.get(session)
 
-    async def live(self, user, now, ask):
+    async def live(self, user, now, ask, *, tenant=None):
         found = [s for s in self._world.sessions.values() if s.user == user and s.live(now)]
+        found = [s for s in found if tenant in (None, s.tenant)]
+        count = len(found)
         found.sort(key=lambda s: s.id, reverse=True)
         if ask.after:
             found = [s for s in found if str(s.id) < ask.after[0]]
         page = found[ask.offset :][: ask.limit]
         more = len(found) > ask.offset + ask.limit
-        total = sum(s.user == user and s.live(now) for s in self._world.sessions.values())
-        return Slice(items=page, next=(str(page[-1].id),) if more else None, total=total)
+        return Slice(items=page, next=(str(page[-1].id),) if more else None, total=count)
 
-    async def end_all(self, user, now, but=None):
+    async def end_all(self, user, now, but=None, *, tenant=None):
         live = [s for s in self._world.sessions.values() if s.user == user and s.live(now)]
-        ended = [s.ended(now) for s in live if s.id != but]
+        ended = [s.ended(now) for s in live if s.id != but and tenant in (None, s.tenant)]
         self._world.sessions.update({s.id: s for s in ended})
         return ended
 
@@ -588,6 +639,28 @@ class FakeEntities:
             here = self._here(tenant, collection)
             return next((e for e in here if (e.principal, e.parent) == ends), None)
         return next((e for e in self._here(tenant, collection) if e.key == key), None)
+
+    async def last(self, collection, id_):
+        return next((e for e in self._every(collection) if e.id == id_), None)
+
+    async def last_keys(self, ids):
+        kinds = [c for c in Collection if c is not Collection.MEMBERSHIPS]
+        return {e.id: e.key for kind in kinds for e in self._every(kind) if e.id in ids}
+
+    def _pictured(self, *, live):
+        every = [e for c in Collection for e in self._every(c)]
+        return [e for e in every if e.avatar and (e.deleted_at is None) is live]
+
+    async def pictured(self, avatars):
+        return frozenset(e.avatar for e in self._pictured(live=True)) & frozenset(avatars)
+
+    async def faded(self, limit):
+        return [e.avatar for e in self._pictured(live=False)][:limit]
+
+    async def unpicture(self, avatars):
+        for entity in self._pictured(live=False):
+            if entity.avatar in avatars:
+                self._world.entities[entity.id] = replace(entity, avatar="")
 
     async def list(self, query, ask):
         found = self._here(query.tenant, query.collection)
@@ -721,19 +794,65 @@ class FakeAuthority:
         return sorted(found.items())
 
 
+class FakeHappenings:
+    def __init__(self, world):
+        self._world = world
+
+    async def newest(self):
+        return self._world.forgotten + len(self._world.happenings)
+
+    async def oldest(self):
+        return self._world.happenings[0].position if self._world.happenings else 0
+
+    async def after(self, position, limit):
+        return [h for h in self._world.happenings if h.position > position][:limit]
+
+    async def trim(self, before):
+        old = [h for h in self._world.happenings[:-1] if h.at < before]
+        self._world.forgotten += len(old)
+        self._world.happenings = self._world.happenings[len(old) :]
+        return len(old)
+
+
+class FakeCounts:
+    def __init__(self, world):
+        self._world = world
+
+    async def taken(self, now):
+        w, day = self._world, now - timedelta(days=1)
+        users = [u for u in w.users.values() if u.deleted_at is None]
+        keys = [k for k in w.keys.values() if not k.revoked_at]
+        return Counted(
+            tenants=len(w.tenants),
+            tenants_active=sum(t.active for t in w.tenants.values()),
+            users=len(users),
+            users_active=sum(u.active for u in users),
+            sessions=sum(s.live(now) for s in w.sessions.values()),
+            api_keys=sum(k.expires_at is None or k.expires_at > now for k in keys),
+            logins_24h=sum(s.created_at > day for s in w.sessions.values()),
+            users_seen_24h=sum(bool(u.last_login_at and u.last_login_at > day) for u in users),
+            changes_24h=sum(h.at > day for h in w.happenings),
+        )
+
+
 class FakeWork:
     def __init__(self, world, clock=lambda: START):
         self._world = world
+        self._clock = clock
         self._changes = {}
+        self._notes = {}
         self.tenants = FakeTenants(world)
         self.users = FakeUsers(world, clock)
         self.roles = FakeRoles(world, self.users)
         self.bindings = FakeBindings(world, self.users)
         self.guests = FakeGuests(world)
+        self.external = FakeExternal(world)
         self.invitations = FakeInvitations(world)
         self.api_keys = FakeApiKeys(world)
         self.sessions = FakeSessions(world)
         self.resets = FakeResets(world)
+        self.happenings = FakeHappenings(world)
+        self.counts = FakeCounts(world)
         self.entities = FakeEntities(world, self.changed)
         self.signing_keys = FakeSigningKeys(world)
         self.authority = FakeAuthority(world, self.users)
@@ -746,15 +865,20 @@ class FakeWork:
 
     @property
     def news(self):
-        return bool(self._changes)
+        return bool(self._changes or self._notes)
 
     def record(self, fact):
         json.dumps([fact.before, fact.after])
         self._world.facts.append(fact)
+        self._notes |= dict.fromkeys(notes_of(fact))
 
     def close(self):
         next_ = self._world.trimmed + len(self._world.changes) + 1
         self._world.changes += [Change(next_ + n, *c) for n, c in enumerate(self._changes)]
+        next_ = self._world.forgotten + len(self._world.happenings) + 1
+        self._world.happenings += [
+            Happening(next_ + n, note, self._clock()) for n, note in enumerate(self._notes)
+        ]
 
 
 class FakePasswords:
@@ -772,6 +896,56 @@ class FakePasswords:
 
     def outdated(self, hashed):
         return hashed.startswith("old$")
+
+
+class FakeImages:
+    """Takes everything for an image that begins with IMAGE."""
+
+    async def avatar(self, sent):
+        if not sent.startswith(b"IMAGE"):
+            raise NotAnImage("no image")
+        return b"webp:" + sent[:64]
+
+
+class FakeShelf:
+    """A dictionary; `away` makes it refuse."""
+
+    def __init__(self, clock):
+        self.files = {}
+        self.away = False
+        self._clock = clock
+
+    def _there(self):
+        if self.away:
+            raise StorageAway("away")
+
+    async def put(self, name, data):
+        self._there()
+        self.files[name] = data, self._clock()
+
+    async def get(self, name):
+        self._there()
+        return self.files.get(name, (None,))[0]
+
+    async def drop(self, name):
+        self._there()
+        self.files.pop(name, None)
+
+    async def names(self):
+        self._there()
+        for name, (_, at) in list(self.files.items()):
+            yield name, at
+
+
+class FakePresence:
+    """This process alone; `away` makes it know nothing."""
+
+    def __init__(self, hall):
+        self.away = False
+        self._hall = hall
+
+    async def connected(self):
+        return None if self.away else Connected(1, self._hall.sockets, self._hall.streams)
 
 
 @dataclass
@@ -802,18 +976,33 @@ class Service:
         self.roles = Roles(self.work, self.means)
         self.assignments = Assignments(self.work, self.means)
         self.invitations = Invitations(self.work, self.passwords, policy, self.opening)
+        self.guests = Guests(self.work, self.means)
+        self.external = External(self.work, self.means)
         self.keys = Keys(self.work, self.means)
         self.sessions = Sessions(self.work, self.means)
         self.gitops = Gitops(self.work, self.passwords, policy, self.means)
         self.supers = Supers(self.work, self.means)
         self.debug = Debug(self.work, self.means)
         self.bootstrap = Bootstrap(self.work, self.passwords, policy, self.means)
+        self._listen()
+        self._sign()
+
+    def _sign(self):
         rotation = Rotation(
             signs_for=timedelta(days=30),
             published_ahead=timedelta(hours=1),
             kept_after=timedelta(hours=2),
         )
         self.signing = SigningKeys(self.work, self.ring, rotation, self.clock)
+
+    def _listen(self):
+        self.board = Board(self.work)
+        self.live = Live(self.work, self.board, self.means)
+        self.hall = Hall()
+        self.shelf = FakeShelf(self.clock)
+        self.avatars = Avatars(self.gitops, self.work, FakeImages(), self.shelf, self.means)
+        self.presence = FakePresence(self.hall)
+        self.statistics = Statistics(self.work, self.presence, self.means)
 
     @asynccontextmanager
     async def work(self):
@@ -824,6 +1013,7 @@ class Service:
         vars(self.world).update(vars(draft))
         if made.news:
             self.feed.wake()
+            self.board.wake()
 
     def tenant(self, subdomain="acme", **more):
         made = a_tenant(subdomain=subdomain, id=self.means.new_id(), **more)

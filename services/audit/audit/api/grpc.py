@@ -81,7 +81,7 @@ class AuditServicer(audit_pb2_grpc.AuditServicer):
         self, request: pb.SearchRequest, context: Context
     ) -> pb.SearchResponse:
         """List entries of the caller's tenant, newest first."""
-        caller = await who(self._identity, context)
+        caller = await who(self._identity, context, reads=True)
         wanted = _wanted(request)
         scope = f"{caller.tenant} Search {wanted}"
         after = self._cursors.open(scope, request.cursor) if request.cursor else None

@@ -82,7 +82,7 @@ def whose(caller: Caller, wanted: UUID | None) -> UUID:
     """Return whose log is meant; OtherTenant if the caller may not see it."""
     if wanted is None or wanted == caller.tenant:
         return caller.tenant
-    if not caller.platform:
+    if not caller.may_everywhere("audit:read"):
         raise OtherTenant("Insufficient permissions: only the platform reads other tenants' logs")
     return wanted
 

@@ -99,3 +99,15 @@ async def test_a_range_of_dates_is_counted_exactly(reader, ana, clock):
     wanted = Wanted(from_date=whole[9].ts, to_date=whole[3].ts)
     found = await search(reader, ana, wanted, PageAsk(limit=3, page=2))
     assert (found.total, [e.seq for e in found.items]) == (7, [e.seq for e in whole[6:9]])
+
+
+async def test_another_tenants_log_is_for_who_holds_it_everywhere(reader, ana, someone):
+    elsewhere = uuid7()
+    wide = someone(elsewhere, "audit:read", level="platform")
+    assert (await reader.search(wide, Wanted(tenant=ana.tenant), PageAsk())).total == 25
+    for narrow in (
+        someone(elsewhere, "audit:read"),
+        someone(elsewhere, "audit:read", level="project", where="p"),
+    ):
+        with pytest.raises(Forbidden):
+            await reader.search(narrow, Wanted(tenant=ana.tenant), PageAsk())

@@ -23,16 +23,16 @@ class ComputeServicer(rpc.ComputeServicer):
 
     async def GetVm(self, request: pb.GetVmRequest, context: Context) -> pb.Vm:  # noqa: N802
         """Return one machine."""
-        caller = await who(self._identity, context)
-        caller.must("vm:read")
+        caller = await who(self._identity, context, reads=True)
+        caller.must_for_some("vm:read")
         return _to_pb(await self._vms.read(caller, _id(request.id)))
 
     async def ListVms(  # noqa: N802
         self, request: pb.ListVmsRequest, context: Context
     ) -> pb.ListVmsResponse:
         """Return a page of the caller's machines, the newest first."""
-        caller = await who(self._identity, context)
-        caller.must("vm:read")
+        caller = await who(self._identity, context, reads=True)
+        caller.must_for_some("vm:read")
         scope = f"{caller.tenant} rpc vms"
         after = self._cursors.open(scope, request.cursor) if request.cursor else None
         ask = PageAsk(limit=_limit(request.limit), after=after)

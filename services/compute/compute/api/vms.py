@@ -20,6 +20,7 @@ from chassis.http import (
     doors,
     given,
     needs,
+    needs_somewhere,
     tagged,
 )
 from compute.api.words import (
@@ -118,7 +119,9 @@ async def create_vm(
     return _shown(made, request, response)
 
 
-@router.get("", response_model=VmPage, response_model_exclude_unset=True, **needs("vm:read"))
+@router.get(
+    "", response_model=VmPage, response_model_exclude_unset=True, **needs_somewhere("vm:read")
+)
 async def list_vms(
     caller: Asking,
     uses: Uses,
@@ -132,7 +135,7 @@ async def list_vms(
     return pager.render(await uses.list(caller, wanted), VmView.model_validate)
 
 
-@router.get("/{vm}", response_model=VmView, responses=TAGGED, **needs("vm:read"))
+@router.get("/{vm}", response_model=VmView, responses=TAGGED, **needs_somewhere("vm:read"))
 async def read_vm(
     vm: UUID, caller: Asking, uses: Uses, request: Request, response: Response
 ) -> Any:  # noqa: ANN401
@@ -143,7 +146,7 @@ async def read_vm(
     return VmView.model_validate(found)
 
 
-@router.patch("/{vm}", response_model=VmView, **needs("vm:update"))
+@router.patch("/{vm}", response_model=VmView, **needs_somewhere("vm:update"))
 async def update_vm(
     aimed: Aimed, body: VmPatch, caller: Asking, uses: Uses, request: Request, response: Response
 ) -> VmView:
@@ -153,7 +156,7 @@ async def update_vm(
     return _shown(await uses.update(caller, intent, cast("Changes", changes)), request, response)
 
 
-@router.delete("/{vm}", status_code=204, **needs("vm:delete"))
+@router.delete("/{vm}", status_code=204, **needs_somewhere("vm:delete"))
 async def delete_vm(aimed: Aimed, caller: Asking, uses: Uses) -> None:
     """Delete a machine and give its quota back."""
     await uses.delete(caller, aimed)

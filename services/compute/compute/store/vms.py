@@ -72,6 +72,8 @@ def _which(tenant: UUID, wanted: Wanted) -> ColumnElement[bool]:
     if wanted.search:
         fields = (VmRow.name, VmRow.template_name, VmRow.ip_address)
         which.append(or_(*(f.icontains(wanted.search, autoescape=True) for f in fields)))
+    if wanted.owner_id is not None:
+        which.append(VmRow.owner_id == wanted.owner_id)
     if wanted.status is Status.ERROR:
         which.append(VmRow.trouble.is_not(None))
     elif wanted.status:

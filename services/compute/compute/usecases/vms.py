@@ -1,11 +1,12 @@
 """Managing machines. Nothing here talks to a host: what is wished is written down, and made true elsewhere."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from authz.standing import Thing
 from chassis.caller import Caller
 from chassis.errors import FieldError
 from chassis.facts import Actor, Fact, Target
@@ -50,21 +51,21 @@ class Vms:
 
     async def read(self, caller: Caller, vm_id: UUID) -> Vm:
         """Return one machine."""
-        caller.must("vm:read")
+        caller.must_for_some("vm:read")
         async with self.work() as work:
-            return _there(await work.vms.find(caller.tenant, vm_id), vm_id)
+            return _allowed(caller, "vm:read", await work.vms.find(caller.tenant, vm_id), vm_id)
 
     async def list(self, caller: Caller, wanted: Wanted) -> Slice[Vm]:
-        """Return a part of the tenant's machines."""
-        caller.must("vm:read")
+        """Return a part of the tenant's machines; of one's own if not of all."""
+        own = caller.must_or_own("vm:read")
         async with self.work() as work:
-            return await work.vms.list(caller.tenant, wanted)
+            return await work.vms.list(caller.tenant, replace(wanted, owner_id=own))
 
     async def update(self, caller: Caller, intent: Intent, changes: Changes) -> Vm:
         """Change a machine's name or labels."""
-        caller.must("vm:update")
+        caller.must_for_some("vm:update")
         async with self.work() as work:
-            before = await self._taken(work, caller, intent)
+            before = await self._taken(work, caller, "vm:update", intent)
             after = before.changed(changes, self.now())
             if after is not before:
                 await work.vms.put(before, after)
@@ -73,10 +74,10 @@ class Vms:
 
     async def delete(self, caller: Caller, intent: Intent) -> None:
         """Forget a machine that no host knows of; of another, write down that it is to vanish."""
-        caller.must("vm:delete")
+        caller.must_for_some("vm:delete")
         probe = await self.hypervisor.probe()
         async with self.work() as work:
-            before = await self._taken(work, caller, intent)
+            before = await self._taken(work, caller, "vm:delete", intent)
             if before.on_host:
                 probe.must_run_machines()
                 await work.vms.put(before, before.wished(Wish.VANISH, self.now()))
@@ -85,8 +86,9 @@ class Vms:
                 await work.quotas.give_back(caller.tenant, before.amount)
             work.record(_told(caller, "deleted", before, None, intent.reason))
 
-    async def _taken(self, work: Work, caller: Caller, intent: Intent) -> Vm:
-        vm = _there(await work.vms.take(caller.tenant, intent.vm), intent.vm)
+    async def _taken(self, work: Work, caller: Caller, permission: str, intent: Intent) -> Vm:
+        found = await work.vms.take(caller.tenant, intent.vm)
+        vm = _allowed(caller, permission, found, intent.vm)
         vm.expect(intent.version)
         return vm
 
@@ -109,7 +111,7 @@ class Vms:
             tenant=caller.tenant,
             number=number,
             name=order.name,
-            owner_id=caller.subject,
+            owner_id=caller.owner,
             source_type=order.source_type,
             cpu=order.cpu,
             memory_gb=order.memory_gb,
@@ -125,9 +127,12 @@ class Vms:
         )
 
 
-def _there(found: Vm | None, vm_id: UUID) -> Vm:
+def _allowed(caller: Caller, permission: str, found: Vm | None, vm_id: UUID) -> Vm:
+    """Return a machine that is there and to which the caller may do this."""
+    missing = VmNotFound(f"there is no machine {vm_id}")
     if found is None:
-        raise VmNotFound(f"there is no machine {vm_id}")
+        raise missing
+    caller.must_over(permission, Thing(found.owner_id, id=str(found.id)), missing)
     return found
 
 

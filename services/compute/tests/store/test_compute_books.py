@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from chassis.db import database
+from chassis.errors import Unavailable
 from chassis.facts import Actor, Fact, Target
 from chassis.pages import PageAsk
 from compute.domain.errors import ChangedMeanwhile, QuotaExceeded
@@ -201,8 +202,13 @@ async def test_too_much_of_any_one_thing_is_refused_and_nothing_is_taken(open_wo
 @pytest.mark.parametrize("seats", [10])
 async def test_forty_at_once_get_no_more_than_the_ten_that_there_are(open_work, tenant, seats):
     async def one():
-        async with open_work() as work:
-            return await work.quotas.take(tenant, replace(LIMIT, vms=seats), ONE)
+        try:
+            async with open_work() as work:
+                return await work.quotas.take(tenant, replace(LIMIT, vms=seats), ONE)
+        except (
+            Unavailable
+        ):  # no connection within two seconds, on a busy machine: as a client, ask again
+            return await one()
 
     got = await asyncio.gather(*(one() for _ in range(40)), return_exceptions=True)
     numbers = [it for it in got if isinstance(it, int)]

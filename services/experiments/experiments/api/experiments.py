@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, cast
 
 from fastapi import Query, Request, Response
 
-from chassis.http import TAGGED, Asking, Paging, doors, given, needs, tagged
+from chassis.http import TAGGED, Asking, Paging, doors, given, needs, needs_somewhere, tagged
 from experiments.api.views import (
     Aimed,
     ExperimentBody,
@@ -44,7 +44,10 @@ async def create_experiment(
 
 
 @router.get(
-    "", response_model=ExperimentPage, response_model_exclude_unset=True, **needs("experiment:read")
+    "",
+    response_model=ExperimentPage,
+    response_model_exclude_unset=True,
+    **needs_somewhere("experiment:read"),
 )
 async def list_experiments(
     caller: Asking,
@@ -60,7 +63,10 @@ async def list_experiments(
 
 
 @router.get(
-    "/{experiment}", response_model=ExperimentView, responses=TAGGED, **needs("experiment:read")
+    "/{experiment}",
+    response_model=ExperimentView,
+    responses=TAGGED,
+    **needs_somewhere("experiment:read"),
 )
 async def read_experiment(
     experiment: Named, caller: Asking, uses: Uses, request: Request, response: Response
@@ -72,7 +78,9 @@ async def read_experiment(
     return experiment_view(found)
 
 
-@router.patch("/{experiment}", response_model=ExperimentView, **needs("experiment:update"))
+@router.patch(
+    "/{experiment}", response_model=ExperimentView, **needs_somewhere("experiment:update")
+)
 async def update_experiment(
     aimed: Aimed,
     body: ExperimentPatch,
@@ -86,7 +94,7 @@ async def update_experiment(
     return shown(await uses.update(caller, intent, _changes(body)), request, response)
 
 
-@router.delete("/{experiment}", status_code=204, **needs("experiment:delete"))
+@router.delete("/{experiment}", status_code=204, **needs_somewhere("experiment:delete"))
 async def delete_experiment(aimed: Aimed, caller: Asking, uses: Uses) -> None:
     """Forget an experiment that is in DRAFT or ARCHIVED."""
     await uses.delete(caller, aimed)
@@ -115,7 +123,7 @@ for _name, _move in MOVES.items():
         name=f"{_name}_experiment",
         description=f"Make an experiment {_move.to} that is {' or '.join(sorted(_move.come_from))}.",
         response_model=ExperimentView,
-        **needs("experiment:update"),
+        **needs_somewhere("experiment:update"),
     )
 
 

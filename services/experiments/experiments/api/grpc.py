@@ -27,13 +27,13 @@ class ExperimentsServicer(rpc.ExperimentsServicer):
 
     async def Get(self, request: pb.GetRequest, context: Context) -> pb.Experiment:  # noqa: N802
         """Return one experiment, by id or key."""
-        caller = await who(self._identity, context)
+        caller = await who(self._identity, context, reads=True)
         return _to_pb(await self._experiments.read(caller, request.experiment))
 
     async def List(self, request: pb.ListRequest, context: Context) -> pb.ListResponse:  # noqa: N802
         """Return a page of the caller's experiments, the newest first."""
-        caller = await who(self._identity, context)
-        caller.must("experiment:read")
+        caller = await who(self._identity, context, reads=True)
+        caller.must_or_own("experiment:read")
         scope = f"{caller.tenant} rpc experiments"
         after = self._cursors.open(scope, request.cursor) if request.cursor else None
         ask = PageAsk(limit=_limit(request.limit), after=after)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Request, Response
 
-from chassis.http import Asking, doors, given, needs
+from chassis.http import Asking, doors, given, needs, needs_somewhere
 from experiments.api.experiments import PREFIX, shown
 from experiments.api.views import (
     Aimed,
@@ -29,7 +29,11 @@ async def process_schedules(caller: Asking, uses: Uses) -> ProcessedView:
     return ProcessedView(processed=len(steps), moves=[_view(step) for step in steps])
 
 
-@router.put("/{experiment}/schedule", response_model=ExperimentView, **needs("experiment:schedule"))
+@router.put(
+    "/{experiment}/schedule",
+    response_model=ExperimentView,
+    **needs_somewhere("experiment:schedule"),
+)
 async def schedule_experiment(
     aimed: Aimed,
     body: ScheduleBody,
@@ -44,7 +48,7 @@ async def schedule_experiment(
     return shown(await uses.set(caller, intent, plan), request, response)
 
 
-@router.delete("/{experiment}/schedule", status_code=204, **needs("experiment:schedule"))
+@router.delete("/{experiment}/schedule", status_code=204, **needs_somewhere("experiment:schedule"))
 async def unschedule_experiment(aimed: Aimed, caller: Asking, uses: Uses) -> None:
     """Take the dates off an experiment."""
     await uses.remove(caller, aimed)

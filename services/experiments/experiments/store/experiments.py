@@ -122,6 +122,8 @@ def _which(tenant: UUID, wanted: Wanted) -> ColumnElement[bool]:
     if wanted.search:
         fields = (R.key, R.name, R.description)
         which.append(or_(*(f.icontains(wanted.search, autoescape=True) for f in fields)))
+    if wanted.owner_id is not None:
+        which.append(R.owner_id == wanted.owner_id)
     if wanted.status:
         which.append(_status_at(wanted.now) == wanted.status.value)
     return and_(*which)

@@ -1,10 +1,11 @@
 """Managing experiments, setting their dates, and writing down what the clock has done to them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from authz.standing import Thing
 from chassis.caller import Caller
 from chassis.pages import Slice
 from experiments.domain.errors import ExperimentNotFound
@@ -59,24 +60,24 @@ class Experiments:
 
     async def read(self, caller: Caller, name: str) -> Experiment:
         """Return the experiment with this id or key, as it is now."""
-        caller.must("experiment:read")
+        caller.must_for_some("experiment:read")
         async with self.work() as work:
             found = await work.experiments.find(caller.tenant, name)
-        return settled(_there(found, name), self.now())
+        return settled(_allowed(caller, "experiment:read", found, name), self.now())
 
     async def list(self, caller: Caller, wanted: Wanted) -> Slice[Experiment]:
-        """Return a part of the tenant's experiments, each as it is at `wanted.now`."""
-        caller.must("experiment:read")
+        """Return a part of the tenant's experiments, each as it is at `wanted.now`; of one's own if not of all."""
+        own = caller.must_or_own("experiment:read")
         async with self.work() as work:
-            found = await work.experiments.list(caller.tenant, wanted)
+            found = await work.experiments.list(caller.tenant, replace(wanted, owner_id=own))
         return found.map(lambda experiment: settled(experiment, wanted.now))
 
     async def update(self, caller: Caller, intent: Intent, changes: Changes) -> Experiment:
         """Change what `changes` says; unit, flag and variants only in DRAFT."""
-        caller.must("experiment:update")
+        caller.must_for_some("experiment:update")
         now = self.now()
         async with self.work() as work:
-            before = await _taken(work, caller, intent, now)
+            before = await _taken(work, caller, "experiment:update", intent, now)
             after = before.changed(changes, now)
             if after is not before:
                 await work.experiments.put(before, after)
@@ -85,10 +86,10 @@ class Experiments:
 
     async def move(self, caller: Caller, intent: Intent, name: str) -> Experiment:
         """Start, pause, resume, complete or archive; WrongState where that is not possible now."""
-        caller.must("experiment:update")
+        caller.must_for_some("experiment:update")
         now, move = self.now(), MOVES[name]
         async with self.work() as work:
-            before = await _taken(work, caller, intent, now)
+            before = await _taken(work, caller, "experiment:update", intent, now)
             after = moved(before, move, now)
             await work.experiments.put(before, after)
             work.record(told(caller, move.past, before, after, intent.reason))
@@ -96,9 +97,9 @@ class Experiments:
 
     async def delete(self, caller: Caller, intent: Intent) -> None:
         """Forget an experiment that is in DRAFT or ARCHIVED. Its key is free again."""
-        caller.must("experiment:delete")
+        caller.must_for_some("experiment:delete")
         async with self.work() as work:
-            before = await _taken(work, caller, intent, self.now())
+            before = await _taken(work, caller, "experiment:delete", intent, self.now())
             before.check_removable()
             await work.experiments.remove(before)
             work.record(told(caller, "deleted", before, None, intent.reason))
@@ -110,7 +111,7 @@ class Experiments:
             tenant=caller.tenant,
             key=draft.key,
             name=draft.name,
-            owner_id=caller.subject,
+            owner_id=caller.owner,
             description=draft.description,
             hypothesis=draft.hypothesis,
             unit=draft.unit,
@@ -130,11 +131,11 @@ class Schedules:
 
     async def set(self, caller: Caller, intent: Intent, plan: Plan) -> Experiment:
         """Set or replace the dates of an experiment that is in DRAFT or PAUSED."""
-        caller.must("experiment:schedule")
+        caller.must_for_some("experiment:schedule")
         now = self.now()
         schedule = plan.scheduled(now)
         async with self.work() as work:
-            before = await _taken(work, caller, intent, now)
+            before = await _taken(work, caller, "experiment:schedule", intent, now)
             after = scheduled(before, schedule, now)
             await work.experiments.put(before, after)
             work.record(told(caller, "scheduled", before, after, intent.reason))
@@ -142,10 +143,10 @@ class Schedules:
 
     async def remove(self, caller: Caller, intent: Intent) -> Experiment:
         """Take the dates off an experiment that is in DRAFT or PAUSED; nothing happens where there are none."""
-        caller.must("experiment:schedule")
+        caller.must_for_some("experiment:schedule")
         now = self.now()
         async with self.work() as work:
-            before = await _taken(work, caller, intent, now)
+            before = await _taken(work, caller, "experiment:schedule", intent, now)
             if before.schedule is None:
                 return before
             after = scheduled(before, None, now)
@@ -156,7 +157,8 @@ class Schedules:
     async def process(self, caller: Caller) -> Sequence[Step]:
         """Write down what the clock has done in the caller's tenant; for the platform's own people, in all."""
         caller.must("experiment:process")
-        return await overdue(self.work, self.now(), None if caller.platform else caller.tenant)
+        tenant = None if caller.may_everywhere("experiment:process") else caller.tenant
+        return await overdue(self.work, self.now(), tenant)
 
 
 async def overdue(open_work: OpenWork, now: datetime, tenant: UUID | None = None) -> list[Step]:
@@ -177,10 +179,13 @@ async def overdue(open_work: OpenWork, now: datetime, tenant: UUID | None = None
     return done
 
 
-async def _taken(work: Work, caller: Caller, intent: Intent, now: datetime) -> Experiment:
+async def _taken(
+    work: Work, caller: Caller, permission: str, intent: Intent, now: datetime
+) -> Experiment:
     """Return the experiment that a change is meant for, locked, and with what the clock did written down."""
     found = await work.experiments.take(caller.tenant, intent.experiment)
-    experiment = await _written(work, _there(found, intent.experiment), now)
+    there = _allowed(caller, permission, found, intent.experiment)
+    experiment = await _written(work, there, now)
     experiment.expect(intent.version)
     return experiment
 
@@ -194,7 +199,10 @@ async def _written(work: Work, experiment: Experiment, now: datetime) -> Experim
     return experiment
 
 
-def _there(found: Experiment | None, name: str) -> Experiment:
+def _allowed(caller: Caller, permission: str, found: Experiment | None, name: str) -> Experiment:
+    """Return an experiment that is there and to which the caller may do this."""
+    missing = ExperimentNotFound(f"there is no experiment {name!r}")
     if found is None:
-        raise ExperimentNotFound(f"there is no experiment {name!r}")
+        raise missing
+    caller.must_over(permission, Thing(found.owner_id, id=str(found.id)), missing)
     return found

@@ -14,7 +14,7 @@ from chassis.http import (
     doors,
     etag,
     given,
-    needs,
+    needs_somewhere,
     tagged,
 )
 from flags.api.flag_views import (
@@ -102,7 +102,10 @@ Aimed = Annotated[Aim, Depends(_aim)]
 
 
 @router.get(
-    "", response_model=FlagPage, response_model_exclude_unset=True, **needs("flag:read", **NO_PLACE)
+    "",
+    response_model=FlagPage,
+    response_model_exclude_unset=True,
+    **needs_somewhere("flag:read", **NO_PLACE),
 )
 async def list_flags(
     caller: Asking, where: Where, query: Annotated[FlagQuery, Query()], pager: Paging, flags: Uses
@@ -112,7 +115,9 @@ async def list_flags(
     return pager.render(part, lambda flag: shown(flag, where.environment))
 
 
-@router.post("", response_model=FlagView, status_code=201, **needs("flag:create", **NO_PLACE))
+@router.post(
+    "", response_model=FlagView, status_code=201, **needs_somewhere("flag:create", **NO_PLACE)
+)
 async def create_flag(
     body: FlagBody, caller: Asking, where: Where, flags: Uses, response: Response
 ) -> FlagView:
@@ -123,7 +128,7 @@ async def create_flag(
     return shown(flag, where.environment)
 
 
-@router.get("/{flag}", response_model=FlagView, responses=TAGGED, **needs("flag:read"))
+@router.get("/{flag}", response_model=FlagView, responses=TAGGED, **needs_somewhere("flag:read"))
 async def get_flag(
     flag: FlagPath, caller: Asking, where: Where, flags: Uses, request: Request, response: Response
 ) -> FlagView | Response:
@@ -134,7 +139,7 @@ async def get_flag(
     return shown(found, where.environment)
 
 
-@router.patch("/{flag}", response_model=FlagView, **needs("flag:update"))
+@router.patch("/{flag}", response_model=FlagView, **needs_somewhere("flag:update"))
 async def update_flag(
     body: FlagPatch, caller: Asking, aim: Aimed, flags: Uses, response: Response
 ) -> FlagView:
@@ -144,13 +149,13 @@ async def update_flag(
     return shown(flag, aim.place.environment)
 
 
-@router.delete("/{flag}", status_code=204, **needs("flag:delete"))
+@router.delete("/{flag}", status_code=204, **needs_somewhere("flag:delete"))
 async def delete_flag(caller: Asking, aim: Aimed, flags: Uses) -> None:
     """Forget a flag: clients fall back to the default in their code."""
     await flags.delete(caller, aim)
 
 
-@router.post("/{flag}/toggle", response_model=FlagView, **needs("flag:toggle"))
+@router.post("/{flag}/toggle", response_model=FlagView, **needs_somewhere("flag:toggle"))
 async def toggle_flag(
     caller: Asking, aim: Aimed, flags: Uses, response: Response, body: ReasonBody | None = None
 ) -> FlagView:
@@ -158,7 +163,7 @@ async def toggle_flag(
     return _switched(await flags.toggle(caller, _because(aim, body)), aim, response)
 
 
-@router.post("/{flag}/enable", response_model=FlagView, **needs("flag:toggle"))
+@router.post("/{flag}/enable", response_model=FlagView, **needs_somewhere("flag:toggle"))
 async def enable_flag(
     caller: Asking, aim: Aimed, flags: Uses, response: Response, body: ReasonBody | None = None
 ) -> FlagView:
@@ -166,7 +171,7 @@ async def enable_flag(
     return _switched(await flags.enable(caller, _because(aim, body)), aim, response)
 
 
-@router.post("/{flag}/disable", response_model=FlagView, **needs("flag:toggle"))
+@router.post("/{flag}/disable", response_model=FlagView, **needs_somewhere("flag:toggle"))
 async def disable_flag(
     caller: Asking, aim: Aimed, flags: Uses, response: Response, body: ReasonBody | None = None
 ) -> FlagView:

@@ -21,13 +21,13 @@ class FlagsServicer(rpc.FlagsServicer):
 
     async def Get(self, request: pb.GetRequest, context: Context) -> pb.Flag:  # noqa: N802
         """Return one flag."""
-        caller = await who(self._identity, context)
+        caller = await who(self._identity, context, reads=True)
         place = place_of(caller, request.project, request.environment)
         return _told(await self._flags.get(caller, place, request.flag), place)
 
     async def List(self, request: pb.ListRequest, context: Context) -> pb.ListResponse:  # noqa: N802
         """Return a part of the caller's flags."""
-        caller = await who(self._identity, context)
+        caller = await who(self._identity, context, reads=True)
         place = place_of(caller, request.project, request.environment)
         wanted = Wanted(environment=place.environment)
         scope = f"grpc {place}"

@@ -6,7 +6,18 @@ from uuid import UUID
 
 from fastapi import Response
 
-from chassis.http import Asking, Body, Page, Paging, View, doors, etag, given, needs
+from chassis.http import (
+    Asking,
+    Body,
+    Page,
+    Paging,
+    View,
+    doors,
+    etag,
+    given,
+    needs,
+    needs_somewhere,
+)
 from flags.api.words import NO_PLACE, Name, ProjectQuery, Slug
 from flags.domain.place import Environment, Project
 from flags.usecases.projects import Projects
@@ -56,7 +67,7 @@ class EnvironmentList(View):
     "/projects",
     response_model=ProjectPage,
     response_model_exclude_unset=True,
-    **needs("flag:read"),
+    **needs_somewhere("flag:read"),
 )
 async def list_projects(caller: Asking, pager: Paging, projects: Uses) -> dict[str, Any]:
     """List the tenant's projects."""
@@ -74,7 +85,9 @@ async def create_project(
     return project
 
 
-@router.get("/environments", response_model=EnvironmentList, **needs("flag:read", **NO_PLACE))
+@router.get(
+    "/environments", response_model=EnvironmentList, **needs_somewhere("flag:read", **NO_PLACE)
+)
 async def list_environments(
     caller: Asking, projects: Uses, project: ProjectQuery = None
 ) -> dict[str, list[Environment]]:

@@ -1,10 +1,11 @@
 """Managing flags."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from authz.standing import Thing
 from chassis.caller import Caller
 from chassis.facts import Actor, Document, Fact, Target
 from chassis.pages import PageAsk, Slice
@@ -38,10 +39,10 @@ class Flags:
 
     async def create(self, caller: Caller, place: Place, draft: Draft) -> Flag:
         """Make a flag, owned by the caller and disabled everywhere."""
-        caller.must("flag:create")
+        caller.must("flag:create", project=place.project)
         async with self.work() as work:
             project = await self._project(work, place)
-            flag = made(draft, self.new_id(), project, caller.subject, self.now())
+            flag = made(draft, self.new_id(), project, caller.owner, self.now())
             await work.flags.add(project, flag)
             await work.projects.bump(project, flag.switches)
             work.record(_fact(caller, "flag.created", flag, after=document(flag)))
@@ -49,22 +50,27 @@ class Flags:
 
     async def get(self, caller: Caller, place: Place, flag: str) -> Flag:
         """Return one flag, by id or key."""
-        caller.must("flag:read")
+        caller.must_for_some("flag:read")
         async with self.work() as work:
             project = await self._project(work, place)
-            return _found(await work.flags.get(project, flag), flag)
+            return _allowed(caller, "flag:read", await work.flags.get(project, flag), flag)
 
     async def page(self, caller: Caller, place: Place, wanted: Wanted, ask: PageAsk) -> Slice[Flag]:
-        """List flags of a project."""
-        caller.must("flag:read")
+        """List flags of a project; to whom may not read them all, their own."""
+        own = caller.must_or_own("flag:read", project=place.project)
+        if own and wanted.owner_id not in (None, own):
+            return Slice(items=[], total=0)
         async with self.work() as work:
-            return await work.flags.page(await self._project(work, place), wanted, ask)
+            project = await self._project(work, place)
+            return await work.flags.page(
+                project, replace(wanted, owner_id=own or wanted.owner_id), ask
+            )
 
     async def update(self, caller: Caller, aim: Aim, change: Change) -> Flag:
         """Change a flag's fields, and what its switch in one environment serves."""
-        caller.must("flag:update")
+        caller.must_for_some("flag:update")
         async with self.work() as work:
-            project, before = await self._locked(work, aim)
+            project, before = await self._locked(work, caller, "flag:update", aim)
             after = before.changed(aim.place.environment, self.now(), change)
             if after is not before:
                 fact = _fact(
@@ -75,9 +81,9 @@ class Flags:
 
     async def delete(self, caller: Caller, aim: Aim) -> None:
         """Forget a flag; clients fall back to what their code says."""
-        caller.must("flag:delete")
+        caller.must_for_some("flag:delete")
         async with self.work() as work:
-            project, flag = await self._locked(work, aim)
+            project, flag = await self._locked(work, caller, "flag:delete", aim)
             await work.flags.remove(flag)
             await work.projects.bump(project, flag.switches)
             work.record(
@@ -86,37 +92,40 @@ class Flags:
 
     async def toggle(self, caller: Caller, aim: Aim) -> Flag:
         """Switch a flag over in one environment."""
-        caller.must("flag:toggle")
+        caller.must_for_some("flag:toggle")
         return await self._switch(
             caller, aim, lambda flag, now: flag.toggled(aim.place.environment, now)
         )
 
     async def enable(self, caller: Caller, aim: Aim) -> Flag:
         """Have a flag enabled in one environment; if it is so already, nothing has happened."""
-        caller.must("flag:toggle")
+        caller.must_for_some("flag:toggle")
         return await self._switch(
             caller, aim, lambda flag, now: flag.set_to(aim.place.environment, now, enabled=True)
         )
 
     async def disable(self, caller: Caller, aim: Aim) -> Flag:
         """Have a flag disabled in one environment; if it is so already, nothing has happened."""
-        caller.must("flag:toggle")
+        caller.must_for_some("flag:toggle")
         return await self._switch(
             caller, aim, lambda flag, now: flag.set_to(aim.place.environment, now, enabled=False)
         )
 
     async def _switch(self, caller: Caller, aim: Aim, move: Move) -> Flag:
         async with self.work() as work:
-            project, before = await self._locked(work, aim)
+            project, before = await self._locked(work, caller, "flag:toggle", aim)
             after = move(before, self.now())
             if after is not before:
                 fact = _switched(caller, aim, before, after)
                 await self._keep(work, project, after, (aim.place.environment,), fact)
         return after
 
-    async def _locked(self, work: Work, aim: Aim) -> tuple[Project, Flag]:
+    async def _locked(
+        self, work: Work, caller: Caller, permission: str, aim: Aim
+    ) -> tuple[Project, Flag]:
         project = await self._project(work, aim.place)
-        flag = _found(await work.flags.get(project, aim.flag, lock=True), aim.flag)
+        found = await work.flags.get(project, aim.flag, lock=True)
+        flag = _allowed(caller, permission, found, aim.flag)
         if aim.version not in (None, flag.version):
             raise StaleFlag(
                 f"flag {flag.key!r} is at version {flag.version} by now, not {aim.version}: read it again"
@@ -137,9 +146,12 @@ class Flags:
         return project
 
 
-def _found(flag: Flag | None, name: str) -> Flag:
+def _allowed(caller: Caller, permission: str, flag: Flag | None, name: str) -> Flag:
+    """Return a flag that is there and to which the caller may do this."""
+    missing = FlagNotFound(f"there is no flag {name!r} in this project")
     if flag is None:
-        raise FlagNotFound(f"there is no flag {name!r} in this project")
+        raise missing
+    caller.must_over(permission, Thing(flag.owner_id, flag.project, str(flag.id)), missing)
     return flag
 
 

@@ -1,10 +1,11 @@
 """Managing projects, and listing their environments."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from authz.standing import Thing
 from chassis.caller import Caller
 from chassis.facts import Actor, Fact, Target
 from chassis.pages import PageAsk, Slice
@@ -33,16 +34,21 @@ class Projects:
         return project
 
     async def page(self, caller: Caller, ask: PageAsk) -> Slice[Project]:
-        """List the caller's projects."""
-        caller.must("flag:read")
+        """List the tenant's projects; to whom may not read the flags of all, those where they may read some."""
+        caller.must_for_some("flag:read")
         async with self.work() as work:
             await self._home(work, caller.tenant, DEFAULT_PROJECT)
-            return await work.projects.page(caller.tenant, ask)
+            part = await work.projects.page(caller.tenant, ask)
+        if caller.may("flag:read"):
+            return part
+        shown = [p for p in part.items if caller.may("flag:read", Thing(caller.owner, p.key))]
+        return replace(part, items=shown, total=None)
 
     async def environments(self, caller: Caller, project: str | None) -> Sequence[Environment]:
         """List the environments of a project."""
-        caller.must("flag:read")
+        caller.must_for_some("flag:read")
         place = place_of(caller, project, None)
+        caller.must_or_own("flag:read", project=place.project)
         async with self.work() as work:
             return (await self._home(work, caller.tenant, place.project)).environments
 

@@ -293,6 +293,20 @@ class TestWhoAsks:
         ofrep.identity.iam = GoneFromIam()
         assert (await self.ask(app, {"x-api-key": key})).status_code == 401
 
+    async def test_a_key_at_its_desk_waits_for_news_that_it_asks_for(
+        self, ofrep, documented, keys, shop
+    ):
+        key = keys.mint()
+        async with client_of(ofrep.before(documented), key) as sdk:
+            assert (await sdk.post(f"{PREFIX}/rate", json={})).status_code == 200
+            keys.authority.epoch = 7
+            fresh = await sdk.post(f"{PREFIX}/rate", json={}, headers={"x-authz-epoch": "7"})
+            assert fresh.status_code == 200
+            ahead = {"x-authz-epoch": "9" * 18}
+            assert (await sdk.post(f"{PREFIX}/rate", json={}, headers=ahead)).status_code == 503
+            garbage = await sdk.post(f"{PREFIX}/rate", json={}, headers={"x-authz-epoch": "x"})
+            assert garbage.status_code == 400
+
     async def test_a_key_ends_when_it_expires(self, ofrep, documented, keys, shop, monkeypatch):
         app, key = ofrep.before(documented), keys.mint(expires=time.time() + 1000)
         assert (await self.ask(app, {"x-api-key": key})).status_code == 200

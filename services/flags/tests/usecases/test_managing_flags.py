@@ -153,7 +153,7 @@ async def test_a_flag_of_another_tenant_cannot_be_seen(flags, ana, flag):
     ],
 )
 async def test_without_the_permission_nothing_happens(verb, permission, flags, ana, aim, work):
-    nobody = replace(ana, permissions=ana.permissions - {permission})
+    nobody = replace(ana, subject=str(uuid4()), permissions=ana.permissions - {permission})
     with pytest.raises(Forbidden, match=f"Insufficient permissions: {permission} required"):
         await getattr(flags, verb)(nobody, aim)
     assert len(work.facts) == 1

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from chassis.http import Body, View
 from iam.api.fields import Email, Password, PersonName
 from iam.domain.acl import EntryDraft
+from iam.domain.avatar import path_of
 from iam.domain.gitops import PREFIXES, C, Draft, Entity
 from iam.domain.gitops_errors import BadField
 from iam.usecases.gitops import Seen
@@ -71,6 +72,7 @@ class DocumentBody(Body):
     from_: Key | None = Field(None, alias="_from")
     to_: Key | None = Field(None, alias="_to")
     principals: Annotated[list[Key], Field(max_length=1000)] | None = None
+    avatar: str | None = Field(None, max_length=200, description="Read over: upload one")
 
     def draft(self) -> Draft:
         """Return what is wanted; null and not sent are the same."""
@@ -138,6 +140,7 @@ class BriefView(View):
     from_: str = Field("", alias="_from")
     to_: str = Field("", alias="_to")
     principals: list[str] = Field(default_factory=list[str])
+    avatar: str | None = None
 
 
 class DocumentView(BriefView):
@@ -159,6 +162,7 @@ def brief(seen: Seen) -> dict[str, Any]:
         **entity.fields,
         **_edge(seen),
         **_project(seen),
+        **_avatar(seen),
     }
 
 
@@ -224,6 +228,12 @@ def _project(seen: Seen) -> Mapping[str, str | None]:
     if seen.entity.collection in (C.USERS, C.MEMBERSHIPS, C.PROJECTS):
         return {}
     return {"project": _called(seen, seen.entity.parent) or None}
+
+
+def _avatar(seen: Seen) -> Mapping[str, str | None]:
+    if seen.entity.collection not in (C.USERS, C.GROUPS):
+        return {}
+    return {"avatar": path_of(seen.entity.avatar)}
 
 
 def _entries(seen: Seen) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from iam.api.telling import KINDS, event_of, key_of
 from iam.domain.authority import Kind
 from iam.domain.errors import TooManyRows, UserNotFound
 from iam.usecases.authority import MOST_ASKED, Replicas
+from iam.usecases.hall import Hall
 from switchyard.iam.v1 import iam_pb2 as pb
 from switchyard.iam.v1 import iam_pb2_grpc
 
@@ -32,8 +33,9 @@ INTERNAL = frozenset(
 class IamServicer(iam_pb2_grpc.IamServicer):
     """Translates calls to use-cases, and their results back."""
 
-    def __init__(self, replicas: Replicas, identity: Identity) -> None:
+    def __init__(self, replicas: Replicas, identity: Identity, hall: Hall) -> None:
         self._replicas = replicas
+        self._hall = hall
         self._identity = identity
 
     async def Snapshot(  # noqa: N802
@@ -41,8 +43,9 @@ class IamServicer(iam_pb2_grpc.IamServicer):
     ) -> AsyncIterator[pb.SnapshotEvent]:
         """Stream the authority, whole and then as it changes."""
         asked = [KINDS[kind] for kind in request.kinds if kind in KINDS]
-        async for event in self._replicas.stream(asked or list(Kind)):
-            yield event_of(event)
+        with self._hall.stream():
+            async for event in self._replicas.stream(asked or list(Kind)):
+                yield event_of(event)
 
     async def ResolveKey(  # noqa: N802
         self, request: pb.ResolveKeyRequest, context: Context

@@ -4,13 +4,14 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field, StringConstraints, model_validator
 
 from chassis.http import (
     Asking,
     Body,
     Expected,
+    Page,
     Paging,
     View,
     anybody,
@@ -21,11 +22,13 @@ from chassis.http import (
     public,
     tagged,
 )
+from chassis.pages import PageAsk
 from iam.api.fields import Email, Name, Password, PersonName, Subdomain, Username
 from iam.api.tokens import TokensView, private
 from iam.api.tokens import view as tokens_view
 from iam.api.users import Listing, UserId, UserPatch, UserView
 from iam.api.users import view as user_view
+from iam.domain.errors import TooManyRows
 from iam.domain.tenant import Tenant
 from iam.ports import UserQuery
 from iam.usecases.members import Members
@@ -37,6 +40,8 @@ Phone = Annotated[str, StringConstraints(max_length=40)]
 AddressLine = Annotated[str, StringConstraints(max_length=64)]
 Address = Annotated[dict[AddressLine, Text], Field(max_length=20)] | Text
 Belonging = Annotated[Members, given(Members)]
+Search = Annotated[str, Query(max_length=200)]
+MOST_BARE = 10_000
 OrganizationId = Annotated[UUID, Path(description="The organization's UUID")]
 
 
@@ -120,6 +125,10 @@ class OrganizationView(View):
     version: int
 
 
+class OrganizationPage(Page[OrganizationView]):
+    """A part of a list of tenants: numbered (`total`, `page`, `limit`) or by cursor (`has_more`)."""
+
+
 class MessageView(View):
     """What was done."""
 
@@ -163,9 +172,45 @@ async def register(
     )
 
 
-async def list_tenants(caller: Asking, organizations: Uses) -> list[OrganizationView]:
-    """List the tenants that you can reach."""
-    return [view(tenant) for tenant in await organizations.within_reach(caller)]
+async def list_tenants(
+    caller: Asking, organizations: Uses, pager: Paging, request: Request, search: Search = ""
+) -> list[OrganizationView] | dict[str, Any]:
+    """List the tenants that you can reach: yours, and those that you are a guest of; the platform's people all.
+
+    A bare list without `page`, `limit` and `cursor`; `search` looks into subdomains and names.
+    """
+    if {"page", "limit", "cursor"} & set(request.query_params):
+        return pager.render(await organizations.within_reach(caller, search, pager.ask), view)
+    found = await organizations.within_reach(caller, search, PageAsk(limit=MOST_BARE))
+    if found.next is not None:
+        raise TooManyRows(f"there are more than {MOST_BARE} tenants; ask with limit and cursor")
+    return [view(tenant) for tenant in found.items]
+
+
+async def get_tenant(
+    tenant_id: OrganizationId,
+    caller: Asking,
+    organizations: Uses,
+    request: Request,
+    response: Response,
+) -> OrganizationView | Response:
+    """Return a tenant that you can reach."""
+    tenant = await organizations.tenant(caller, tenant_id)
+    if tagged(response, request, tenant.version):
+        return Response(status_code=304, headers={"etag": etag(tenant.version)})
+    return view(tenant)
+
+
+async def update_tenant(
+    tenant_id: OrganizationId,
+    body: OrganizationPatch,
+    caller: Asking,
+    organizations: Uses,
+    expected: Expected,
+    response: Response,
+) -> OrganizationView:
+    """Change a tenant; `is_active` switches all of it off and on, which only the platform's people can."""
+    return await update(tenant_id, body, caller, organizations, expected, response)
 
 
 async def get(
@@ -255,6 +300,10 @@ def _organizations(prefix: str) -> APIRouter:
 
 
 _tenants = doors("/api/v1", "organizations")
-_tenants.get("/tenants", **anybody())(list_tenants)
+_tenants.get("/tenants", response_model=list[OrganizationView] | OrganizationPage, **anybody())(
+    list_tenants
+)
+_tenants.get("/tenants/{tenant_id}", response_model=OrganizationView, **anybody())(get_tenant)
+_tenants.patch("/tenants/{tenant_id}", **needs("tenant:update"))(update_tenant)
 _tenants.get("/tenants/{tenant_id}/users", **needs("user:read"))(list_tenant_users)
 routers = (_tenants, _organizations("/api/v1"), _organizations("/api"))

@@ -2,8 +2,9 @@
 
 from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
-from fastapi import Path, Request, Response
+from fastapi import Path, Query, Request, Response
 from pydantic import Field, StringConstraints, model_validator
 
 from authz.permissions import Permission, catalogue
@@ -113,9 +114,13 @@ async def list_permissions(caller: Asking, roles: Uses) -> list[PermissionView]:
 
 
 @router.get("/roles", **needs("role:read"))
-async def list_roles(caller: Asking, roles: Uses) -> list[RoleView]:
-    """List the roles that users of your tenant can have: the system's and its own."""
-    return [view(role, count) for role, count in await roles.list(caller)]
+async def list_roles(
+    caller: Asking,
+    roles: Uses,
+    tenant: Annotated[UUID | None, Query(description="A tenant's UUID")] = None,
+) -> list[RoleView]:
+    """List the roles that users of your tenant can have: the system's and its own; the platform's people, of any."""
+    return [view(role, count) for role, count in await roles.list(caller, tenant)]
 
 
 @router.post("/roles", status_code=201, **needs("role:create"))

@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import Depends, Path, Query, Request, Response
 from pydantic import Field, model_validator
 
+from chassis.caller import Caller
 from chassis.http import (
     TAGGED,
     Asking,
@@ -51,6 +52,14 @@ def _which(search: Annotated[str, Query(max_length=200)] = "", sort: Sort = "cre
 
 
 Listing = Annotated[Which, Depends(_which)]
+Whose = Annotated[UUID | Literal["all"] | None, Query(description="A tenant's UUID, or all")]
+
+
+def tenant_of(caller: Caller, whose: UUID | Literal["all"] | None) -> UUID | None:
+    """Return the tenant that is meant, the caller's if none is named; None for all."""
+    return None if whose == "all" else whose or caller.tenant
+
+
 RoleNames = Annotated[list[RoleName], Field(min_length=1, max_length=20)]
 
 
@@ -92,7 +101,7 @@ class UserPatch(Body):
 
 
 class UserView(View):
-    """A user. `role` is the mightiest of `roles`."""
+    """A user, as they are in the tenant. `role` is the mightiest of `roles`; a guest's account is another tenant's."""
 
     id: UUID
     email: str
@@ -100,6 +109,7 @@ class UserView(View):
     first_name: str
     last_name: str
     is_active: bool
+    is_guest: bool
     is_superuser: bool
     role: str
     roles: list[str]
@@ -180,6 +190,7 @@ def _fields(user: User) -> dict[str, Any]:
         "first_name": user.first_name,
         "last_name": user.last_name,
         "is_active": user.active,
+        "is_guest": user.guest,
         "is_superuser": user.platform and "super_admin" in user.roles,
         "role": next(iter(user.roles), ""),
         "roles": list(user.roles),
@@ -215,16 +226,18 @@ async def update_me(
 
 @router.get("", response_model=UserPage | BriefPage, response_model_exclude_unset=True, **anybody())
 async def list_users(
-    caller: Asking, users: Uses, pager: Paging, listing: Listing
-) -> dict[str, Any]:
-    """List the users of your tenant; `search` looks into their names and addresses.
+    caller: Asking, users: Uses, pager: Paging, listing: Listing, tenant: Whose = None
+) -> UserPage | BriefPage:
+    """List the users of your tenant, its guests too; `search` looks into their names and addresses.
 
-    Without `user:read` you see the names of those who are active.
+    Without `user:read` you see the names of those who are active. The platform's people choose a `tenant`, or all.
     """
-    query = UserQuery(tenant=caller.tenant, search=listing.search, sort=listing.sort)
+    whose = tenant_of(caller, tenant)
+    query = UserQuery(tenant=whose, search=listing.search, sort=listing.sort)
     if not caller.may("user:read"):
-        return pager.render(await users.directory(caller, query, pager.ask), brief)
-    return pager.render(await users.list(caller, query, pager.ask), view)
+        shown = pager.render(await users.directory(caller, query, pager.ask), brief)
+        return BriefPage.model_validate(shown)
+    return UserPage.model_validate(pager.render(await users.list(caller, query, pager.ask), view))
 
 
 @router.post("", status_code=201, **needs("user:create"))

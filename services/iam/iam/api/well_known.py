@@ -1,4 +1,4 @@
-"""What anybody may know about our tokens (RFC 8414, RFC 7517)."""
+"""What anybody may know about our tokens and decisions (RFC 8414, RFC 7517, AuthZEN 1.0)."""
 
 from typing import Annotated, Any
 
@@ -36,4 +36,15 @@ async def configuration(
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],
         "response_types_supported": [],
+    }
+
+
+@router.get("/authzen-configuration", **public())
+async def decisions(response: Response, issuer: Annotated[Issuer, given(Issuer)]) -> dict[str, Any]:
+    """Return where decisions are asked for (AuthZEN 1.0, 9). Searches are not among them."""
+    response.headers["cache-control"] = _AGE
+    return {
+        "policy_decision_point": issuer.name,
+        "access_evaluation_endpoint": f"{issuer.name}/access/v1/evaluation",
+        "access_evaluations_endpoint": f"{issuer.name}/access/v1/evaluations",
     }

@@ -79,11 +79,10 @@ def scopes_for(kind: Kind, asked: Sequence[str] | None, held: frozenset[str]) ->
 
     Nothing said means the least that is of use: evaluation; for a management key, what its maker holds today.
     """
-    if asked is None:
-        return held if kind == "management" else SMALLEST
-    found = frozenset(_scope(kind, name) for name in asked)
+    least = held if kind == "management" else SMALLEST
+    found = least if asked is None else frozenset(_scope(kind, name) for name in asked)
     if not found:
-        raise BadScope("a key without any scope opens nothing; leave `scopes` out for the default")
+        raise BadScope("a key without any scope opens nothing; name one that you hold")
     return found
 
 

@@ -10,6 +10,7 @@ from chassis.errors import (
     TooMany,
     Unauthenticated,
     Unavailable,
+    UpgradeRequired,
 )
 
 
@@ -41,6 +42,12 @@ class NoSigningKey(Unavailable):
     """No key is ready to sign tokens yet."""
 
     code = "iam.no_signing_key"
+
+
+class KeepsOldKeys(BadRequest):
+    """Old signing keys cannot be revoked while the next one waits: then nobody could log in."""
+
+    code = "iam.keeps_old_keys"
 
 
 class Behind(Unavailable):
@@ -133,6 +140,12 @@ class RoleAssigned(Conflict):
     code = "iam.role_assigned"
 
 
+class BadName(Invalid):
+    """The name holds letters that nobody sees, such as marks of direction, so that it looks like another."""
+
+    code = "iam.bad_name"
+
+
 class SystemRole(Forbidden):
     """System roles cannot be changed or deleted; make a role of your own."""
 
@@ -169,6 +182,30 @@ class GuestAccount(Forbidden):
     code = "iam.guest_account"
 
 
+class PlatformStays(Conflict):
+    """The organization that runs the platform cannot be switched off: nobody could switch it on again."""
+
+    code = "iam.platform_stays"
+
+
+class Confusable(Conflict):
+    """The name looks like that of another organization but is written with other letters."""
+
+    code = "iam.confusable_name"
+
+
+class LineTaken(Conflict):
+    """This value of the claim gives this role at this scope already."""
+
+    code = "iam.external_role_taken"
+
+
+class LineNotFound(NotFound):
+    """No such line in the tenant's table of outside groups."""
+
+    code = "iam.external_role_not_found"
+
+
 class ProjectUnknown(Invalid):
     """The tenant has no such project, so nothing can be given there."""
 
@@ -179,6 +216,18 @@ class PlatformOnly(Forbidden):
     """Only who holds it on the whole platform gives or takes something on the whole platform."""
 
     code = "iam.platform_only"
+
+
+class InvitedAnother(Forbidden):
+    """The invitation is for another address than that of the account that wants to use it."""
+
+    code = "iam.invited_another"
+
+
+class AmbiguousLogin(Conflict):
+    """The name and the password are right in several organizations: send `tenant_subdomain` to say which is meant."""
+
+    code = "iam.ambiguous_login"
 
 
 class AlreadyMember(Conflict):
@@ -311,3 +360,33 @@ class SessionNotFound(NotFound):
     """No such live session of the caller, or of their tenant for whoever may see those."""
 
     code = "iam.session_not_found"
+
+
+class TooManySockets(TooMany):
+    """This account has as many WebSockets open as it may have at once; close one."""
+
+    code = "iam.too_many_sockets"
+
+
+class SocketsFull(Unavailable):
+    """This replica has as many WebSockets open as it can hold; try again, and you may reach another."""
+
+    code = "iam.sockets_full"
+
+
+class OriginRefused(Forbidden):
+    """Pages of this origin may not listen here: it is not among those that are allowed (CORS_ORIGINS)."""
+
+    code = "iam.origin_refused"
+
+
+class SocketNeeded(UpgradeRequired):
+    """Events are told over a WebSocket: connect to this path with one."""
+
+    code = "iam.socket_needed"
+
+
+class BadMessage(Invalid):
+    """The message on the WebSocket is none that is known here."""
+
+    code = "iam.bad_message"

@@ -93,6 +93,7 @@ class Entity:
     parent: UUID | None = None
     principal: UUID | None = None
     creator: UUID | None = None
+    avatar: str = ""  # the name of its picture in storage
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None = None

@@ -1,16 +1,25 @@
-"""How names are compared: after NFC, without regard to case."""
+"""How names are compared, without regard to case or to how a letter is spelled, and what they must not hide."""
 
 import re
 from unicodedata import category, normalize
 
 from iam.domain.errors import BadEmail
 
+_JOINERS = "\u200c\u200d"
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}")
 
 
 def folded(name: str) -> str:
-    """Return what two spellings of one name have in common."""
-    return normalize("NFC", normalize("NFC", name).casefold())
+    """Return what two spellings of one name have in common (NFKC: a wide letter is the letter)."""
+    return normalize("NFKC", normalize("NFKC", name).casefold())
+
+
+def hides(name: str) -> bool:
+    """Tell whether a name holds what nobody sees: controls, marks of direction, spaces without width.
+
+    The two joiners are none of those: Persian and the scripts of India are spelled with them.
+    """
+    return any(category(c) in ("Cc", "Cf", "Zl", "Zp") and c not in _JOINERS for c in name)
 
 
 def email(text: str) -> str:

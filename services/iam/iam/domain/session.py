@@ -94,7 +94,10 @@ class Issuer:
     lifetimes: Lifetimes
 
     def claims(self, user: User, session: UUID, now: datetime, token_id: UUID) -> Mapping[str, Any]:
-        """Return what an access token says (RFC 9068): who, where, in which session; never what they may do."""
+        """Return what an access token says (RFC 9068): who, where, in which session; never what they may do.
+
+        A token that is narrowed to nothing less has no `scope`: an empty one would be none (RFC 6749, 3.3).
+        """
         issued = int(now.timestamp())
         return {
             "iss": self.name,
@@ -103,7 +106,6 @@ class Issuer:
             "client_id": "switchyard",
             "tid": str(user.tenant),
             "sid": str(session),
-            "scope": "",
             "iat": issued,
             "exp": issued + int(self.lifetimes.access.total_seconds()),
             "jti": str(token_id),

@@ -27,6 +27,8 @@ class Rotation:
     signs_for: timedelta
     published_ahead: timedelta
     kept_after: timedelta
+    # How long the slowest verifier of ours takes to hear of a key: three times the gateway's look at the key set.
+    heard_within: timedelta = timedelta(seconds=15)
 
 
 def signing(keys: Sequence[SigningKey], now: datetime) -> SigningKey | None:

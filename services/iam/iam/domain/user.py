@@ -76,8 +76,8 @@ class User:
 
     @property
     def entitled(self) -> frozenset[str]:
-        """What they may do now or will be allowed to: who gives roles for later must hold them now."""
-        return together(role for grant in self.wide for role in grant.given)
+        """What they may do anywhere in the tenant, now or later: who decides over them must hold it now."""
+        return together(role for grant in self.grants for role in grant.given)
 
     @property
     def platform(self) -> bool:

@@ -7,12 +7,15 @@ from typing import Protocol
 from chassis.facts import Fact
 from iam.domain.authority import Kind
 from iam.ports.authority import AuthorityLog
-from iam.ports.bindings import Bindings, Guests, Turned
+from iam.ports.bindings import Bindings, External, Guests, Turned
 from iam.ports.credentials import ApiKeys, Resets, Sessions, SigningKeys
 from iam.ports.gitops import Entities
+from iam.ports.happenings import Happenings
 from iam.ports.invitations import Invitations
 from iam.ports.outside import Means, Passwords, Sealer, Signer, Throttle
+from iam.ports.pictures import Images, Shelf
 from iam.ports.roles import Roles
+from iam.ports.stats import Counts, Presence
 from iam.ports.tenants import Tenants
 from iam.ports.users import UserQuery, Users
 
@@ -20,16 +23,22 @@ __all__ = [
     "ApiKeys",
     "AuthorityLog",
     "Bindings",
+    "Counts",
     "Entities",
+    "External",
     "Guests",
+    "Happenings",
+    "Images",
     "Invitations",
     "Means",
     "OpenWork",
     "Passwords",
+    "Presence",
     "Resets",
     "Roles",
     "Sealer",
     "Sessions",
+    "Shelf",
     "Signer",
     "SigningKeys",
     "Tenants",
@@ -53,6 +62,8 @@ class Work(Protocol):
     @property
     def bindings(self) -> Bindings: ...  # noqa: D102
     @property
+    def external(self) -> External: ...  # noqa: D102
+    @property
     def guests(self) -> Guests: ...  # noqa: D102
     @property
     def invitations(self) -> Invitations: ...  # noqa: D102
@@ -64,6 +75,10 @@ class Work(Protocol):
     def resets(self) -> Resets: ...  # noqa: D102
     @property
     def entities(self) -> Entities: ...  # noqa: D102
+    @property
+    def happenings(self) -> Happenings: ...  # noqa: D102
+    @property
+    def counts(self) -> Counts: ...  # noqa: D102
     @property
     def signing_keys(self) -> SigningKeys: ...  # noqa: D102
     @property
@@ -78,7 +93,7 @@ class Work(Protocol):
         ...
 
     def record(self, fact: Fact) -> None:
-        """Leave a fact for the audit log, kept together with the change."""
+        """Leave a fact for the audit log, kept together with the change; whoever listens hears of it too."""
         ...
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from iam.domain.external import Line
 from iam.domain.grants import Grant, Where
 
 
@@ -58,6 +59,30 @@ class Bindings(Protocol):
 
     async def turned(self, now: datetime, limit: int) -> Sequence[Turned]:
         """Note that roles have begun or ended by now, drop the ended; return whose, each once."""
+        ...
+
+
+class External(Protocol):
+    """What outside groups mean: which role comes with which value of a claim."""
+
+    async def all(self, tenant: UUID, limit: int, idp: str = "") -> Sequence[Line]:
+        """Return the first lines of a tenant, of one identity provider if it is named."""
+        ...
+
+    async def get(self, tenant: UUID, line: UUID) -> Line | None:
+        """Return one line of a tenant."""
+        ...
+
+    async def put(self, line: Line) -> None:
+        """Store a line; LineTaken if another says the same."""
+        ...
+
+    async def drop(self, line: UUID) -> None:
+        """Forget a line."""
+        ...
+
+    async def naming(self, role: str) -> int:
+        """Return how many lines give a role."""
         ...
 
 

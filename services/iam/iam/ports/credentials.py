@@ -44,14 +44,21 @@ class Sessions(Protocol):
         """Return a session."""
         ...
 
-    async def live(self, user: UUID, now: datetime, ask: PageAsk) -> Slice[Session]:
-        """Return a part of a user's live sessions, newest first."""
+    async def live(
+        self, user: UUID, now: datetime, ask: PageAsk, *, tenant: UUID | None = None
+    ) -> Slice[Session]:
+        """Return a part of a user's live sessions, in one tenant only if it is named, newest first."""
         ...
 
     async def end_all(
-        self, user: UUID, now: datetime, but: UUID | None = None
+        self,
+        user: UUID,
+        now: datetime,
+        but: UUID | None = None,
+        *,
+        tenant: UUID | None = None,
     ) -> Sequence[Session]:
-        """End every live session of a user, perhaps all but one; return them."""
+        """End every live session of a user, in one tenant only if it is named, perhaps all but one; return them."""
         ...
 
     async def put(self, session: Session) -> None:

@@ -21,6 +21,10 @@ class Entities(Protocol):
         """Return a thing by its key."""
         ...
 
+    async def last(self, collection: Collection, id_: UUID) -> Entity | None:
+        """Return a thing as it is, or as it was when it was deleted."""
+        ...
+
     async def list(self, query: EntityQuery, ask: PageAsk) -> Slice[Entity]:
         """Return a part of a collection, the oldest first. It is not counted."""
         ...
@@ -40,6 +44,10 @@ class Entities(Protocol):
         """Return how live things of a tenant are called."""
         ...
 
+    async def last_keys(self, ids: Collections[UUID]) -> Mapping[UUID, str]:
+        """Return how things of any tenant are called, or were when they were deleted."""
+        ...
+
     async def principals_of(self, ids: Collections[UUID]) -> Sequence[Entity]:
         """Return the live users, groups and accounts with these ids, of all tenants."""
         ...
@@ -54,6 +62,18 @@ class Entities(Protocol):
 
     async def holders(self, permission: str) -> Sequence[UUID]:
         """Return the live users who hold a super-permission, the oldest first."""
+        ...
+
+    async def pictured(self, avatars: Sequence[str]) -> frozenset[str]:
+        """Return those of the avatars that a live thing has."""
+        ...
+
+    async def faded(self, limit: int) -> Sequence[str]:
+        """Return some avatars of what was deleted."""
+        ...
+
+    async def unpicture(self, avatars: Sequence[str]) -> None:
+        """Forget avatars of what was deleted."""
         ...
 
     async def dump(self, collection: Collection, limit: int) -> Sequence[Entity]:

@@ -1,9 +1,10 @@
 """What iam asks of the store about tenants."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 from uuid import UUID
 
+from chassis.pages import PageAsk, Slice
 from iam.domain.tenant import Tenant
 
 
@@ -18,8 +19,14 @@ class Tenants(Protocol):
         """Return the tenant with this subdomain."""
         ...
 
-    async def all(self, limit: int) -> Sequence[Tenant]:
-        """Return the first `limit` tenants by subdomain."""
+    async def list(
+        self, among: Collection[UUID] | None, search: str, ask: PageAsk
+    ) -> Slice[Tenant]:
+        """Return a part of these tenants, or of all if None, by subdomain; `search` looks into it and the names."""
+        ...
+
+    async def alike(self, name: str) -> Sequence[Tenant]:
+        """Return tenants with names that look like this one, this one among them."""
         ...
 
     async def put(self, tenant: Tenant) -> None:

@@ -15,13 +15,14 @@ class UserQuery:
     """Which users are wanted: of a tenant, its guests too, or of all if None.
 
     `sort` is created_at, updated_at or email, with - for descending. `brief`: only active ones, found by their names
-    and not by their addresses.
+    and not by their addresses. `guests`: only these.
     """
 
     tenant: UUID | None
     search: str = ""
     sort: str = "created_at"
     brief: bool = False
+    guests: bool = False
 
 
 class Users(Protocol):

@@ -68,6 +68,15 @@ class SqlEntities:
             return await self._one(tenant, collection, *here)
         return await self._one(tenant, collection, EntityRow.key == key)
 
+    async def last(self, collection: Collection, id_: UUID) -> Entity | None:
+        """Return a thing as it is, or as it was when it was deleted."""
+        if collection is C.USERS:
+            people = await self._people(select(UserRow).where(UserRow.id == id_))
+            return people[0] if people else None
+        query = select(EntityRow).where(EntityRow.collection == collection, EntityRow.id == id_)
+        row = await self._session.scalar(query)
+        return entity_of(row) if row else None
+
     async def list(self, query: EntityQuery, ask: PageAsk) -> Slice[Entity]:
         """Return a part of a collection, the oldest first. It is not counted."""
         if query.collection is C.USERS:
@@ -133,6 +142,15 @@ class SqlEntities:
         people = select(UserRow).where(UserRow.id.in_(ids), UserRow.tenant == tenant, _LIVE)
         return found | {row.id: username_of(row) for row in await self._session.scalars(people)}
 
+    async def last_keys(self, ids: Collections[UUID]) -> Mapping[UUID, str]:
+        """Return how things of any tenant are called, or were when they were deleted."""
+        things = select(EntityRow.id, EntityRow.key).where(
+            EntityRow.id.in_(ids), EntityRow.key.is_not(None)
+        )
+        found = {id_: key for id_, key in await self._session.execute(things) if key}
+        people = await self._session.scalars(select(UserRow).where(UserRow.id.in_(ids)))
+        return found | {row.id: username_of(row) for row in people}
+
     async def principals_of(self, ids: Collections[UUID]) -> Sequence[Entity]:
         """Return the live users, groups and accounts with these ids, of all tenants."""
         others = (C.GROUPS, C.SERVICE_ACCOUNTS, C.PIPELINE_ACCOUNTS)
@@ -163,6 +181,28 @@ class SqlEntities:
             .order_by(UserRow.id)
         )
         return (await self._session.scalars(query)).all()
+
+    async def pictured(self, avatars: Sequence[str]) -> frozenset[str]:
+        """Return those of the avatars that a live thing has."""
+        mine = EntityRow.avatar.in_(avatars)
+        others = select(EntityRow.avatar).where(mine, _HERE, EntityRow.collection != C.USERS)
+        people = select(EntityRow.avatar).join(UserRow, UserRow.id == EntityRow.id)
+        found = [
+            *await self._session.scalars(others),
+            *await self._session.scalars(people.where(mine, _LIVE)),
+        ]
+        return frozenset(found)
+
+    async def faded(self, limit: int) -> Sequence[str]:
+        """Return some avatars of what was deleted."""
+        return (await self._session.scalars(_faded().limit(limit))).all()
+
+    async def unpicture(self, avatars: Sequence[str]) -> None:
+        """Forget avatars of what was deleted."""
+        if avatars:
+            await self._update(
+                EntityRow.avatar.in_(avatars), EntityRow.avatar.in_(_faded()), avatar=""
+            )
 
     async def dump(self, collection: Collection, limit: int) -> Sequence[Entity]:
         """Return the first things of a collection in all tenants, the deleted ones with them."""
@@ -216,6 +256,13 @@ class SqlEntities:
     async def _update(self, *which: ColumnElement[bool], **values: Any) -> None:  # noqa: ANN401
         change = update(EntityRow).where(*which).values(**values)
         await self._session.execute(change.execution_options(synchronize_session=False))
+
+
+def _faded() -> Select[str]:
+    """Select the avatars of what was deleted; of a user the other row says whether."""
+    over = or_(EntityRow.deleted_at.is_not(None), UserRow.deleted_at.is_not(None))
+    every = select(EntityRow.avatar).outerjoin(UserRow, UserRow.id == EntityRow.id)
+    return every.where(EntityRow.avatar != "", over)
 
 
 def _ids(ids: Iterable[UUID]) -> ColumnElement[Any]:

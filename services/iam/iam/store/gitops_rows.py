@@ -82,6 +82,7 @@ def _governed(row: EntityRow) -> Mapping[str, Any]:
         "parent": row.parent,
         "principal": row.principal,
         "creator": row.creator,
+        "avatar": row.avatar,
     }
 
 

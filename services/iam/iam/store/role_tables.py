@@ -75,17 +75,48 @@ class GuestRow(Base):
 
 
 class RoleRow(Base):
-    """One role of a tenant's own. `name_key` is folded. System roles are code."""
+    """One role of a tenant's own. `name_key` is folded, `skeleton` tells twins; System roles are code."""
 
     __tablename__ = "role"
-    __table_args__ = (UniqueConstraint("tenant", "name_key", name="role_name_key"),)
+    __table_args__ = (
+        UniqueConstraint("tenant", "name_key", name="role_name_key"),
+        UniqueConstraint("tenant", "skeleton", name="role_skeleton_key"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     tenant: Mapped[UUID] = mapped_column(ForeignKey("iam.tenant.id", name="role_tenant_fkey"))
     name: Mapped[str]
     name_key: Mapped[str]
+    skeleton: Mapped[str | None]
     description: Mapped[str]
     permissions: Mapped[list[str]] = mapped_column(ARRAY(Text))
     created_at: Mapped[datetime] = mapped_column(Time)
     updated_at: Mapped[datetime] = mapped_column(Time)
     version: Mapped[int]
+
+
+class ExternalRoleRow(Base):
+    """Which role comes with a value of a claim of an identity provider."""
+
+    __tablename__ = "external_role"
+    __table_args__ = (
+        UniqueConstraint(
+            *("tenant", "idp", "claim", "value", "role", "scope", "place"),
+            name="external_role_key",
+        ),
+        Index("external_role_by_role", "role"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[UUID] = mapped_column(
+        ForeignKey("iam.tenant.id", name="external_role_tenant_fkey")
+    )
+    idp: Mapped[str]
+    claim: Mapped[str]
+    value: Mapped[str]
+    role: Mapped[str]
+    scope: Mapped[str]
+    place: Mapped[str]
+    rule: Mapped[str]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(Time)

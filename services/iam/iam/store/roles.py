@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from iam.domain.confusable import skeleton
 from iam.domain.errors import RoleNameTaken
 from iam.domain.grants import TENANT, Where
 from iam.domain.names import folded
@@ -63,6 +64,7 @@ class SqlRoles:
                 tenant=role.tenant,
                 name=role.name,
                 name_key=folded(role.name),
+                skeleton=skeleton(role.name),
                 description=role.description,
                 permissions=sorted(role.permissions),
                 created_at=role.created_at,
@@ -71,7 +73,8 @@ class SqlRoles:
             )
         )
         taken = RoleNameTaken(f"a role with the name {role.name!r} exists")
-        await flushed(self._session, {"role_name_key": taken})
+        twin = RoleNameTaken(f"a role has a name that looks like {role.name!r}")
+        await flushed(self._session, {"role_name_key": taken, "role_skeleton_key": twin})
 
     async def drop(self, role: UUID) -> None:
         """Forget a role that nobody holds."""

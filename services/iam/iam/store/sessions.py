@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.pages import PageAsk, Slice, cut
@@ -25,13 +27,17 @@ class SqlSessions:
         row = await self._session.scalar(query.with_for_update() if lock else query)
         return to_session(row) if row else None
 
-    async def live(self, user: UUID, now: datetime, ask: PageAsk) -> Slice[Session]:
-        """Return a part of a user's live sessions, newest first."""
-        wanted = (
+    async def live(
+        self, user: UUID, now: datetime, ask: PageAsk, *, tenant: UUID | None = None
+    ) -> Slice[Session]:
+        """Return a part of a user's live sessions, in one tenant only if it is named, newest first."""
+        wanted = [
             SessionRow.user == user,
             SessionRow.ended_at.is_(None),
             SessionRow.expires_at > now,
-        )
+        ]
+        if tenant is not None:
+            wanted.append(SessionRow.tenant == tenant)
         count = select(func.count()).select_from(SessionRow).where(*wanted)
         total = await self._session.scalar(count)
         query = select(SessionRow).where(*wanted).order_by(SessionRow.id.desc())
@@ -43,9 +49,14 @@ class SqlSessions:
         return Slice(items=items, next=following, total=total or 0)
 
     async def end_all(
-        self, user: UUID, now: datetime, but: UUID | None = None
+        self,
+        user: UUID,
+        now: datetime,
+        but: UUID | None = None,
+        *,
+        tenant: UUID | None = None,
     ) -> Sequence[Session]:
-        """End every live session of a user, perhaps all but one; return them."""
+        """End every live session of a user, in one tenant only if it is named, perhaps all but one; return them."""
         ended = (
             update(SessionRow)
             .where(SessionRow.user == user, SessionRow.ended_at.is_(None))
@@ -53,6 +64,8 @@ class SqlSessions:
             .values(ended_at=now)
             .returning(SessionRow)
         )
+        if tenant is not None:
+            ended = ended.where(SessionRow.tenant == tenant)
         if but is not None:
             ended = ended.where(SessionRow.id != but)
         return [to_session(row) for row in await self._session.scalars(ended)]
@@ -60,8 +73,7 @@ class SqlSessions:
     async def put(self, session: Session) -> None:
         """Store a session."""
         values = asdict(session) | {"amr": list(session.amr)}
-        await self._session.merge(SessionRow(**values))
-        await self._session.flush()
+        await self._session.execute(_written(SessionRow, values, "id"))
 
     async def token(self, hash_: bytes) -> RefreshToken | None:
         """Return a refresh token, locked until the work ends."""
@@ -71,14 +83,21 @@ class SqlSessions:
 
     async def put_token(self, token: RefreshToken) -> None:
         """Store a refresh token."""
-        await self._session.merge(RefreshTokenRow(**asdict(token)))
-        await self._session.flush()
+        await self._session.execute(_written(RefreshTokenRow, asdict(token), "hash"))
 
     async def sweep(self, before: datetime) -> int:
         """Forget sessions that were over before that; return how many."""
         over = or_(SessionRow.expires_at < before, SessionRow.ended_at < before)
         gone = delete(SessionRow).where(over).returning(SessionRow.id)
         return len((await self._session.scalars(gone)).all())
+
+
+def _written(row: type[SessionRow | RefreshTokenRow], values: dict[str, Any], key: str) -> Insert:
+    """Return what stores a row, new or known, in one step: refreshing is done a hundred times a second."""
+    made = insert(row).values(**values)
+    return made.on_conflict_do_update(
+        index_elements=[key], set_={name: made.excluded[name] for name in values if name != key}
+    )
 
 
 def to_session(row: SessionRow) -> Session:

@@ -33,11 +33,15 @@ class TenantRow(Base):
     """One organization."""
 
     __tablename__ = "tenant"
-    __table_args__ = (UniqueConstraint("subdomain", name="tenant_subdomain_key"),)
+    __table_args__ = (
+        UniqueConstraint("subdomain", name="tenant_subdomain_key"),
+        Index("tenant_by_skeleton", "skeleton"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     subdomain: Mapped[str]
     name: Mapped[str]
+    skeleton: Mapped[str] = mapped_column(server_default="")
     full_name: Mapped[str]
     address: Mapped[dict[str, Any]] = mapped_column(JSONB)
     phone: Mapped[str]
@@ -271,6 +275,7 @@ class EntityRow(Base):
         Index("entity_by_parent", "parent"),
         Index("entity_by_principal", "principal"),
         Index("entity_by_reader", "readers", postgresql_using="gin"),
+        Index("entity_by_avatar", "avatar", postgresql_where=text("avatar <> ''")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -288,6 +293,7 @@ class EntityRow(Base):
     principal: Mapped[UUID | None]
     creator: Mapped[UUID | None]
     readers: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+    avatar: Mapped[str] = mapped_column(server_default="")
     created_at: Mapped[datetime] = mapped_column(Time)
     updated_at: Mapped[datetime] = mapped_column(Time)
     deleted_at: Mapped[datetime | None] = mapped_column(Time)

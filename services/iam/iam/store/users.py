@@ -166,7 +166,11 @@ class SqlUsers:
         ):  # the few ids themselves, so that both sides of the OR use an index
             guests = await SqlGuests(self._session).of(query.tenant)
             here = UserRow.tenant == query.tenant
-            conditions.append(or_(here, UserRow.id.in_(guests)) if guests else here)
+            among = UserRow.id.in_(guests)
+            if query.guests:
+                conditions.append(among)
+            else:
+                conditions.append(or_(here, among) if guests else here)
         texts = [UserRow.username, UserRow.first_name, UserRow.last_name]
         if query.brief:
             conditions.append(UserRow.active.is_(True))

@@ -11,12 +11,16 @@ from chassis.context import asked
 from chassis.db import AMBIENT, Sessions, after_commit, transaction
 from chassis.facts import Fact
 from iam.domain.authority import Kind
+from iam.domain.happening import Note, notes_of
 from iam.domain.session import Issuer
 from iam.ports import OpenWork, Work
 from iam.store.api_keys import SqlApiKeys
 from iam.store.authority import SqlAuthority
 from iam.store.bindings import SqlBindings, SqlGuests
+from iam.store.counts import SqlCounts
+from iam.store.external import SqlExternal
 from iam.store.gitops import SqlEntities
+from iam.store.happenings import SqlHappenings
 from iam.store.invitations import SqlInvitations
 from iam.store.resets import SqlResets
 from iam.store.roles import SqlRoles
@@ -38,15 +42,19 @@ class SqlWork:
         self._session = session
         self._facts = facts
         self._changes: dict[tuple[Kind, str], None] = {}
+        self._notes: dict[Note, None] = {}
         self.tenants = SqlTenants(session)
         self.users = SqlUsers(session)
         self.roles = SqlRoles(session)
         self.bindings = SqlBindings(session)
         self.guests = SqlGuests(session)
+        self.external = SqlExternal(session)
         self.invitations = SqlInvitations(session)
         self.api_keys = SqlApiKeys(session)
         self.sessions = SqlSessions(session)
         self.resets = SqlResets(session)
+        self.counts = SqlCounts(session)
+        self.happenings = SqlHappenings(session)
         self.entities = SqlEntities(session, self.changed)
         self.signing_keys = SqlSigningKeys(session)
         self.authority = SqlAuthority(session, issuer)
@@ -61,7 +69,8 @@ class SqlWork:
         self._changes[kind, id_] = None
 
     def record(self, fact: Fact) -> None:
-        """Leave a fact for the audit log, kept together with the change."""
+        """Leave a fact for the audit log, kept together with the change; whoever listens hears of it too."""
+        self._notes |= dict.fromkeys(notes_of(fact))
         outbox.record(self._session, Outbox, fact, self._facts)
 
     async def close(self, news: Wake) -> int:
@@ -69,6 +78,9 @@ class SqlWork:
 
         Return the position of the last one; 0 if there is none.
         """
+        if self._notes:
+            after_commit(self._session, news)
+            await self.happenings.append(list(self._notes))
         if not self._changes:
             return 0
         after_commit(self._session, news)

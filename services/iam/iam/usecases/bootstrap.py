@@ -14,6 +14,7 @@ from iam.domain.tenant import PLATFORM, Tenant
 from iam.domain.user import User
 from iam.ports import Means, OpenWork, Passwords, UserQuery, Work
 from iam.usecases.facts import SYSTEM, key_fact, tenant_fact, user_fact
+from iam.usecases.projects import founded
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class Bootstrap:
         await work.tenants.put(tenant)
         work.changed(Kind.TENANT, str(tenant.id))
         work.record(tenant_fact(SYSTEM, "created", tenant))
+        await founded(work, SYSTEM, tenant, self.means)
         return tenant
 
     async def _root(self, work: Work, hashed: str) -> User:

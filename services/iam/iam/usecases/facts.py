@@ -5,6 +5,7 @@ from uuid import UUID
 
 from chassis.facts import Actor, Document, Fact, Outcome, Target
 from iam.domain.api_key import ApiKey
+from iam.domain.external import Line
 from iam.domain.grants import Grant
 from iam.domain.invitation import Invitation
 from iam.domain.roles import Role
@@ -120,6 +121,56 @@ def role_fact(actor: Actor, verb: str, before: Role | None, after: Role | None) 
     )
 
 
+def line_fact(actor: Actor, verb: str, line: Line) -> Fact:
+    """Return the fact that an outside group came to mean a role, or does not any more."""
+    what: Document = {
+        "idp": line.idp,
+        "claim": line.claim,
+        "value": line.value,
+        "role": line.role,
+        "scope": str(line.where),
+        "rule": line.rule,
+    }
+    return Fact(
+        tenant=line.tenant,
+        actor=actor,
+        action=f"external_role.{verb}",
+        target=Target("external_role", str(line.id), line.value),
+        before=what if verb == "deleted" else None,
+        after=None if verb == "deleted" else what,
+    )
+
+
+def synced_fact(actor: Actor, idp: str, before: User, after: User) -> Fact:
+    """Return the fact that what a user holds by an identity provider is not as it was."""
+
+    def held(user: User) -> Document:
+        mine = (grant for grant in user.grants if grant.source == idp)
+        return {"idp": idp, "roles": [f"{grant.role}@{grant.at}" for grant in mine]}
+
+    return Fact(
+        tenant=after.tenant,
+        actor=actor,
+        action="role.synced",
+        target=Target("user", str(after.id), after.name),
+        before=held(before),
+        after=held(after),
+    )
+
+
+def guest_fact(actor: Actor, verb: str, guest: User) -> Fact:
+    """Return the fact that somebody came to a tenant beyond their own, or left it."""
+    what: Document = {"email": guest.email, "roles": list(guest.roles)}
+    return Fact(
+        tenant=guest.tenant,
+        actor=actor,
+        action=f"guest.{verb}",
+        target=Target("user", str(guest.id), guest.name),
+        before=None if verb == "added" else what,
+        after=what if verb == "added" else None,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
     """That a role was given to somebody (`given`), or taken from them (None); `had` is how they had it before."""
@@ -173,13 +224,14 @@ def invitation_fact(actor: Actor, verb: str, invitation: Invitation) -> Fact:
     )
 
 
-def signing_key_fact(verb: str, kid: str) -> Fact:
+def signing_key_fact(verb: str, kid: str, reason: str = "") -> Fact:
     """Return the fact that a signing key came or went."""
     return Fact(
         tenant=None,
         actor=SYSTEM,
         action=f"signing_key.{verb}",
         target=Target("signing_key", kid),
+        reason=reason,
     )
 
 

@@ -61,7 +61,8 @@ class Feed:
                 self._woken.clear()
                 await self._look_if_possible()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), EVERY)
+                    async with asyncio.timeout(EVERY):  # wait_for of 3.11 can lose a cancellation
+                        await self._woken.wait()
         except asyncio.CancelledError:
             self.closed = True
             await self._tell()

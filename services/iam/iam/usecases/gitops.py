@@ -24,7 +24,7 @@ from iam.domain.gitops import (
     edge,
     new_key,
 )
-from iam.domain.gitops_errors import KeyTaken, nothing
+from iam.domain.gitops_errors import BadField, KeyTaken, nothing
 from iam.domain.password import Policy
 from iam.ports import Means, OpenWork, Passwords, Work
 from iam.usecases import gitops_people as _people
@@ -103,7 +103,7 @@ class Gitops:
         async with self.work() as work:
             asker = await self._enter(work, caller)
             if await self._free(work, caller, ref, draft):
-                draft = draft.checked(ref.collection, whole=True)
+                draft = _whole(asker, ref.collection, draft)
                 after = await self._make(work, asker, ref.collection, draft, hashed)
             else:
                 after = await self._change(work, asker, ref, draft, hashed)
@@ -135,6 +135,30 @@ class Gitops:
                 await work.entities.put(entity.deleted(now), Acl())
                 work.record(entity_fact(caller, "deleted", entity, None))
                 await _cut_ties(work, caller, entity, now)
+
+    async def changeable(self, caller: Caller, ref: Ref) -> UUID:
+        """Return the id of a thing that the caller may change."""
+        caller.must_be_known()
+        async with self.work() as work:
+            asker = await _recognised(work, caller, self.means.now())
+            entity = await self._found(work, caller, ref)
+            if not asker.can(UPDATE, entity, await _lent_to(work, entity)):
+                raise nothing()
+            ref.checked(entity)
+            return entity.id
+
+    async def picture(self, caller: Caller, ref: Ref, avatar: str) -> tuple[Seen, str]:
+        """Give a thing another picture, or none; return it, and the picture that it had."""
+        caller.must_be_known()
+        async with self.work() as work:
+            asker = await self._enter(work, caller)
+            before = await self._locked(work, caller, ref)
+            if not asker.can(UPDATE, before, await _lent_to(work, before)):
+                raise nothing()
+            ref.checked(before)
+            after = replace(before, avatar=avatar)
+            after = await self._keep(work, caller, before, after, None)
+            return await self._seen(work, after), before.avatar
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
@@ -299,6 +323,18 @@ class Gitops:
         named = {p for entry in acl.entries for p in entry.principals}
         keys = await work.entities.keys(entity.tenant, named | set(_ends(entity)))
         return Seen(entity, acl, keys)
+
+
+def _whole(asker: Asker, collection: Collection, draft: Draft) -> Draft:
+    """Return a draft with all that a new thing needs; only who may make one is told what is lacking.
+
+    Others would learn from it that there is no such thing yet.
+    """
+    try:
+        return draft.checked(collection, whole=True)
+    except BadField:
+        asker.must(CREATE, collection, asker.caller.tenant)
+        raise
 
 
 def _need(ref: Ref, need: int) -> int:

@@ -5,14 +5,14 @@ from chassis.facts import Actor, Document, Fact, Target
 from iam.domain.gitops import Entity
 
 
-def entity_fact(caller: Caller, verb: str, before: Entity | None, after: Entity | None) -> Fact:
+def entity_fact(by: Caller | Actor, verb: str, before: Entity | None, after: Entity | None) -> Fact:
     """Return the fact that something happened to a thing."""
     entity = after or before
     assert entity is not None
     kind = entity.collection.value.removesuffix("s")
     return Fact(
         tenant=entity.tenant,
-        actor=Actor.of(caller),
+        actor=by if isinstance(by, Actor) else Actor.of(by),
         action=f"{kind}.{verb}",
         target=Target(kind, str(entity.id), entity.key),
         before=_entity(before),
@@ -28,6 +28,7 @@ def _entity(entity: Entity | None) -> Document | None:
         "annotations": dict(entity.annotations),
         "parent": entity.parent and str(entity.parent),
         "principal": entity.principal and str(entity.principal),
+        "avatar": entity.avatar,
         "acl": [
             {
                 "permissions": entry.permissions,

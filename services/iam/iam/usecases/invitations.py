@@ -111,7 +111,7 @@ class Invitations:
     async def verify(self, token: str) -> Invited:
         """Return the invitation that a token opens; BadInvitation, always the same, if it opens none. Open to all."""
         async with self.work() as work:
-            invitation = await self._opened(work, token)
+            invitation = await opened_by(work, token, self._now)
             return (await self._described(work, [invitation]))[0]
 
     async def accept(self, by: Acceptance) -> tuple[User, Tokens]:
@@ -120,9 +120,9 @@ class Invitations:
         password = self.policy.check(by.password, invitation.email, by.username or "")
         hashed = await self.passwords.hash(password)
         async with self.work() as work:
-            invitation = await self._opened(work, by.token, lock=True)
-            tenant = await self._tenant(work, invitation)
-            user = self._user(invitation, by, hashed, await self._role(work, invitation))
+            invitation = await opened_by(work, by.token, self._now, lock=True)
+            tenant = await _tenant(work, invitation)
+            user = self._user(invitation, by, hashed, await role_of(work, invitation))
             opened = self.opening.begin(user, tenant.subdomain, "pwd")
             accepted = invitation.accepted(user.id, self._now)
             await work.users.put(user)
@@ -170,28 +170,6 @@ class Invitations:
             expires_at=ends,
         )
 
-    async def _opened(self, work: Work, token: str, *, lock: bool = False) -> Invitation:
-        found = await work.invitations.shown(digest(token), lock=lock)
-        if found is None or found.status(self._now) != "pending":
-            raise BadInvitation("the invitation is unknown, used, revoked or expired")
-        await self._tenant(work, found)
-        await self._role(work, found)
-        return found
-
-    async def _tenant(self, work: Work, invitation: Invitation) -> Tenant:
-        tenant = await work.tenants.get(invitation.tenant)
-        if tenant is None or not tenant.active:
-            raise BadInvitation("the invitation is unknown, used, revoked or expired")
-        return tenant
-
-    async def _role(self, work: Work, invitation: Invitation) -> Role:
-        """Return the role that waits, kept from being deleted meanwhile."""
-        known = SYSTEM.get(invitation.role)
-        role = known or await own_role(work, invitation.tenant, invitation.role, keep=True)
-        if role is None:
-            raise BadInvitation("the invitation is unknown, used, revoked or expired")
-        return role
-
     def _user(self, invitation: Invitation, by: Acceptance, hashed: str, role: Role) -> User:
         now = self._now
         user = User(
@@ -225,3 +203,33 @@ async def _found(work: Work, caller: Caller, invitation: UUID, *, lock: bool = F
     if known := await work.invitations.get(caller.tenant, invitation, lock=lock):
         return known
     raise InvitationNotFound("there is no such invitation")
+
+
+async def opened_by(work: Work, token: str, now: datetime, *, lock: bool = False) -> Invitation:
+    """Return the invitation that a token opens; BadInvitation, always in the same words, if it opens none."""
+    found = await work.invitations.shown(digest(token), lock=lock)
+    if found is None or found.status(now) != "pending":
+        raise _bad()
+    await _tenant(work, found)
+    await role_of(work, found)
+    return found
+
+
+async def role_of(work: Work, invitation: Invitation) -> Role:
+    """Return the role that waits, kept from being deleted meanwhile."""
+    known = SYSTEM.get(invitation.role)
+    role = known or await own_role(work, invitation.tenant, invitation.role, keep=True)
+    if role is None:
+        raise _bad()
+    return role
+
+
+async def _tenant(work: Work, invitation: Invitation) -> Tenant:
+    tenant = await work.tenants.get(invitation.tenant)
+    if tenant is None or not tenant.active:
+        raise _bad()
+    return tenant
+
+
+def _bad() -> BadInvitation:
+    return BadInvitation("the invitation is unknown, used, revoked or expired")

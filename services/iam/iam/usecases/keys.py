@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from iam.domain import signing
 from iam.domain.authority import Kind
+from iam.domain.errors import KeepsOldKeys
 from iam.domain.signing import Rotation, SigningKey
 from iam.ports import OpenWork, Work
 from iam.usecases.facts import signing_key_fact
+
+_NOTHING = timedelta(0)
 
 
 class Ring(Protocol):
@@ -55,6 +58,24 @@ class SigningKeys:
                 keys = await work.signing_keys.all()
         self.ring.take(keys)
 
+    async def rotate(self, *, at_once: bool, revoke_old: bool, reason: str) -> SigningKey:
+        """Make the next key ahead of its time; it signs when every verifier of ours has heard of it.
+
+        `at_once`: in seconds, not in an hour. `revoke_old`, in an emergency: it signs now, and all other keys are
+        forgotten, so every access token signed before is refused within a second. Sessions go on with their
+        refresh tokens.
+        """
+        if revoke_old and not at_once:
+            raise KeepsOldKeys("--revoke-old needs --now: without an old key a new one must sign")
+        ahead = self.rotation.heard_within if at_once else self.rotation.published_ahead
+        async with self.work() as work:
+            others = await work.signing_keys.all(lock=True)
+            made = self.ring.make(self.now(), self.now() + (ahead if not revoke_old else _NOTHING))
+            await self._come(work, made, reason)
+            for key in others if revoke_old else ():
+                await self._go(work, key.kid, "revoked", reason)
+        return made
+
     def _due(self, keys: Sequence[SigningKey]) -> bool:
         return self._next(keys) is not None or bool(self._outlived(keys))
 
@@ -75,11 +96,16 @@ class SigningKeys:
     async def _decide(self, work: Work, keys: Sequence[SigningKey]) -> None:
         """Look again now that nobody else can decide, and do it."""
         if (signs_from := self._next(keys)) is not None:
-            made = self.ring.make(self.now(), signs_from)
-            await work.signing_keys.put(made)
-            work.changed(Kind.SIGNING_KEY, made.kid)
-            work.record(signing_key_fact("created", made.kid))
+            await self._come(work, self.ring.make(self.now(), signs_from))
         for key in self._outlived(keys):
-            await work.signing_keys.drop(key.kid)
-            work.changed(Kind.SIGNING_KEY, key.kid)
-            work.record(signing_key_fact("retired", key.kid))
+            await self._go(work, key.kid, "retired")
+
+    async def _come(self, work: Work, made: SigningKey, reason: str = "") -> None:
+        await work.signing_keys.put(made)
+        work.changed(Kind.SIGNING_KEY, made.kid)
+        work.record(signing_key_fact("created", made.kid, reason))
+
+    async def _go(self, work: Work, kid: str, verb: str, reason: str = "") -> None:
+        await work.signing_keys.drop(kid)
+        work.changed(Kind.SIGNING_KEY, kid)
+        work.record(signing_key_fact(verb, kid, reason))

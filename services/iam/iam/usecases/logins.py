@@ -10,9 +10,10 @@ from uuid import UUID
 
 from chassis.caller import Caller
 from chassis.context import asked
+from chassis.errors import FieldError
 from chassis.facts import Actor
 from iam.domain.authority import Kind
-from iam.domain.errors import BadLogin, BadRefreshToken, TooManyLogins, UserNotFound
+from iam.domain.errors import AmbiguousLogin, BadLogin, BadRefreshToken, TooManyLogins, UserNotFound
 from iam.domain.session import RefreshToken, Session, Verdict, digest, judged
 from iam.domain.succession import seal_successor, unseal_successor
 from iam.domain.tenant import Tenant
@@ -60,7 +61,8 @@ class Logins:
             )
         async with self.work() as work:
             meant = await work.users.named(login.name, login.subdomain, MOST_MEANT)
-        user = await self._proved(meant, normalize("NFC", login.password))
+        proved = await self._proved(meant, normalize("NFC", login.password))
+        user = next(iter(proved), None) if login.subdomain else await self._only(proved)
         tokens = user and await self._enter(user, login.password)
         if not tokens:
             await self._refuse(meant, _trouble(meant, user))
@@ -107,14 +109,24 @@ class Logins:
     def _now(self) -> datetime:
         return self.opening.means.now()
 
-    async def _proved(self, meant: Sequence[User], password: str) -> User | None:
+    async def _proved(self, meant: Sequence[User], password: str) -> Sequence[User]:
         """Return whose password it is. Without a user it takes as long as with one."""
-        for user in meant:
-            if await self.passwords.verify(password, user.password):
-                return user
         if not meant:
             await self.passwords.verify(password, None)
-        return None
+        return [u for u in meant if await self.passwords.verify(password, u.password)]
+
+    async def _only(self, proved: Sequence[User]) -> User | None:
+        """Return who alone may be meant; whoever knows the password of several is asked which, and nobody else is."""
+        if len(proved) < 2:
+            return next(iter(proved), None)
+        async with self.work() as work:
+            tenants = [await work.tenants.get(user.tenant) for user in proved]
+        open_ = [u for u, t in zip(proved, tenants, strict=True) if u.active and t and t.active]
+        if len(open_) > 1:
+            detail = "you have accounts in several organizations: send tenant_subdomain"
+            errors = (FieldError("/tenant_subdomain", detail, "tenant_subdomain"),)
+            raise AmbiguousLogin(detail, errors=errors)
+        return next(iter(open_ or proved), None)
 
     async def _refresh(self, shown: str) -> Tokens:
         async with self.work() as work:
@@ -148,6 +160,9 @@ class Logins:
         async with self.work() as work:
             now = await work.users.get(user.tenant, user.id, lock=True)
             tenant = await work.tenants.get(user.tenant)
+            home = tenant if user.home is None else await work.tenants.get(user.home)
+            if home is None or not home.active:
+                return None
             if now is None or not now.active or tenant is None or not tenant.active:
                 return None
             if now.password != user.password:

@@ -42,10 +42,13 @@ class Members:
         return await self.users.update(caller, user, change)
 
     async def deactivate(self, caller: Caller, organization: UUID, user: UUID) -> User:
-        """Keep a user of an organization from logging in; what they made stays theirs."""
+        """Keep a user of an organization from logging in; what they made stays theirs. A guest is removed from it."""
         caller.must("user:delete")
         must_be_own(caller, organization)
-        await self._member(organization, user)
+        member = await self._member(organization, user)
+        if member.guest:
+            await self.users.delete(caller, user, None)
+            return member
         return await self.users.update(caller, user, UserChange(fields={"active": False}))
 
     async def _listed(self, query: UserQuery, ask: PageAsk) -> Slice[User]:
@@ -54,7 +57,9 @@ class Members:
                 raise TenantNotFound("there is no such organization")
             return await work.users.list(query, ask)
 
-    async def _member(self, organization: UUID, user: UUID) -> None:
+    async def _member(self, organization: UUID, user: UUID) -> User:
         async with self.work() as work:
-            if await work.users.get(organization, user) is None:
-                raise UserNotFound("there is no such user")
+            found = await work.users.get(organization, user)
+        if found is None:
+            raise UserNotFound("there is no such user")
+        return found

@@ -11,6 +11,7 @@ from chassis.errors import FieldError
 from chassis.facts import Actor, Outcome
 from iam.domain.errors import (
     BadPasswordReset,
+    GuestAccount,
     ResetYourself,
     TooManyLogins,
     UserNotFound,
@@ -45,7 +46,7 @@ class PasswordChanges:
             said = "the present password was wrong too often; wait before you try again"
             raise TooManyLogins(said, retry_after=int(wait) + 1)
         async with self.work() as work:
-            before = _there(await work.users.get(caller.tenant, person))
+            before = _there(await work.users.get(None, person))
         if not await self.passwords.verify(normalize("NFC", current), before.password):
             await self._refuse(caller, before)
         await self.throttle.clear(name, "")
@@ -54,7 +55,7 @@ class PasswordChanges:
             raise WeakPassword("this is the present password; choose another one")
         hashed = await self.passwords.hash(made)
         async with self.work() as work:
-            user = _there(await work.users.get(caller.tenant, person, lock=True))
+            user = _there(await work.users.get(None, person, lock=True))
             if user.password != before.password:
                 _wrong()
             here = UUID(caller.credential)
@@ -71,6 +72,10 @@ class PasswordChanges:
         token, now = self.means.new_secret(), self.means.now()
         async with self.work() as work:
             target = await found(work, caller, user, lock=True)
+            if target.guest:
+                raise GuestAccount(
+                    "the account belongs to another organization, and its password too"
+                )
             must_hold(caller, target.entitled)
             reset = PasswordReset(
                 user=user, hash=digest(token), created_at=now, expires_at=now + HOLDS

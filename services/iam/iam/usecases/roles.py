@@ -8,7 +8,14 @@ from authz import permissions
 from authz.permissions import Permission
 from chassis.caller import Caller
 from chassis.facts import Actor
-from iam.domain.errors import RoleAssigned, RoleNotFound, RoleStale, SystemRole, TooManyRows
+from iam.domain.errors import (
+    PlatformOnly,
+    RoleAssigned,
+    RoleNotFound,
+    RoleStale,
+    SystemRole,
+    TooManyRows,
+)
 from iam.domain.roles import SYSTEM, Role, check_name, known_permissions
 from iam.domain.user import must_hold
 from iam.ports import Means, OpenWork, Work
@@ -44,12 +51,15 @@ class Roles:
     work: OpenWork
     means: Means
 
-    async def list(self, caller: Caller) -> Sequence[tuple[Role, int]]:
-        """Return every role of the caller's tenant, with how many of its users have it."""
+    async def list(self, caller: Caller, tenant: UUID | None = None) -> Sequence[tuple[Role, int]]:
+        """Return every role of a tenant, the caller's unless they reach another, with how many of its users have it."""
         caller.must("role:read")
+        home = tenant or caller.tenant
+        if home != caller.tenant and not caller.platform:
+            raise PlatformOnly("you reach your own tenant only")
         async with self.work() as work:
-            counts = await work.users.counts(caller.tenant)
-            own = await work.roles.all(caller.tenant, MOST_BARE + 1)
+            counts = await work.users.counts(home)
+            own = await work.roles.all(home, MOST_BARE + 1)
         if len(own) > MOST_BARE:
             raise TooManyRows(f"there are more than {MOST_BARE} roles")
         return [(role, counts.get(role.id, 0)) for role in (*SYSTEM.values(), *own)]
@@ -121,6 +131,8 @@ class Roles:
         async with self.work() as work:
             before = await self._own(work, caller, role, expected)
             must_hold(caller, before.permissions)
+            if await work.external.naming(before.id):
+                raise RoleAssigned("an outside group gives this role; drop that line first")
             if await work.bindings.holders(before.id):
                 raise RoleAssigned("somebody has this role; take it from them first")
             if await work.invitations.waiting(_home(before), before.id, self.means.now()):

@@ -27,7 +27,8 @@ class Sessions:
         caller.must_be_person_or("session:read")
         async with self.work() as work:
             whose = await self._whose(work, caller, user, "session:read")
-            return await work.sessions.live(whose, self.means.now(), ask)
+            tenant = _seen_in(caller, whose)
+            return await work.sessions.live(whose, self.means.now(), ask, tenant=tenant)
 
     async def get(self, caller: Caller, session: UUID) -> Session:
         """Return a live session."""
@@ -51,7 +52,9 @@ class Sessions:
         async with self.work() as work:
             whose = await self._whose(work, caller, user, "session:delete")
             why = "all sessions were ended"
-            await end_sessions(work, Actor.of(caller), whose, self.means.now(), why, current)
+            now, tenant = self.means.now(), _seen_in(caller, whose)
+            actor = Actor.of(caller)
+            await end_sessions(work, actor, whose, now, why, current, tenant=tenant)
 
     async def _whose(self, work: Work, caller: Caller, user: UUID | None, permission: str) -> UUID:
         """Return whose sessions are meant; refuse before looking whether somebody else exists."""
@@ -68,6 +71,12 @@ class Sessions:
         if known and known.live(self.means.now()) and _within_reach(caller, known, permission):
             return known
         raise SessionNotFound("there is no such session")
+
+
+def _seen_in(caller: Caller, user: UUID) -> UUID | None:
+    """Return the tenant whose sessions of somebody else count: what a guest does at home concerns nobody here."""
+    own = (caller.account or caller.subject) == str(user)
+    return None if own or caller.platform else caller.tenant
 
 
 def _within_reach(caller: Caller, session: Session, permission: str) -> bool:

@@ -10,16 +10,17 @@ from chassis.facts import Actor
 from chassis.pages import PageAsk, Slice
 from iam.domain import names
 from iam.domain.authority import Kind
-from iam.domain.errors import UserNotFound
+from iam.domain.errors import PlatformOnly, UserNotFound
 from iam.domain.grants import Window
 from iam.domain.password import Policy
 from iam.domain.roles import DEFAULT, Role, together
 from iam.domain.user import User, must_hold
 from iam.ports import Means, OpenWork, Passwords, UserQuery, Work
+from iam.usecases.dismissing import dismissed
 from iam.usecases.ending import end_sessions
 from iam.usecases.facts import user_fact
 from iam.usecases.gitops_ties import cut_ties_of as _cut_ties
-from iam.usecases.giving import checked, chosen, found, locked
+from iam.usecases.giving import checked, chosen, found, locked, locked_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +55,10 @@ class Users:
     means: Means
 
     async def list(self, caller: Caller, query: UserQuery, ask: PageAsk) -> Slice[User]:
-        """Return a part of the users of the caller's tenant."""
+        """Return a part of the users of the caller's tenant; of any, or of all, to whoever reaches the platform."""
         caller.must("user:read")
+        if query.tenant != caller.tenant and not caller.platform:
+            raise PlatformOnly("you reach your own tenant only")
         async with self.work() as work:
             return await work.users.list(query, ask)
 
@@ -71,7 +74,7 @@ class Users:
         What is not shown is not searched or sorted by either: that would show it.
         """
         caller.must_be_person_or("user:read")
-        if query.sort.endswith("email"):
+        if query.sort.endswith("email") or query.tenant != caller.tenant:
             caller.must("user:read")
         async with self.work() as work:
             return await work.users.list(replace(query, brief=True), ask)
@@ -91,7 +94,10 @@ class Users:
         """Change what one may change about oneself: one's names."""
         person = caller.must_be_person()
         async with self.work() as work:
-            before = await locked(work, caller, person, expected)
+            known = await work.users.get(None, person)
+            if known is None:
+                raise UserNotFound("there is no such user")
+            before = await locked_in(work, known.tenant, person, expected)
             after = replace(before, **fields).changed(self.means.now())
             await work.users.put(after)
             await self._tell(work, caller, before, after)
@@ -130,16 +136,19 @@ class Users:
         return after
 
     async def delete(self, caller: Caller, user: UUID, expected: int | None) -> None:
-        """Delete a user: they are found no more, their sessions end, their name becomes free."""
+        """Delete a user: found no more, logged out, their name free. A guest only leaves; their account is not ours."""
         caller.must("user:delete")
         async with self.work() as work:
             before = await locked(work, caller, user, expected)
+            if before.guest:
+                return await dismissed(work, caller, before, self.means.now())
             now = self.means.now()
             after = replace(before, active=False, deleted_at=now).changed(now)
             await checked(work, caller, before, after)
             await work.users.put(after)
             await self._tell(work, caller, before, after)
             await _cut_ties(work, caller, after.id, now)
+        return None
 
     def _made(self, caller: Caller, new: NewUser, hashed: str, roles: Sequence[Role]) -> User:
         now = self.means.now()

@@ -3,10 +3,13 @@
 import httpx
 import pytest
 
+from chassis.authority import Authority
 from chassis.errors import Unauthenticated
 from chassis.http import Wiring, rest_app
 from iam.api.rest import routers
+from iam.api.talk import Lobby, origins
 from iam.api.tokens import Cookies
+from iam.clients.seal import AesSealer
 
 
 class FakeIdentity:
@@ -27,11 +30,26 @@ def identity():
 
 
 @pytest.fixture
-def app(iam, identity):
+def lobby(iam):
+    return Lobby(
+        live=iam.live,
+        hall=iam.hall,
+        authority=Authority(),
+        sealer=AesSealer("s" * 32, "positions"),
+        means=iam.means,
+        origins=origins("https://app.test", "http://iam.test"),
+        beat=0.3,
+        patience=0.5,
+    )
+
+
+@pytest.fixture
+def app(iam, identity, lobby):
     uses = (
         *(iam.logins, iam.users, iam.organizations, iam.roles, iam.keys, iam.sessions, iam.changes),
-        *(iam.gitops, iam.supers, iam.debug),
+        *(iam.gitops, iam.supers, iam.debug, iam.guests, iam.external),
         *(iam.assignments, iam.invitations, iam.members, iam.decisions),
+        *(iam.avatars, iam.statistics, lobby),
         *(iam.signing, iam.opening.issuer, Cookies(secure=False)),
     )
     wiring = Wiring(identity=identity, uses={type(use): use for use in uses})

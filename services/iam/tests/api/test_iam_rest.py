@@ -352,6 +352,17 @@ async def test_the_public_keys_are_public_and_may_be_cached(web):
     assert about["jwks_uri"] == "http://iam.test/.well-known/jwks.json"
 
 
+async def test_what_is_said_to_be_there_is_there(web, app):
+    """Every address in the two documents of discovery is one of ours, and the document of keys is what it says."""
+    known = set(app.openapi()["paths"])
+    for name in ("openid-configuration", "authzen-configuration"):
+        said = (await web.get(f"/.well-known/{name}")).json()
+        links = [v for k, v in said.items() if k.endswith(("_endpoint", "_uri"))]
+        assert links
+        assert {link.removeprefix("http://iam.test") for link in links} <= known
+        assert (said.get("issuer") or said["policy_decision_point"]) == "http://iam.test"
+
+
 def test_every_operation_says_who_may_use_it(app):
     document = app.openapi()
     public = {
@@ -368,6 +379,8 @@ def test_every_operation_says_who_may_use_it(app):
         *("/api/v1/invitations/accept", "/api/v1/invitations/verify"),
         "/api/v1/auth/password-reset",
         *("/.well-known/jwks.json", "/.well-known/openid-configuration"),
+        "/.well-known/authzen-configuration",
+        "/static/avatars/{name}",
     }
     login = document["paths"]["/api/v1/login"]["post"]
     assert login["x-limit"] == "strict"

@@ -9,10 +9,10 @@ from grpc import aio
 from authz import apikeys
 from chassis import mesh
 from chassis.authority import Authority
+from chassis.frame import tell_usage
 from chassis.identity import Identity
 from chassis.rpc import Guard, neighbour
 from chassis.tokens import Verifier
-from chassis.usage import Usage
 from iam.api.grpc import INTERNAL, IamServicer
 from iam.usecases.api_keys import NewKey
 from iam.usecases.logins import Login
@@ -37,7 +37,7 @@ async def running(*jobs):
 @pytest.fixture
 async def address(iam, replica):
     server = aio.server(interceptors=[Guard(SECRET, INTERNAL)])
-    iam_pb2_grpc.add_IamServicer_to_server(IamServicer(iam.replicas, replica), server)
+    iam_pb2_grpc.add_IamServicer_to_server(IamServicer(iam.replicas, replica, iam.hall), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with running(iam.feed.run()):
@@ -114,10 +114,10 @@ async def test_a_replica_tells_which_keys_were_used(iam, boss, stub, replica, ma
         assert await replica.authority.until(lambda s: s.keys, 5)
         await replica.of({"x-api-key": text})
         iam.clock.forward(hours=1)
-        replica.used.update(("no uuid", "00000000-0000-0000-0000-00000000000a"))
-        await Usage(replica).tell()
+        replica.used.seen.update(("no uuid", "00000000-0000-0000-0000-00000000000a"))
+        await tell_usage(replica)
     assert iam.world.keys[key.id].last_used_at == iam.clock()
-    assert replica.used == set()
+    assert replica.used.seen == set()
 
 
 async def test_a_disabled_user_is_told_as_inactive(iam, boss, stub, replica, make):

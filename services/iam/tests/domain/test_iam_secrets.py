@@ -96,9 +96,7 @@ def test_an_access_token_says_who_and_where_but_not_what_they_may_do(make):
     assert claims["sid"] == str(session)
     assert claims["exp"] - claims["iat"] == 600
     assert claims["jti"] == str(token)
-    assert set(claims) == {
-        *("iss", "aud", "sub", "client_id", "tid", "sid", "scope", "iat", "exp", "jti")
-    }
+    assert set(claims) == {*("iss", "aud", "sub", "client_id", "tid", "sid", "iat", "exp", "jti")}
 
 
 def test_an_ended_session_is_remembered_longer_than_its_tokens_live(make):

@@ -9,7 +9,8 @@ import pytest
 
 from chassis.pages import PageAsk
 from iam.domain.acl import Acl
-from iam.domain.errors import AlreadyMember
+from iam.domain.errors import AlreadyMember, LineTaken
+from iam.domain.external import Line
 from iam.domain.gitops import C, Entity
 from iam.domain.grants import Grant, Where
 from iam.ports import UserQuery
@@ -185,3 +186,43 @@ async def test_a_groups_role_that_ends_is_told_with_what_it_was(work, put, make)
     async with work() as w:
         (one,) = [t for t in await w.bindings.turned(make.start, 999) if t.principal == group.id]
         assert (one.kind, one.scope, one.ended, one.tenant) == ("group", "project:p", True, acme.id)
+
+
+async def test_the_table_of_outside_groups_comes_back_and_says_nothing_twice(work, put, make):
+    acme, other = await put.tenant(), await put.tenant()
+    line = Line(
+        id=uuid4(),
+        tenant=acme.id,
+        idp="okta",
+        claim="groups",
+        value="devs",
+        role="developer",
+        where=SHOP,
+        rule="highest",
+        created_by="boss",
+        created_at=make.start,
+    )
+    async with work() as w:
+        await w.external.put(line)
+        assert (
+            await w.external.all(acme.id, 9) == await w.external.all(acme.id, 9, "okta") == [line]
+        )
+        assert await w.external.all(acme.id, 9, "entra") == await w.external.all(other.id, 9) == []
+        assert await w.external.get(acme.id, line.id) == line
+        assert await w.external.get(other.id, line.id) is None
+        assert await w.external.naming("developer") >= 1
+    with pytest.raises(LineTaken):
+        async with work() as w:
+            await w.external.put(replace(line, id=uuid4(), rule="union"))
+    async with work() as w:
+        await w.external.drop(line.id)
+        assert await w.external.get(acme.id, line.id) is None
+
+
+async def test_tenants_are_found_by_what_their_names_look_like(work, put, make):
+    name = f"Scope {uuid4().hex}"
+    twin = replace(make.tenant(), name=name.replace("Scope", "Ѕсоре"))  # noqa: RUF001 - Cyrillic
+    async with work() as w:
+        await w.tenants.put(twin)
+        assert [t.id for t in await w.tenants.alike(name)] == [twin.id]
+        assert await w.tenants.alike(name + "x") == []

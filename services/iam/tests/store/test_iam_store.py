@@ -92,7 +92,10 @@ async def test_a_tenant_comes_back_as_it_was_put(work, tenant):
         assert await w.tenants.get(tenant.id, lock=True) == tenant
         assert await w.tenants.named(tenant.subdomain) == tenant
         assert await w.tenants.get(uuid4()) is None
-        assert tenant in await w.tenants.all(10_000)
+        (found,) = (await w.tenants.list(None, tenant.subdomain.upper(), PageAsk())).items
+        assert found == tenant
+        assert (await w.tenants.list([tenant.id], "", PageAsk())).items == [tenant]
+        assert (await w.tenants.list([uuid4()], "", PageAsk())).items == []
 
 
 async def test_a_subdomain_belongs_to_one_tenant(work, tenant, make):

@@ -8,7 +8,14 @@ from authz import apikeys
 from chassis.errors import Forbidden
 from chassis.pages import PageAsk
 from iam.domain.authority import Kind
-from iam.domain.errors import BadExpiry, KeyNotFound, KeyNotLive, KeyStale, MoreThanYouHold
+from iam.domain.errors import (
+    BadExpiry,
+    KeepsOldKeys,
+    KeyNotFound,
+    KeyNotLive,
+    KeyStale,
+    MoreThanYouHold,
+)
 from iam.domain.signing import signing
 from iam.usecases.api_keys import NewKey
 
@@ -156,7 +163,8 @@ async def test_the_first_administrator_is_made_once(iam):
     (root,) = iam.world.users.values()
     assert (root.username, root.roles, root.platform) == ("root", ("super_admin",), True)
     assert (await iam.replicas.resolve(apikeys.digest(key))).key.owner == root.id
-    assert iam.world.actions() == ["tenant.created", "user.created", "api_key.created"]
+    made = ["tenant.created", "project.created", "user.created", "api_key.created"]
+    assert iam.world.actions() == made
 
 
 async def test_without_a_password_there_is_no_administrator(iam):
@@ -188,3 +196,47 @@ async def test_a_deleted_first_administrator_does_not_come_back(iam):
     ada = iam.user(iam.world.tenants[root.tenant], "ada@acme.test", roles=["super_admin"])
     await iam.bootstrap.begin("changeme", None)
     assert set(iam.world.users) == {root.id, ada.id}
+
+
+async def test_a_key_made_by_command_signs_when_every_verifier_can_have_heard_of_it(iam):
+    iam.world.signing_keys.clear()
+    await iam.signing.turn()
+    (first,) = iam.world.signing_keys
+    planned = await iam.signing.rotate(at_once=False, revoke_old=False, reason="yearly")
+    soon = await iam.signing.rotate(at_once=True, revoke_old=False, reason="")
+    await iam.signing.turn()
+    assert {key["kid"] for key in iam.ring.published()} == {first, planned.kid, soon.kid}
+
+    def signs():
+        return signing(list(iam.world.signing_keys.values()), iam.clock()).kid
+
+    assert signs() == first
+    iam.clock.forward(seconds=15)
+    assert signs() == soon.kid
+    iam.clock.forward(hours=1)
+    assert signs() == planned.kid
+    await iam.signing.turn()
+    assert first in iam.world.signing_keys  # tokens signed with it may still hold
+    assert iam.world.facts[1].reason == "yearly"
+
+
+async def test_in_an_emergency_only_the_new_key_is_left_and_signs_at_once(iam):
+    iam.world.signing_keys.clear()
+    await iam.signing.turn()
+    (first,) = iam.world.signing_keys
+    await iam.signing.rotate(at_once=False, revoke_old=False, reason="")
+    made = await iam.signing.rotate(at_once=True, revoke_old=True, reason="a leaked backup")
+    assert set(iam.world.signing_keys) == {made.kid}
+    assert signing([made], iam.clock()) == made
+    await iam.signing.turn()
+    assert [key["kid"] for key in iam.ring.published()] == [made.kid]
+    revoked = [f for f in iam.world.facts if f.action == "signing_key.revoked"]
+    assert (len(revoked), {f.reason for f in revoked}) == (2, {"a leaked backup"})
+    told = {change.id for change in iam.world.changes if change.kind == "signing_key"}
+    assert {first, made.kid} <= told
+
+
+async def test_old_keys_are_not_revoked_while_nothing_else_could_sign(iam):
+    with pytest.raises(KeepsOldKeys, match="--now"):
+        await iam.signing.rotate(at_once=False, revoke_old=True, reason="")
+    assert iam.world.signing_keys == {}

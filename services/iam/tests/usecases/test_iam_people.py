@@ -154,7 +154,10 @@ async def test_an_organization_begins_with_an_admin_who_is_logged_in(iam):
     assert admin.roles == ("admin", "org_admin")
     assert tokens.subdomain == "new"
     assert set(changed(iam)) == {(Kind.TENANT, str(tenant.id)), (Kind.SUBJECT, str(admin.id))}
-    assert iam.world.actions() == ["tenant.created", "user.created", "session.created"]
+    made = ["tenant.created", "user.created", "project.created", "session.created"]
+    assert iam.world.actions() == made
+    (project,) = iam.world.entities.values()
+    assert (project.key, project.tenant) == ("default", tenant.id)
 
 
 async def test_an_organization_that_exists_is_a_conflict_and_changes_nothing(iam, acme):
@@ -168,10 +171,12 @@ async def test_an_organization_that_exists_is_a_conflict_and_changes_nothing(iam
 async def test_one_reaches_ones_own_tenant_and_the_platform_reaches_all(iam, ann, make):
     platform = iam.tenant("platform")
     root = iam.user(platform, grants=(Grant("super_admin", "platform"),))
-    own = await iam.organizations.within_reach(make.caller(ann))
-    assert [t.subdomain for t in own] == ["acme"]
-    every = await iam.organizations.within_reach(make.caller(root))
-    assert [t.subdomain for t in every] == ["acme", "platform"]
+    own = await iam.organizations.within_reach(make.caller(ann), "", PageAsk())
+    assert [t.subdomain for t in own.items] == ["acme"]
+    every = await iam.organizations.within_reach(make.caller(root), "", PageAsk())
+    assert [t.subdomain for t in every.items] == ["acme", "platform"]
+    found = await iam.organizations.within_reach(make.caller(root), "PLAT", PageAsk())
+    assert [t.subdomain for t in found.items] == ["platform"]
 
 
 async def test_roles_count_the_users_of_the_own_tenant(iam, boss, ann, make):

@@ -8,6 +8,8 @@ Revision ID: 0005
 import sqlalchemy as sa
 from alembic import op
 
+from iam.domain.confusable import skeleton
+
 revision = "0005"
 down_revision = "0003"
 branch_labels = None
@@ -21,6 +23,8 @@ def upgrade() -> None:
     scopes()
     guests()
     projects()
+    twins()
+    external()
 
 
 def scopes() -> None:
@@ -112,3 +116,47 @@ def projects() -> None:
             WHERE deleted_at IS NULL AND key_folded IS NOT NULL DO NOTHING
         """
     )
+
+
+def twins() -> None:
+    """Say what names look like. Of roles that look alike already, the oldest is known by its look."""
+    op.add_column("role", sa.Column("skeleton", sa.String), schema=IAM)
+    op.add_column(
+        "tenant", sa.Column("skeleton", sa.String, nullable=False, server_default=""), schema=IAM
+    )
+    bind, seen = op.get_bind(), set()
+    for id_, tenant, name in bind.execute(
+        sa.text("SELECT id, tenant, name FROM iam.role ORDER BY created_at, id")
+    ).all():
+        look = (tenant, skeleton(name))
+        if look not in seen:
+            seen.add(look)
+            change = sa.text("UPDATE iam.role SET skeleton = :look WHERE id = :id")
+            bind.execute(change, {"look": look[1], "id": id_})
+    for id_, name in bind.execute(sa.text("SELECT id, name FROM iam.tenant")).all():
+        change = sa.text("UPDATE iam.tenant SET skeleton = :look WHERE id = :id")
+        bind.execute(change, {"look": skeleton(name), "id": id_})
+    op.create_unique_constraint("role_skeleton_key", "role", ["tenant", "skeleton"], schema=IAM)
+    op.create_index("tenant_by_skeleton", "tenant", ["skeleton"], schema=IAM)
+
+
+def external() -> None:
+    texts = ("idp", "claim", "value", "role", "scope", "place", "rule", "created_by")
+    op.create_table(
+        "external_role",
+        sa.Column("id", sa.Uuid, primary_key=True),
+        sa.Column(
+            "tenant",
+            sa.Uuid,
+            sa.ForeignKey("iam.tenant.id", name="external_role_tenant_fkey"),
+            nullable=False,
+        ),
+        *(sa.Column(name, sa.String, nullable=False) for name in texts),
+        sa.Column("created_at", Time, nullable=False),
+        sa.UniqueConstraint(
+            *("tenant", "idp", "claim", "value", "role", "scope", "place"),
+            name="external_role_key",
+        ),
+        schema=IAM,
+    )
+    op.create_index("external_role_by_role", "external_role", ["role"], schema=IAM)
