@@ -153,13 +153,10 @@ class Relay:
                 return []
             oldest = select(row).where(waiting).order_by(row.seq).limit(size)
             rows = (await session.scalars(oldest)).all()
-            if len(rows) == size:
-                queue = select(func.count()).select_from(row).where(waiting)
-                BACKLOG.set(await session.scalar(queue) or 0)
-            else:
-                BACKLOG.set(len(rows))
-                parked = select(func.count()).select_from(row).where(row.parked_at.is_not(None))
-                ASIDE.set(await session.scalar(parked) or 0)
+            count = select(func.count(), func.count(row.parked_at)).select_from(row)
+            everything, parked = (await session.execute(count)).one()
+            BACKLOG.set(everything - parked)
+            ASIDE.set(parked)
             return [Letter(r.seq, r.event_id, r.written_at.astimezone(UTC), r.body) for r in rows]
 
     async def _one_by_one(self, letters: Sequence[Letter]) -> int:
