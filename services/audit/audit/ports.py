@@ -11,7 +11,7 @@ from audit.domain.entry import Entry, Prepared
 from audit.domain.keeping import Erasure, Retention
 from audit.domain.merkle import Frontier
 from audit.domain.sequence import Counts, Head, Leaf, Seen
-from audit.domain.strands import Strand
+from audit.domain.strands import Strands
 from audit.domain.stream import Stream
 from audit.domain.tiles import Tile
 from audit.domain.wanted import Wanted
@@ -110,7 +110,7 @@ class Log(Protocol):
         """Return the numbers of those events that are in the log already."""
         ...
 
-    async def counts(self, strands: Collection[Strand]) -> Counts:
+    async def counts(self, strands: Strands) -> Counts:
         """Return the newest ordinal of each of these strands; 0 for one that is new."""
         ...
 

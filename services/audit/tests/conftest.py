@@ -78,15 +78,18 @@ class MemoryLog:
 
     async def counts(self, strands):
         return {
-            (tenant, which, value): max(
-                (
-                    one.entry.ordinals[which]
-                    for one in self.kept.get(tenant, ())
-                    if values(one.entry.entry.event)[which] == value
-                ),
-                default=0,
-            )
-            for tenant, which, value in strands
+            tenant: {
+                (which, value): max(
+                    (
+                        one.entry.ordinals[which]
+                        for one in self.kept.get(tenant, ())
+                        if values(one.entry.entry.event)[which] == value
+                    ),
+                    default=0,
+                )
+                for which, value in ours
+            }
+            for tenant, ours in strands.items()
         }
 
     async def enter(self, kept, heads):

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from audit.domain.entry import Entry, Event, Prepared
 from audit.domain.merkle import Frontier, leaf_hash
-from audit.domain.strands import Ordinals, Strand, values
+from audit.domain.strands import Ordinals, Strand, Strands, values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +53,17 @@ class Placed:
 
 
 Seen = Mapping[tuple[UUID, UUID], int]
-Counts = dict[Strand, int]
+Counts = dict[UUID, dict[Strand, int]]
 
 
-def strands_of(events: Iterable[Prepared]) -> set[Strand]:
+def strands_of(events: Iterable[Prepared]) -> Strands:
     """Return every strand that an event of these belongs to."""
-    return {
-        (one.event.tenant, which, value)
-        for one in events
-        for which, value in enumerate(values(one.event))
-    }
+    found: dict[UUID, set[Strand]] = {}
+    for one in events:
+        if (ours := found.get(one.event.tenant)) is None:
+            ours = found[one.event.tenant] = set()
+        ours.update(enumerate(values(one.event)))
+    return found
 
 
 @dataclass(slots=True)
@@ -70,6 +71,7 @@ class _End:
     seq: int
     ts: datetime
     tree: Frontier
+    counts: dict[Strand, int]
 
 
 class Placing:
@@ -80,10 +82,14 @@ class Placing:
 
     def __init__(self, heads: Mapping[UUID, Head], counts: Counts) -> None:
         self._ends = {
-            tenant: _End(head.seq, head.ts, Frontier.of(head.leaves, head.edge))
+            tenant: _End(
+                head.seq,
+                head.ts,
+                Frontier.of(head.leaves, head.edge),
+                counts.setdefault(tenant, {}),
+            )
             for tenant, head in heads.items()
         }
-        self._counts = counts
         self._moved: set[UUID] = set()
 
     def add(self, one: Prepared, now: datetime) -> Leaf:
@@ -105,16 +111,9 @@ class Placing:
         end.seq, end.ts = max(end.seq, seq), max(end.ts, ts)
         self._moved.add(event.tenant)
         entry = Entry(seq=seq, ts=ts, event=event, body=body, secrets=one.secrets)
-        return Leaf(tenant=event.tenant, entry=entry, leaf=leaf, ordinals=self._numbered(event))
-
-    def _numbered(self, event: Event) -> Ordinals:
-        counts, tenant = self._counts, event.tenant
-        numbers: list[int] = []
-        for which, value in enumerate(values(event)):
-            strand = (tenant, which, value)
-            counts[strand] = number = counts.get(strand, 0) + 1
-            numbers.append(number)
-        return tuple(numbers)
+        return Leaf(
+            tenant=event.tenant, entry=entry, leaf=leaf, ordinals=_numbered(event, end.counts)
+        )
 
     def heads(self) -> Sequence[Head]:
         """Return the heads that moved, where they are now."""
@@ -129,6 +128,14 @@ class Placing:
             for tenant, end in self._ends.items()
             if tenant in self._moved
         ]
+
+
+def _numbered(event: Event, counts: dict[Strand, int]) -> Ordinals:
+    numbers: list[int] = []
+    for strand in enumerate(values(event)):
+        counts[strand] = number = counts.get(strand, 0) + 1
+        numbers.append(number)
+    return tuple(numbers)
 
 
 def placed(

@@ -3,23 +3,19 @@
 Since the numbers of a strand have no gaps, how many of its entries lie between two of them is a subtraction.
 """
 
+from collections.abc import Collection, Mapping
 from uuid import UUID
 
 from audit.domain.entry import Event
 
 STRANDS = ("actor", "entity", "entity_type", "verb", "action", "outcome")
-Strand = tuple[UUID, int, str]  # whose log, which of STRANDS, and the value
+Strand = tuple[int, str]  # which of STRANDS, and the value
+Strands = Mapping[UUID, Collection[Strand]]  # by whose log
 Ordinals = tuple[int, ...]  # in the order of STRANDS
 
 
 def values(event: Event) -> tuple[str, ...]:
     """Return what an event is in each strand, in the order of STRANDS."""
-    target = event.target
-    return (
-        event.actor.id,
-        target.id,
-        target.type,
-        event.verb,
-        event.action,
-        event.outcome.value,
-    )
+    target, action = event.target, event.action
+    verb = action.partition(".")[2]
+    return (event.actor.id, target.id, target.type, verb, action, event.outcome.value)

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from audit.domain.entry import ACTOR, TARGET, Entry, Prepared, words
 from audit.domain.sequence import Counts, Head, Seen
-from audit.domain.strands import Strand, values
+from audit.domain.strands import Strands, values
 from audit.ports import Kept, Vault
 from audit.store.listing import SqlListing
 from audit.store.people import SqlPeople
@@ -102,15 +102,15 @@ class SqlLog(SqlListing):
         rows = await self._session.execute(_SEEN, asked)
         return {(tenant, event_id): seq for tenant, event_id, seq in rows}
 
-    async def counts(self, strands: Collection[Strand]) -> Counts:
+    async def counts(self, strands: Strands) -> Counts:
         """Probe the end of each strand."""
-        asked = {
-            "tenants": [tenant for tenant, _, _ in strands],
-            "whichs": [which for _, which, _ in strands],
-            "texts": [value for _, _, value in strands],
-        }
-        rows = await self._session.execute(_COUNTS, asked)
-        return {(tenant, which, value): number for tenant, which, value, number in rows}
+        each = [(tenant, *strand) for tenant, ours in strands.items() for strand in ours]
+        tenants, whichs, texts = map(list, zip(*each, strict=True))
+        asked = {"tenants": tenants, "whichs": whichs, "texts": texts}
+        found: Counts = {}
+        for tenant, which, value, number in await self._session.execute(_COUNTS, asked):
+            found.setdefault(tenant, {})[which, value] = number
+        return found
 
     async def enter(self, kept: Sequence[Kept], heads: Sequence[Head]) -> Mapping[UUID, str]:
         """COPY the entries, then move the heads."""

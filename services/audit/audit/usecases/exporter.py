@@ -37,7 +37,7 @@ class Exporter:
     async def export(self, caller: Caller, wanted: Wanted, form: Format) -> AsyncIterator[bytes]:
         """Record that somebody takes the log along, then return it in parts."""
         caller.must("audit:export")
-        tenant = whose(caller, wanted.tenant)
+        tenant = whose(caller, wanted.tenant, "audit:export")
         filters = _filters(wanted)
         fact = Fact(
             tenant=tenant,

@@ -31,14 +31,14 @@ class Keeper:
         """Return how long the log is kept."""
         caller.must("audit:admin")
         async with self.work() as work:
-            return await work.keeping.retention(whose(caller, tenant))
+            return await work.keeping.retention(whose(caller, tenant, "audit:admin"))
 
     async def retain(
         self, caller: Caller, terms: Retention, reason: str, expected: int | None
     ) -> Retention:
         """Set how long the log is kept."""
         caller.must("audit:admin")
-        tenant = whose(caller, terms.tenant)
+        tenant = whose(caller, terms.tenant, "audit:admin")
         now = self.now()
         async with self.work() as work:
             before = await work.keeping.retention(tenant, lock=True)
@@ -63,7 +63,7 @@ class Keeper:
     ) -> tuple[Erasure, bool]:
         """Delete a person's key, and with it all that a log holds of their person; tell whether that is news."""
         caller.must("audit:admin")
-        log, now, event_id = whose(caller, tenant), self.now(), self.new_id()
+        log, now, event_id = whose(caller, tenant, "audit:admin"), self.now(), self.new_id()
         asked = Erasure(
             id=event_id, tenant=log, person=person, at=now, asked_by=caller.subject, reason=reason
         )
@@ -87,7 +87,9 @@ class Keeper:
         caller.must("audit:admin")
         after = UUID(ask.after[0]) if ask.after else None
         async with self.work() as work:
-            found = await work.keeping.erasures(whose(caller, tenant), after, ask.limit + 1)
+            found = await work.keeping.erasures(
+                whose(caller, tenant, "audit:admin"), after, ask.limit + 1
+            )
         items, more = cut(found, ask.limit, lambda one: (str(one.id),))
         return Slice(items=items, next=more)
 

@@ -78,12 +78,12 @@ class Reader:
         return replace(_found(found, ask, least), relation="gte")
 
 
-def whose(caller: Caller, wanted: UUID | None) -> UUID:
-    """Return whose log is meant; OtherTenant if the caller may not see it."""
+def whose(caller: Caller, wanted: UUID | None, permission: str = "audit:read") -> UUID:
+    """Return whose log is meant; OtherTenant if it is another's and the caller's permission is not for everywhere."""
     if wanted is None or wanted == caller.tenant:
         return caller.tenant
-    if not caller.may_everywhere("audit:read"):
-        raise OtherTenant("Insufficient permissions: only the platform reads other tenants' logs")
+    if not caller.may_everywhere(permission):
+        raise OtherTenant("Insufficient permissions: only the platform reaches other tenants' logs")
     return wanted
 
 

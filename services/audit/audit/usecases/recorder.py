@@ -3,7 +3,7 @@
 Nothing waits for company: a lone append is stored at once, and the busier the log is, the larger its batches get.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -11,7 +11,6 @@ from audit.domain.draft import MOST_EVENTS, Draft, accepted
 from audit.domain.entry import SALT, Event, Prepared, prepared, read
 from audit.domain.errors import TooManyEvents
 from audit.domain.sequence import Counts, Head, Placed, Placing, Receipt, placed, strands_of
-from audit.domain.strands import Strand
 from audit.ports import OpenWork, Vault, Work
 from audit.usecases.sealing import KeyCache
 from audit.usecases.together import Together
@@ -57,8 +56,8 @@ class Recorder:
 
     async def record(self, work: Work, *events: Event) -> Sequence[Receipt]:
         """Put events into their logs as a part of a transaction: they are there if and only if it commits."""
-        batch, _ = await self._put(work, [prepared(e, self._dice(2 * SALT)) for e in events])
-        return batch.receipts
+        ready = [prepared(event, self._dice(2 * SALT)) for event in events]
+        return (await self._put(work, ready, _Counted())).receipts  # it may yet be rolled back
 
     async def adopt(self) -> None:
         """Bring every log from before logs were trees into its tree."""
@@ -69,23 +68,29 @@ class Recorder:
                 await self._lock(work, {tenant})
 
     async def _store(self, events: Sequence[Prepared]) -> Sequence[Receipt]:
-        async with self._work() as work:
-            batch, counts = await self._put(work, events)
-        self._counted.believe(batch.heads, counts)
+        try:
+            async with self._work() as work:
+                batch = await self._put(work, events, self._counted)
+        except BaseException:
+            self._counted.forget({one.event.tenant for one in events})
+            raise
+        self._counted.believe(batch.heads)
         return batch.receipts
 
-    async def _put(self, work: Work, events: Sequence[Prepared]) -> tuple[Placed, Counts]:
+    async def _put(self, work: Work, events: Sequence[Prepared], counted: "_Counted") -> Placed:
         ring = await self._keys.ring(work, events)
         heads = await self._lock(work, {one.event.tenant for one in events})
         seen = await work.log.seen(events)
-        counts, new = self._counted.known(heads, strands_of(events))
-        if new:
-            counts |= await work.log.counts(new)
+        counts = counted.known(heads)
+        strands = {t: [s for s in of if s not in counts[t]] for t, of in strands_of(events).items()}
+        if any(strands.values()):
+            for tenant, numbers in (await work.log.counts(strands)).items():
+                counts[tenant].update(numbers)
         batch = placed(events, heads, seen, counts, self._now())
         if batch.leaves:
             kept = [ring.kept(leaf) for leaf in batch.leaves]
             self._notes.update(await work.log.enter(kept, batch.heads))
-        return batch, counts
+        return batch
 
     async def _lock(self, work: Work, tenants: set[UUID]) -> Mapping[UUID, Head]:
         heads = await work.log.lock(tenants)
@@ -114,38 +119,28 @@ class _Counted:
     """The newest ordinals of strands, as this process left them.
 
     They hold while the log ends where we left it; if it does not, somebody else appended, and what we know is void.
+    They are counted on in place, so whoever does not commit has to forget them.
     """
 
     def __init__(self) -> None:
         self._ends: dict[UUID, int] = {}
-        self._known: dict[UUID, Counts] = {}
+        self._known: Counts = {}
 
-    def known(
-        self, heads: Mapping[UUID, Head], asked: set[Strand]
-    ) -> tuple[Counts, Sequence[Strand]]:
-        """Return what is known of these strands, and of which nothing is."""
+    def known(self, heads: Mapping[UUID, Head]) -> Counts:
+        """Return what is known of these logs."""
+        if sum(map(len, self._known.values())) > _MOST:
+            self._known.clear()
         for tenant, head in heads.items():
             if self._ends.get(tenant) != head.seq:
                 self._known.pop(tenant, None)
-        found: Counts = {}
-        new: list[Strand] = []
-        for strand in asked:
-            number = self._known.get(strand[0], _NONE).get(strand)
-            if number is None:
-                new.append(strand)
-            else:
-                found[strand] = number
-        return found, new
+        return {tenant: self._known.setdefault(tenant, {}) for tenant in heads}
 
-    def believe(self, heads: Sequence[Head], counts: Counts) -> None:
-        """Remember what a transaction left that is committed."""
-        if sum(map(len, self._known.values())) > _MOST:
-            self._known.clear()
+    def believe(self, heads: Sequence[Head]) -> None:
+        """Remember where a transaction that is committed left the logs."""
         for head in heads:
             self._ends[head.tenant] = head.seq
-        for strand, number in counts.items():
-            if strand[0] in self._ends:
-                self._known.setdefault(strand[0], {})[strand] = number
 
-
-_NONE: Counts = {}
+    def forget(self, tenants: Iterable[UUID]) -> None:
+        """Know nothing of these logs any more."""
+        for tenant in tenants:
+            self._ends.pop(tenant, None)

@@ -55,7 +55,7 @@ class Streamer:
     ) -> Stream:
         """Begin a stream: with the entry after number `after`, or with the next that is written."""
         caller.must("audit:admin")
-        log, now = whose(caller, tenant), self.means.now()
+        log, now = whose(caller, tenant, "audit:admin"), self.means.now()
         self._check(url)
         async with self.work() as work:
             head = (await work.log.lock({log}))[log]
@@ -78,7 +78,7 @@ class Streamer:
         """Return a stream."""
         caller.must("audit:admin")
         async with self.work() as work:
-            return _there(await work.streams.get(whose(caller, tenant), stream))
+            return _there(await work.streams.get(whose(caller, tenant, "audit:admin"), stream))
 
     async def streams(
         self, caller: Caller, ask: PageAsk, tenant: UUID | None = None
@@ -86,7 +86,7 @@ class Streamer:
         """Return the streams of a log, newest first."""
         caller.must("audit:admin")
         after = UUID(ask.after[0]) if ask.after else None
-        log = whose(caller, tenant)
+        log = whose(caller, tenant, "audit:admin")
         async with self.work() as work:
             found = await work.streams.of(log, after, ask.limit + 1)
             total = await work.streams.count(log)

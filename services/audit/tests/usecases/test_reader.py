@@ -104,10 +104,10 @@ async def test_a_range_of_dates_is_counted_exactly(reader, ana, clock):
 async def test_another_tenants_log_is_for_who_holds_it_everywhere(reader, ana, someone):
     elsewhere = uuid7()
     wide = someone(elsewhere, "audit:read", level="platform")
-    assert (await reader.search(wide, Wanted(tenant=ana.tenant), PageAsk())).total == 25
+    assert (await search(reader, wide, Wanted(tenant=ana.tenant), PageAsk())).total == 25
     for narrow in (
         someone(elsewhere, "audit:read"),
         someone(elsewhere, "audit:read", level="project", where="p"),
     ):
         with pytest.raises(Forbidden):
-            await reader.search(narrow, Wanted(tenant=ana.tenant), PageAsk())
+            await search(reader, narrow, Wanted(tenant=ana.tenant), PageAsk())
