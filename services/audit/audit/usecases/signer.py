@@ -21,6 +21,7 @@ from audit.usecases.hashes import of_ranges
 log = logging.getLogger(__name__)
 Keys = tuple[bytes, Callable[[bytes], bytes]]
 _KEY = b"checkpoints"
+_AT_ONCE = 256
 
 
 @dataclass(slots=True)
@@ -60,11 +61,13 @@ class Signer:
         """Return a checkpoint of all that a log holds now; None for an empty log."""
         async with self.work() as work:
             edge = await work.trees.edge(tenant)
-            if not edge.size:
-                return None
+            there = await work.trees.at(tenant, edge.size)
+        if there or not edge.size:
+            return there
+        await self._tile(tenant, edge.size)
+        async with self.work() as work:
             if await work.trees.known(tenant, edge.size):
                 return await work.trees.at(tenant, edge.size)
-            await self._tile(work, tenant, edge.size)
             await _check(work, tenant, edge.size, edge.root())
             public, sign = await self._key(work)
             state = Checkpoint(self.origin(tenant), edge.size, edge.root())
@@ -83,16 +86,25 @@ class Signer:
             return None
         return await work.trees.grow(CHECKPOINTS, leaf_hash(new.note.encode()), self.now())
 
-    async def _tile(self, work: Work, tenant: UUID, size: int) -> None:
-        """Keep every tile that is full now."""
+    async def _tile(self, tenant: UUID, size: int) -> None:
+        """Keep every tile that is full now, in transactions of a bounded size."""
         level = 0
         while tiles := size >> (HEIGHT * (level + 1)):
-            for number in range(await work.trees.full(tenant, level), tiles):
+            while await self._tile_some(tenant, level, tiles):
+                continue
+            level += 1
+
+    async def _tile_some(self, tenant: UUID, level: int, tiles: int) -> bool:
+        """Keep some of the tiles that a level still lacks; tell whether any were."""
+        async with self.work() as work:
+            first = await work.trees.full(tenant, level)
+            numbers = range(first, min(tiles, first + _AT_ONCE))
+            for number in numbers:
                 hashes = await work.trees.tile(tenant, (level, number))
                 if len(hashes) != WIDTH:
                     raise BrokenTree(f"tile {level}/{number} of the log {tenant} has holes")
                 await work.trees.keep_tile(tenant, (level, number), hashes)
-            level += 1
+        return bool(numbers)
 
     async def _key(self, work: Work) -> Keys:
         if self._keys is None:
