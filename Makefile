@@ -22,7 +22,7 @@ here = @test -x $(PY) || { echo "make $@: there is no .venv, so nothing was ever
 # A target whose part is missing says so and fails.
 need = @test -e $(1) || { echo "make $@: $(1) is not in this checkout, so there is nothing to run" >&2; exit 1; }
 
-.PHONY: help setup ready up down logs status reset migrate seed test check protos openapi docs derive k8s-check pins fmt lint types contracts load faults
+.PHONY: help setup ready up down logs status reset migrate seed test check protos openapi docs derive k8s-check pins fmt lint types contracts calibrate load faults
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,6 +113,9 @@ types: setup ## basedpyright, strict
 contracts: setup ## import-linter: who may import whom
 	@grep -q '^\[tool.importlinter' pyproject.toml || { echo "make contracts: pyproject.toml has no [tool.importlinter], so there is nothing to hold" >&2; exit 1; }
 	@.venv/bin/lint-imports
+
+calibrate: setup ## count how often the inference is wrong (10 minutes at most), into docs/calibration.md
+	@$(PY) benchmarks/calibrate.py $(ARGS)
 
 load: setup ## locust against a throw-away platform
 	$(call need,tests/load)

@@ -4,6 +4,8 @@
 
 Each decision is timed alone, over 1,000 prepared questions (kinds, tenants, owners, ACLs); what the clock itself takes
 is measured the same way and taken off. `with resource` makes the resource too, as a service does for a loaded row.
+`caller` is the whole way of a verb: the name of a permission, an owner and a project's slug, through Caller and the
+standing that a replica keeps; `standing` is what a request pays to get that from the replica.
 """
 
 import argparse
@@ -14,11 +16,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter_ns
+from uuid import UUID
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT / "libs/chassis"), str(ROOT / "services/iam")]
+SOURCES = ("libs/authz", "libs/chassis", "services/iam")
+sys.path[:0] = [str(ROOT / source) for source in SOURCES]
 
 from authz.decision import (  # noqa: E402 - the path comes first
+    AclEntry,
     Binding,
     Compiled,
     Resource,
@@ -27,10 +32,16 @@ from authz.decision import (  # noqa: E402 - the path comes first
     decide,
     explain,
 )
+from authz.permissions import ALL as CATALOGUED  # noqa: E402
 from authz.permissions import CATALOGUE  # noqa: E402
+from authz.replica import Replica, Subject  # noqa: E402
+from authz.standing import Project, Thing  # noqa: E402
 from authz.verbs import ALL, masks  # noqa: E402
+from chassis.caller import Caller  # noqa: E402
 from iam.domain.roles import SYSTEM  # noqa: E402
 
+Ask = Callable[..., object]
+TENANT = UUID(int=1)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TARGET = {"p50": 0.6, "p99": 5.0}
 
@@ -64,9 +75,47 @@ def questions(count: int) -> list[tuple[Compiled, int, Resource]]:
     return made
 
 
-def timed(ask: Callable[[Compiled, int, Resource], object], count: int) -> tuple[float, float]:
+def replica() -> Replica:
+    """Return a replica of one tenant with one user of each role, and a project whose list names some of them."""
+    made = Replica()
+    for name, role in SYSTEM.items():
+        made.subjects[f"u-{name}"] = Subject(
+            id=f"u-{name}",
+            tenant=str(TENANT),
+            active=True,
+            name=name,
+            roles=(name,),
+            permissions=role.permissions,
+            platform=False,
+            bindings=(Binding(role=name, masks=masks(role.permissions), where=str(TENANT)),),
+        )
+    lent = AclEntry(mask=ALL, principals=frozenset({"u-viewer", "u-user"}), kind="flag")
+    made.put_project(Project(id="1", tenant=str(TENANT), slug="p1", acl=(lent,)))
+    return made
+
+
+def through_callers(count: int) -> list[tuple[Caller, str, Thing]]:
+    """Return questions as verbs ask them."""
+    dice, known = random.Random(7), replica()
+    callers = [
+        Caller(subject=s.id, tenant=TENANT, standing=known.standing(s, str(TENANT), None, 0.0))
+        for s in known.subjects.values()
+    ]
+    wanted = sorted(CATALOGUED)
+    things = (Thing(), Thing(project="p1"), Thing("u-developer", "p1", "f"), Thing("u-x", "p2"))
+    return [(dice.choice(callers), dice.choice(wanted), dice.choice(things)) for _ in range(count)]
+
+
+def looked_up(count: int) -> list[tuple[Replica, Subject, str]]:
+    """Return what a request asks the replica for."""
+    dice, known = random.Random(7), replica()
+    subjects = list(known.subjects.values())
+    return [(known, dice.choice(subjects), str(TENANT)) for _ in range(count)]
+
+
+def timed(ask: Ask, count: int) -> tuple[float, float]:
     """Return (p50, p99) in microseconds."""
-    asked, spent = questions(1000), []
+    asked, spent = QUESTIONS.get(ask, questions)(1000), []
     for n in range(count):
         one = asked[n % 1000]
         begin = perf_counter_ns()
@@ -85,12 +134,35 @@ def with_resource(subject: Compiled, need: int, on: Resource) -> bool:
     return decide(subject, need, Resource(on.kind, on.tenant, on.owner, on.project, on.id, on.acl))
 
 
-def median(
-    ask: Callable[[Compiled, int, Resource], object], rounds: int, count: int
-) -> tuple[float, float]:
+def through_caller(caller: Caller, permission: str, thing: Thing) -> bool:
+    """Ask as a verb does."""
+    return caller.may(permission, thing)
+
+
+def get_standing(known: Replica, subject: Subject, tenant: str) -> object:
+    """Get what a request decides by."""
+    return known.standing(subject, tenant, None, 0.0)
+
+
+QUESTIONS: dict[Ask, Callable[[int], list]] = {
+    through_caller: through_callers,
+    get_standing: looked_up,
+}
+
+
+def median(ask: Ask, rounds: int, count: int) -> tuple[float, float]:
     """Return the medians of (p50, p99) over rounds."""
     found = [timed(ask, count) for _ in range(rounds)]
     return statistics.median(p for p, _ in found), statistics.median(p for _, p in found)
+
+
+ASKED: dict[str, Ask] = {
+    "decide": decide,
+    "with resource": with_resource,
+    "caller": through_caller,
+    "standing": get_standing,
+    "explain": explain,
+}
 
 
 def main() -> int:
@@ -101,7 +173,7 @@ def main() -> int:
     asked = parser.parse_args()
     clock, _ = median(nothing, asked.rounds, asked.decisions)
     met = True
-    for name, ask in (("decide", decide), ("with resource", with_resource), ("explain", explain)):
+    for name, ask in ASKED.items():
         count = asked.decisions // (20 if ask is explain else 1)
         p50, p99 = (max(0.0, p - clock) for p in median(ask, asked.rounds, count))
         print(f"{name:14} p50 {p50:6.2f} µs   p99 {p99:6.2f} µs")

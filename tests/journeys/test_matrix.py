@@ -18,7 +18,7 @@ sys.modules["matrix"] = matrix
 spec.loader.exec_module(matrix)
 
 pytestmark = pytest.mark.journey
-AT_ONCE = 12
+AT_ONCE = 8
 
 
 def client(url, **headers):

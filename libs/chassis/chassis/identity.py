@@ -184,7 +184,7 @@ class Identity:
             subject=subject.id,
             tenant=UUID(claims.tenant),
             name=subject.name,
-            roles=subject.roles,
+            roles=subject.roles if claims.tenant == subject.tenant else (),
             credential=claims.session,
             platform=subject.platform,
             scope=claims.scope or None,

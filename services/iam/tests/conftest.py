@@ -18,21 +18,15 @@ from iam.domain.acl import Acl
 from iam.domain.authority import DECISIVE, Change, EndedSession, Kind, LiveKey, PublicKey
 from iam.domain.avatar import NotAnImage, StorageAway
 from iam.domain.confusable import skeleton
-from iam.domain.errors import (
-    AlreadyMember,
-    EmailTaken,
-    InvitationPending,
-    LineTaken,
-    RoleNameTaken,
-    TenantTaken,
-    UsernameTaken,
-)
+from iam.domain.errors import EmailTaken, InvitationPending, TenantTaken, UsernameTaken
 from iam.domain.gitops import Collection, Entity, edge, user_key
 from iam.domain.gitops_errors import KeyTaken
+from iam.domain.grant_errors import RoleNameTaken
 from iam.domain.grants import TENANT, Grant, Where, Window
 from iam.domain.happening import Happening, notes_of
 from iam.domain.names import folded
 from iam.domain.password import POLICIES
+from iam.domain.reach_errors import AlreadyMember, LineTaken
 from iam.domain.roles import ADMINISTRATORS, SYSTEM, permissions_of
 from iam.domain.session import Issuer, Lifetimes
 from iam.domain.signing import Rotation

@@ -85,3 +85,15 @@ class ChangedMeanwhile(Conflict):
     """Somebody else changed the experiment at the same moment; try again."""
 
     code = "experiments.changed_meanwhile"
+
+
+class BadValue(Invalid):
+    """A value to measure is not a finite number, or larger than 1e18 in size; send one that can be measured."""
+
+    code = "experiments.bad_value"
+
+
+class BadPlan(Invalid):
+    """The plan of an analysis contradicts itself, such as an error rate above 0.5; the message says what must hold."""
+
+    code = "experiments.bad_plan"

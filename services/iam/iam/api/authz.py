@@ -11,7 +11,8 @@ from authz.verbs import spelled
 from chassis.caller import Caller
 from chassis.errors import Invalid
 from chassis.http import Asking, Body, Id, View, anybody, doors, given, needs
-from iam.domain.errors import UnknownPermission, UserNotFound
+from iam.domain.errors import UserNotFound
+from iam.domain.grant_errors import UnknownPermission
 from iam.usecases.decisions import Decisions, Question
 
 Uses = Annotated[Decisions, given(Decisions)]

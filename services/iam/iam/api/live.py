@@ -12,7 +12,7 @@ from chassis import problems
 from chassis.errors import Fault
 from chassis.http import anybody, doors
 from iam.api.talk import CLOSINGS, PROTOCOL, Lobby, Talk
-from iam.domain.errors import SocketNeeded
+from iam.domain.socket_errors import SocketNeeded
 
 PATHS = ("/api/v1/ws", "/ws")
 router = doors("", "live")

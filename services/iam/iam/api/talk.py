@@ -26,7 +26,8 @@ from chassis.errors import Fault, Forbidden, Unauthenticated
 from chassis.http import Body
 from iam.api.gitops_bodies import brief
 from iam.domain.acl import Acl
-from iam.domain.errors import BadMessage, Behind, OriginRefused
+from iam.domain.errors import Behind
+from iam.domain.socket_errors import BadMessage, OriginRefused
 from iam.ports import Means, Sealer
 from iam.usecases.board import Posted
 from iam.usecases.gitops import Seen

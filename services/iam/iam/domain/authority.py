@@ -5,10 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from authz.decision import Binding
 from authz.replica import Subject
 from authz.standing import Project
-from authz.verbs import masks
 from iam.domain.api_key import ApiKey, Version
 from iam.domain.gitops import C, Entity
 from iam.domain.tenant import Tenant
@@ -101,23 +99,6 @@ class Beat:
 Event = News | Ready | Beat
 
 
-def bindings_of(user: User) -> tuple[Binding, ...]:
-    """Return everything that was given to a user as the decision reads it, also what is not in force yet."""
-    home = str(user.tenant)
-    return tuple(
-        Binding(
-            role=role.label,
-            masks=masks(role.permissions),
-            level=grant.scope,
-            where="" if grant.scope == "platform" else home,
-            not_before=grant.not_before,
-            expires_at=grant.expires_at,
-        )
-        for grant in user.grants
-        for role in grant.given
-    )
-
-
 def decisive_subject(user: User) -> Subject:
     """Return a user as replicas decide about them."""
     return Subject(
@@ -127,8 +108,9 @@ def decisive_subject(user: User) -> Subject:
         name=user.name,
         roles=user.roles,
         permissions=user.permissions,
-        platform=user.platform,
-        bindings=bindings_of(user),
+        platform=user.reaches_all,
+        bindings=user.everywhere,
+        member_of=frozenset(map(str, user.tenants)),
     )
 
 

@@ -10,7 +10,6 @@ from chassis.errors import (
     TooMany,
     Unauthenticated,
     Unavailable,
-    UpgradeRequired,
 )
 
 
@@ -104,142 +103,16 @@ class MoreThanYouHold(Forbidden):
     code = "iam.more_than_you_hold"
 
 
-class UnknownRole(Invalid):
-    """There is no such role."""
-
-    code = "iam.unknown_role"
-
-
-class UnknownPermission(Invalid):
-    """There is no such permission in the catalogue."""
-
-    code = "iam.unknown_permission"
-
-
-class RoleNotFound(NotFound):
-    """No such role in the caller's tenant."""
-
-    code = "iam.role_not_found"
-
-
-class RoleStale(Stale):
-    """The role was changed since it was read."""
-
-    code = "iam.role_stale"
-
-
-class RoleNameTaken(Conflict):
-    """Another role of the tenant, or a system role, has this name."""
-
-    code = "iam.role_name_taken"
-
-
-class RoleAssigned(Conflict):
-    """The role is held by somebody, so it cannot be deleted; take it from them first."""
-
-    code = "iam.role_assigned"
-
-
 class BadName(Invalid):
     """The name holds letters that nobody sees, such as marks of direction, so that it looks like another."""
 
     code = "iam.bad_name"
 
 
-class SystemRole(Forbidden):
-    """System roles cannot be changed or deleted; make a role of your own."""
-
-    code = "iam.system_role"
-
-
-class RoleNotHeld(NotFound):
-    """The user does not hold this role."""
-
-    code = "iam.role_not_held"
-
-
 class UnknownUser(Invalid):
     """One of the users that a role shall be given to is not in the tenant."""
 
     code = "iam.unknown_user"
-
-
-class BadWindow(Invalid):
-    """A role would end before it begins, or in the past."""
-
-    code = "iam.bad_window"
-
-
-class BadPlace(Invalid):
-    """A role holds on the platform, in a tenant, in one project of it, or for one thing; this is none of these."""
-
-    code = "iam.bad_scope_of_role"
-
-
-class GuestAccount(Forbidden):
-    """The account of a guest belongs to another organization: a role can be changed here, or the guest removed."""
-
-    code = "iam.guest_account"
-
-
-class PlatformStays(Conflict):
-    """The organization that runs the platform cannot be switched off: nobody could switch it on again."""
-
-    code = "iam.platform_stays"
-
-
-class Confusable(Conflict):
-    """The name looks like that of another organization but is written with other letters."""
-
-    code = "iam.confusable_name"
-
-
-class LineTaken(Conflict):
-    """This value of the claim gives this role at this scope already."""
-
-    code = "iam.external_role_taken"
-
-
-class LineNotFound(NotFound):
-    """No such line in the tenant's table of outside groups."""
-
-    code = "iam.external_role_not_found"
-
-
-class ProjectUnknown(Invalid):
-    """The tenant has no such project, so nothing can be given there."""
-
-    code = "iam.unknown_project"
-
-
-class PlatformOnly(Forbidden):
-    """Only who holds it on the whole platform gives or takes something on the whole platform."""
-
-    code = "iam.platform_only"
-
-
-class InvitedAnother(Forbidden):
-    """The invitation is for another address than that of the account that wants to use it."""
-
-    code = "iam.invited_another"
-
-
-class AmbiguousLogin(Conflict):
-    """The name and the password are right in several organizations: send `tenant_subdomain` to say which is meant."""
-
-    code = "iam.ambiguous_login"
-
-
-class AlreadyMember(Conflict):
-    """The user is in this tenant already."""
-
-    code = "iam.already_member"
-
-
-class HeldThroughGroup(Conflict):
-    """The role is held through a group: take it from the group, or the member out of it."""
-
-    code = "iam.role_held_through_group"
 
 
 class InvitationNotFound(NotFound):
@@ -360,33 +233,3 @@ class SessionNotFound(NotFound):
     """No such live session of the caller, or of their tenant for whoever may see those."""
 
     code = "iam.session_not_found"
-
-
-class TooManySockets(TooMany):
-    """This account has as many WebSockets open as it may have at once; close one."""
-
-    code = "iam.too_many_sockets"
-
-
-class SocketsFull(Unavailable):
-    """This replica has as many WebSockets open as it can hold; try again, and you may reach another."""
-
-    code = "iam.sockets_full"
-
-
-class OriginRefused(Forbidden):
-    """Pages of this origin may not listen here: it is not among those that are allowed (CORS_ORIGINS)."""
-
-    code = "iam.origin_refused"
-
-
-class SocketNeeded(UpgradeRequired):
-    """Events are told over a WebSocket: connect to this path with one."""
-
-    code = "iam.socket_needed"
-
-
-class BadMessage(Invalid):
-    """The message on the WebSocket is none that is known here."""
-
-    code = "iam.bad_message"

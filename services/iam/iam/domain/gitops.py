@@ -100,6 +100,11 @@ class Entity:
     version: int = 1
 
     @property
+    def ends(self) -> tuple[UUID, ...]:
+        """What it hangs on: of a membership the group and the principal, of what is in a project that."""
+        return tuple(id_ for id_ in (self.parent, self.principal) if id_)
+
+    @property
     def etag(self) -> int:
         """What the ETag says: the version, or of a view, which has none, the hash."""
         return int(self.hash_code[:15], 16) if self.collection is C.PERMISSIONS else self.version

@@ -14,7 +14,8 @@ from uuid import UUID
 from authz.decision import Binding
 from authz.permissions import CATALOGUE
 from authz.verbs import masks
-from iam.domain.errors import BadPlace, BadWindow
+from iam.domain.grant_errors import BadWindow
+from iam.domain.reach_errors import BadPlace
 from iam.domain.roles import BUILT_IN, SUPER, Role
 
 Scope = Literal["platform", "tenant", "project", "object"]
@@ -137,6 +138,7 @@ class Grant:
                 masks=masks(self.gives(role)),
                 level=self.scope,
                 where=where.get(self.scope, self.at.id),
+                tenant="" if self.at.wide else str(self.tenant or tenant),
                 not_before=self.not_before,
                 expires_at=self.expires_at,
             )

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from authz.permissions import ALL, named, of
 from iam.domain.confusable import skeleton
-from iam.domain.errors import BadName, RoleNameTaken, SystemRole, UnknownPermission
+from iam.domain.errors import BadName
+from iam.domain.grant_errors import RoleNameTaken, SystemRole, UnknownPermission
 from iam.domain.names import hides
 
 _READS = frozenset(p for p in ALL if p.endswith(":read")) - {"debug:read", "platform:read"}
@@ -123,9 +124,9 @@ def known_permissions(names: Iterable[str]) -> frozenset[str]:
 
 def check_name(name: str) -> str:
     """Return the name of a tenant's own role; BadName, or RoleNameTaken if a system role goes by it."""
-    if hides(name):
-        raise BadName("a role's name holds letters that nobody sees; type it anew")
     taken = {skeleton(n) for role in BUILT_IN.values() for n in (role.id, role.name)}
     if skeleton(name) in taken:
         raise RoleNameTaken(f"a system role is called {name!r}")
+    if hides(name):
+        raise BadName("a role's name holds letters that nobody sees; type it anew")
     return name

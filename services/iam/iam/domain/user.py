@@ -7,14 +7,9 @@ from uuid import UUID
 
 from authz.decision import Binding
 from chassis.caller import Caller
-from iam.domain.errors import (
-    GuestAccount,
-    LastAdmin,
-    MoreThanYouHold,
-    SelfDeactivation,
-    SelfDemotion,
-)
+from iam.domain.errors import LastAdmin, MoreThanYouHold, SelfDeactivation, SelfDemotion
 from iam.domain.grants import Grant, Where, Window, held_at, without_grant
+from iam.domain.reach_errors import GuestAccount
 from iam.domain.roles import ADMINISTRATORS, SYSTEM, Role, together
 
 _ACCOUNT = ("email", "username", "first_name", "last_name", "password", "active", "deleted_at")
@@ -95,6 +90,17 @@ class User:
     def bindings(self) -> tuple[Binding, ...]:
         """Their grants in this tenant as the decision reads them."""
         return tuple(b for grant in self.grants for b in grant.binding(self.tenant))
+
+    @property
+    def everywhere(self) -> tuple[Binding, ...]:
+        """The same in all of their tenants, as replicas hear of it."""
+        away = (b for grant in self.elsewhere for b in grant.binding(self.tenant))
+        return (*self.bindings, *away)
+
+    @property
+    def reaches_all(self) -> bool:
+        """Whether in none of their tenants they may do more than in every tenant of all."""
+        return self.platform and all(self.within(tenant).platform for tenant in self.tenants)
 
     def within(self, tenant: UUID) -> "User":
         """Return them as they are in a tenant that they are a guest of: nothing of their own one shows there."""

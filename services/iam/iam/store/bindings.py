@@ -10,8 +10,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from iam.domain.errors import AlreadyMember
 from iam.domain.grants import Grant, Scope, Where
+from iam.domain.reach_errors import AlreadyMember
 from iam.domain.roles import Role
 from iam.ports.bindings import Turned
 from iam.store.clash import flushed

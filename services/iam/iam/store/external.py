@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from iam.domain.errors import LineTaken
 from iam.domain.external import Line, Rule
 from iam.domain.grants import Scope, Where
+from iam.domain.reach_errors import LineTaken
 from iam.store.clash import flushed
 from iam.store.role_tables import ExternalRoleRow
 

@@ -6,18 +6,11 @@ from uuid import UUID
 
 from chassis.caller import Caller
 from chassis.facts import Actor, Fact, Target
-from iam.domain.errors import (
-    BadPlace,
-    GuestAccount,
-    HeldThroughGroup,
-    RoleNotHeld,
-    SelfDemotion,
-    TooManyRows,
-    UnknownUser,
-    UserNotFound,
-)
+from iam.domain.errors import SelfDemotion, TooManyRows, UnknownUser, UserNotFound
 from iam.domain.gitops import C
+from iam.domain.grant_errors import RoleNotHeld
 from iam.domain.grants import PLATFORM, TENANT, Grant, Grants, Where, Window, held_at, without_grant
+from iam.domain.reach_errors import BadPlace, GuestAccount, HeldThroughGroup
 from iam.domain.roles import Role
 from iam.domain.user import User
 from iam.ports import Means, OpenWork, Work

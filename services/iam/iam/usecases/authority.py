@@ -13,8 +13,9 @@ from authz.verbs import need_of
 from chassis.caller import Caller
 from chassis.errors import Unavailable
 from iam.domain.authority import Beat, Event, Kind, LiveKey, News, Ready
-from iam.domain.errors import KeyNotFound, TooManyRows, UnknownPermission
+from iam.domain.errors import KeyNotFound, TooManyRows
 from iam.domain.gitops import Entity
+from iam.domain.grant_errors import UnknownPermission
 from iam.ports import Means, OpenWork
 from iam.usecases.feed import Feed
 

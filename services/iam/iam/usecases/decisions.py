@@ -17,7 +17,8 @@ from authz.decision import (
 from authz.verbs import masks, need_of
 from chassis.caller import Caller
 from chassis.pages import PageAsk
-from iam.domain.errors import TooManyRows, UnknownPermission, UserNotFound
+from iam.domain.errors import TooManyRows, UserNotFound
+from iam.domain.grant_errors import UnknownPermission
 from iam.domain.roles import SYSTEM
 from iam.domain.user import User
 from iam.ports import Means, OpenWork, UserQuery, Work

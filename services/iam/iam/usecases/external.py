@@ -6,9 +6,10 @@ from uuid import UUID
 
 from chassis.caller import Caller
 from chassis.facts import Actor
-from iam.domain.errors import BadPlace, LineNotFound, TooManyRows
+from iam.domain.errors import TooManyRows
 from iam.domain.external import Claims, Line, Rule, meant, synced
 from iam.domain.grants import Grant, Where, Window
+from iam.domain.reach_errors import BadPlace, LineNotFound
 from iam.domain.roles import Role
 from iam.domain.user import User
 from iam.ports import Means, OpenWork, Work

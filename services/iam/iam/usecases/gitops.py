@@ -24,7 +24,7 @@ from iam.domain.gitops import (
     edge,
     new_key,
 )
-from iam.domain.gitops_errors import BadField, KeyTaken, nothing
+from iam.domain.gitops_errors import KeyTaken, nothing
 from iam.domain.password import Policy
 from iam.ports import Means, OpenWork, Passwords, Work
 from iam.usecases import gitops_people as _people
@@ -72,7 +72,7 @@ class Gitops:
                 search=search,
             )
             part = await work.entities.list(query, ask)
-            ids = {id_ for entity in part.items for id_ in _ends(entity)}
+            ids = {id_ for entity in part.items for id_ in entity.ends}
             keys = await work.entities.keys(caller.tenant, ids)
         return part.map(lambda entity: Seen(entity, Acl(), keys))
 
@@ -103,7 +103,7 @@ class Gitops:
         async with self.work() as work:
             asker = await self._enter(work, caller)
             if await self._free(work, caller, ref, draft):
-                draft = _whole(asker, ref.collection, draft)
+                draft = asker.whole(ref.collection, draft)
                 after = await self._make(work, asker, ref.collection, draft, hashed)
             else:
                 after = await self._change(work, asker, ref, draft, hashed)
@@ -321,20 +321,8 @@ class Gitops:
         tied = entity.collection is C.MEMBERSHIPS
         acl = await _lent_to(work, entity) if tied else entity.acl
         named = {p for entry in acl.entries for p in entry.principals}
-        keys = await work.entities.keys(entity.tenant, named | set(_ends(entity)))
+        keys = await work.entities.keys(entity.tenant, named | set(entity.ends))
         return Seen(entity, acl, keys)
-
-
-def _whole(asker: Asker, collection: Collection, draft: Draft) -> Draft:
-    """Return a draft with all that a new thing needs; only who may make one is told what is lacking.
-
-    Others would learn from it that there is no such thing yet.
-    """
-    try:
-        return draft.checked(collection, whole=True)
-    except BadField:
-        asker.must(CREATE, collection, asker.caller.tenant)
-        raise
 
 
 def _need(ref: Ref, need: int) -> int:
@@ -345,7 +333,3 @@ def _need(ref: Ref, need: int) -> int:
 def _spelled(entity: Entity, need: int) -> str:
     """Name the permission that would have been enough, for the audit log."""
     return spelled(entity.collection.kind, need)[0]
-
-
-def _ends(entity: Entity) -> tuple[UUID, ...]:
-    return tuple(id_ for id_ in (entity.parent, entity.principal) if id_)

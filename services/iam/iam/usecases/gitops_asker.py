@@ -9,11 +9,11 @@ from datetime import datetime
 from uuid import UUID
 
 from authz.decision import Binding, Compiled, Resource, Who, compile_subject, decide
-from authz.verbs import ALL, masks, meaning, spelled
+from authz.verbs import ALL, CREATE, masks, meaning, spelled
 from chassis.caller import Caller
 from iam.domain.acl import Acl
-from iam.domain.gitops import C, Collection, Entity
-from iam.domain.gitops_errors import nothing
+from iam.domain.gitops import C, Collection, Draft, Entity
+from iam.domain.gitops_errors import BadField, nothing
 from iam.domain.grants import Where
 from iam.ports import Work
 
@@ -38,6 +38,17 @@ class Asker:
         """Refuse as if nothing were there, unless they may."""
         if not self.may(need, collection, tenant, acl):
             raise nothing(spelled(collection.kind, need)[0])
+
+    def whole(self, collection: Collection, draft: Draft) -> Draft:
+        """Return a draft with all that a new thing needs; only who may make one is told what is lacking.
+
+        Others would learn from it that there is no such thing yet.
+        """
+        try:
+            return draft.checked(collection, whole=True)
+        except BadField:
+            self.must(CREATE, collection, self.caller.tenant)
+            raise
 
     def given(self, acl: Acl, tenant: UUID, kind: str) -> int:
         """Return what a list gives them; those of another tenant's lists mean nobody here."""

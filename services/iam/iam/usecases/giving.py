@@ -8,18 +8,11 @@ from uuid import UUID
 from chassis.caller import Caller
 from chassis.errors import Forbidden
 from iam.domain.authority import Kind
-from iam.domain.errors import (
-    LastAdmin,
-    MoreThanYouHold,
-    PlatformOnly,
-    ProjectUnknown,
-    TenantNotFound,
-    UnknownRole,
-    UserNotFound,
-    UserStale,
-)
+from iam.domain.errors import LastAdmin, MoreThanYouHold, TenantNotFound, UserNotFound, UserStale
 from iam.domain.gitops import C
+from iam.domain.grant_errors import UnknownRole
 from iam.domain.grants import PLATFORM, Grant, Where
+from iam.domain.reach_errors import PlatformOnly, ProjectUnknown
 from iam.domain.roles import SYSTEM, Role
 from iam.domain.user import User, check_change, must_hold
 from iam.ports import Work

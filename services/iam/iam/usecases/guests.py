@@ -7,15 +7,10 @@ from chassis.caller import Caller
 from chassis.facts import Actor
 from chassis.pages import PageAsk, Slice
 from iam.domain.authority import Kind
-from iam.domain.errors import (
-    AlreadyMember,
-    InvitedAnother,
-    PlatformOnly,
-    TenantNotFound,
-    UserNotFound,
-)
+from iam.domain.errors import TenantNotFound, UserNotFound
 from iam.domain.grants import Window
 from iam.domain.names import folded
+from iam.domain.reach_errors import AlreadyMember, InvitedAnother, PlatformOnly
 from iam.domain.roles import DEFAULT, Role
 from iam.domain.tenant import Tenant
 from iam.domain.user import User, must_hold

@@ -5,7 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from iam.domain.errors import SocketsFull, TooManySockets
+from iam.domain.socket_errors import SocketsFull, TooManySockets
 
 
 @dataclass(slots=True)

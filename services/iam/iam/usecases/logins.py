@@ -13,7 +13,8 @@ from chassis.context import asked
 from chassis.errors import FieldError
 from chassis.facts import Actor
 from iam.domain.authority import Kind
-from iam.domain.errors import AmbiguousLogin, BadLogin, BadRefreshToken, TooManyLogins, UserNotFound
+from iam.domain.errors import BadLogin, BadRefreshToken, TooManyLogins, UserNotFound
+from iam.domain.reach_errors import AmbiguousLogin
 from iam.domain.session import RefreshToken, Session, Verdict, digest, judged
 from iam.domain.succession import seal_successor, unseal_successor
 from iam.domain.tenant import Tenant

@@ -11,16 +11,10 @@ from chassis.facts import Actor
 from chassis.pages import PageAsk, Slice
 from iam.domain import names
 from iam.domain.authority import Kind
-from iam.domain.errors import (
-    Confusable,
-    NotYourOrganization,
-    PlatformStays,
-    TenantNotFound,
-    TenantStale,
-    TenantTaken,
-)
+from iam.domain.errors import NotYourOrganization, TenantNotFound, TenantStale, TenantTaken
 from iam.domain.grants import Grant
 from iam.domain.password import Policy
+from iam.domain.reach_errors import Confusable, PlatformStays
 from iam.domain.tenant import PLATFORM, RESERVED, Tenant, may_be_registered
 from iam.domain.user import User
 from iam.ports import OpenWork, Passwords, Work

@@ -11,7 +11,6 @@ from chassis.errors import FieldError
 from chassis.facts import Actor, Outcome
 from iam.domain.errors import (
     BadPasswordReset,
-    GuestAccount,
     ResetYourself,
     TooManyLogins,
     UserNotFound,
@@ -19,6 +18,7 @@ from iam.domain.errors import (
     WrongPassword,
 )
 from iam.domain.password import Policy
+from iam.domain.reach_errors import GuestAccount
 from iam.domain.reset import HOLDS, PasswordReset
 from iam.domain.session import digest
 from iam.domain.user import User, must_hold

@@ -8,14 +8,9 @@ from authz import permissions
 from authz.permissions import Permission
 from chassis.caller import Caller
 from chassis.facts import Actor
-from iam.domain.errors import (
-    PlatformOnly,
-    RoleAssigned,
-    RoleNotFound,
-    RoleStale,
-    SystemRole,
-    TooManyRows,
-)
+from iam.domain.errors import TooManyRows
+from iam.domain.grant_errors import RoleAssigned, RoleNotFound, RoleStale, SystemRole
+from iam.domain.reach_errors import PlatformOnly
 from iam.domain.roles import SYSTEM, Role, check_name, known_permissions
 from iam.domain.user import must_hold
 from iam.ports import Means, OpenWork, Work

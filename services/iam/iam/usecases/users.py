@@ -10,9 +10,10 @@ from chassis.facts import Actor
 from chassis.pages import PageAsk, Slice
 from iam.domain import names
 from iam.domain.authority import Kind
-from iam.domain.errors import PlatformOnly, UserNotFound
+from iam.domain.errors import UserNotFound
 from iam.domain.grants import Window
 from iam.domain.password import Policy
+from iam.domain.reach_errors import PlatformOnly
 from iam.domain.roles import DEFAULT, Role, together
 from iam.domain.user import User, must_hold
 from iam.ports import Means, OpenWork, Passwords, UserQuery, Work

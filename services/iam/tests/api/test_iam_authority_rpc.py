@@ -61,7 +61,7 @@ async def stub(iam, boss, ann, replica):
     iam.world.signing_keys.clear()
     await iam.signing.turn()
     server = aio.server(interceptors=[Guard(SECRET, INTERNAL)])
-    iam_pb2_grpc.add_IamServicer_to_server(IamServicer(iam.replicas, replica), server)
+    iam_pb2_grpc.add_IamServicer_to_server(IamServicer(iam.replicas, replica, iam.hall), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with neighbour(f"127.0.0.1:{port}", "flags", SECRET) as channel:
@@ -248,7 +248,7 @@ async def test_principals_are_told_by_what_they_are_called(iam, boss, ann, stub,
 )
 async def test_strangers_are_told_nothing(stub, replica, iam, rpc, request_):
     server = aio.server(interceptors=[Guard(SECRET, INTERNAL)])
-    iam_pb2_grpc.add_IamServicer_to_server(IamServicer(iam.replicas, replica), server)
+    iam_pb2_grpc.add_IamServicer_to_server(IamServicer(iam.replicas, replica, iam.hall), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:

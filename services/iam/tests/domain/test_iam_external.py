@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iam.domain.confusable import skeleton
-from iam.domain.errors import RoleNameTaken
 from iam.domain.external import Line, meant
+from iam.domain.grant_errors import RoleNameTaken
 from iam.domain.grants import Where
 from iam.domain.roles import SYSTEM, check_name
 

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from authz.decision import Resource, Who, compile_subject, decide
 from authz.verbs import CUSTOM1, READ
-from iam.domain.errors import BadPlace
+from iam.domain.authority import decisive_subject
 from iam.domain.grants import Grant, Where, Window, held_at, without_grant
+from iam.domain.reach_errors import BadPlace
 from iam.domain.roles import ADMINISTRATORS, SYSTEM
 
 PLACES = st.sampled_from(["tenant", "platform", "project:a", "project:b", "object:flag:1"])
@@ -116,3 +117,35 @@ def test_a_window_is_kept_at_the_scope_that_was_named(make):
         SYSTEM["viewer"], Window(expires_at=ends), make.start, Where("project", "shop")
     )
     assert [(str(g.at), g.expires_at) for g in user.grants] == [("project:shop", ends)]
+
+
+def test_replicas_hear_of_every_tenant_and_of_nothing_more(make):
+    there = uuid4()
+    user = make.user(
+        grants=(Grant("viewer"), Grant("developer", "project", place="shop")),
+        tenants=(there,),
+        elsewhere=(
+            Grant("admin", tenant=there),
+            Grant("viewer", "project", place="p", tenant=there),
+        ),
+    )
+    told = decisive_subject(user)
+    assert told.member_of == {str(there)}
+    home = str(user.tenant)
+    assert {(b.level, b.where, b.tenant) for b in told.bindings} == {
+        ("tenant", home, ""),
+        ("project", "shop", home),
+        ("tenant", str(there), ""),
+        ("project", "p", str(there)),
+    }
+
+
+def test_who_reaches_all_tenants_may_nowhere_do_more_than_in_all(make):
+    """Or what an administrator holds as a guest would reach every tenant, with what they hold on the platform."""
+    there = uuid4()
+    user = make.user(
+        grants=(Grant("viewer", "platform"),),
+        tenants=(there,),
+        elsewhere=(Grant("admin", tenant=there),),
+    )
+    assert (user.platform, decisive_subject(user).platform) == (True, False)

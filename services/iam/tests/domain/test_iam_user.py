@@ -7,14 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iam.domain import names
-from iam.domain.errors import (
-    BadEmail,
-    BadWindow,
-    LastAdmin,
-    MoreThanYouHold,
-    SelfDeactivation,
-    SelfDemotion,
-)
+from iam.domain.errors import BadEmail, LastAdmin, MoreThanYouHold, SelfDeactivation, SelfDemotion
+from iam.domain.grant_errors import BadWindow
 from iam.domain.grants import Grant, Window
 from iam.domain.roles import ADMINISTRATORS, SYSTEM, Role, permissions_of
 from iam.domain.user import check_change

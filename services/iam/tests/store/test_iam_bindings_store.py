@@ -9,10 +9,10 @@ import pytest
 
 from chassis.pages import PageAsk
 from iam.domain.acl import Acl
-from iam.domain.errors import AlreadyMember, LineTaken
 from iam.domain.external import Line
 from iam.domain.gitops import C, Entity
 from iam.domain.grants import Grant, Where
+from iam.domain.reach_errors import AlreadyMember, LineTaken
 from iam.ports import UserQuery
 
 SHOP = Where("project", "shop")

@@ -12,14 +12,9 @@ from chassis.pages import PageAsk
 from iam.domain.acl import Acl
 from iam.domain.api_key import ApiKey, Version
 from iam.domain.authority import DECISIVE, Kind
-from iam.domain.errors import (
-    EmailTaken,
-    InvitationPending,
-    RoleNameTaken,
-    TenantTaken,
-    UsernameTaken,
-)
+from iam.domain.errors import EmailTaken, InvitationPending, TenantTaken, UsernameTaken
 from iam.domain.gitops import C, Entity
+from iam.domain.grant_errors import RoleNameTaken
 from iam.domain.grants import Grant
 from iam.domain.invitation import Invitation
 from iam.domain.reset import PasswordReset

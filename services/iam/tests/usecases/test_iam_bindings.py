@@ -7,22 +7,17 @@ import pytest
 
 from chassis.errors import Forbidden
 from iam.domain.acl import EntryDraft
-from iam.domain.errors import (
+from iam.domain.errors import LastAdmin, MoreThanYouHold, SelfDemotion, TenantNotFound, UserNotFound
+from iam.domain.gitops import C, Draft, Ref
+from iam.domain.grant_errors import RoleAssigned, RoleNotHeld
+from iam.domain.grants import PLATFORM, Grant, Where, Window
+from iam.domain.reach_errors import (
     BadPlace,
     GuestAccount,
     HeldThroughGroup,
-    LastAdmin,
-    MoreThanYouHold,
     PlatformOnly,
     ProjectUnknown,
-    RoleAssigned,
-    RoleNotHeld,
-    SelfDemotion,
-    TenantNotFound,
-    UserNotFound,
 )
-from iam.domain.gitops import C, Draft, Ref
-from iam.domain.grants import PLATFORM, Grant, Where, Window
 from iam.usecases.assignments import To
 from iam.usecases.roles import NewRole, RoleChange
 

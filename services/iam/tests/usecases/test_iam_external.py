@@ -2,18 +2,10 @@
 
 import pytest
 
-from iam.domain.errors import (
-    BadPlace,
-    LastAdmin,
-    LineNotFound,
-    LineTaken,
-    MoreThanYouHold,
-    ProjectUnknown,
-    RoleAssigned,
-    SelfDemotion,
-    UserNotFound,
-)
+from iam.domain.errors import LastAdmin, MoreThanYouHold, SelfDemotion, UserNotFound
+from iam.domain.grant_errors import RoleAssigned
 from iam.domain.grants import Where, Window
+from iam.domain.reach_errors import BadPlace, LineNotFound, LineTaken, ProjectUnknown
 from iam.usecases.assignments import To
 from iam.usecases.external import NewLine
 from iam.usecases.roles import NewRole

@@ -7,21 +7,23 @@ import pytest
 from chassis.errors import Forbidden
 from chassis.pages import PageAsk
 from iam.domain.errors import (
-    AlreadyMember,
-    AmbiguousLogin,
     BadInvitation,
     BadLogin,
     BadRefreshToken,
-    GuestAccount,
-    InvitedAnother,
     LastAdmin,
     MoreThanYouHold,
-    PlatformOnly,
-    PlatformStays,
     TenantNotFound,
     UserNotFound,
 )
 from iam.domain.grants import Grant, Window
+from iam.domain.reach_errors import (
+    AlreadyMember,
+    AmbiguousLogin,
+    GuestAccount,
+    InvitedAnother,
+    PlatformOnly,
+    PlatformStays,
+)
 from iam.ports import UserQuery
 from iam.usecases.assignments import To
 from iam.usecases.logins import Login

@@ -13,10 +13,9 @@ from iam.domain.errors import (
     InvitationNotFound,
     InvitationPending,
     MoreThanYouHold,
-    RoleAssigned,
-    UnknownRole,
     WeakPassword,
 )
+from iam.domain.grant_errors import RoleAssigned, UnknownRole
 from iam.usecases.invitations import Acceptance
 from iam.usecases.logins import Login
 from iam.usecases.roles import NewRole

@@ -9,8 +9,9 @@ import pytest
 
 from authz.verbs import WIRE_MODIFY
 from iam.domain.acl import EntryDraft
-from iam.domain.errors import Behind, SocketsFull, TooManySockets
+from iam.domain.errors import Behind
 from iam.domain.gitops import C, Draft, Ref
+from iam.domain.socket_errors import SocketsFull, TooManySockets
 from iam.domain.user import Grant
 from iam.usecases import board as boards
 from iam.usecases.hall import Hall

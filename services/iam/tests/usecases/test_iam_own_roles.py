@@ -8,18 +8,20 @@ from iam.domain.authority import Kind
 from iam.domain.errors import (
     LastAdmin,
     MoreThanYouHold,
+    SelfDemotion,
+    TenantNotFound,
+    UnknownUser,
+    UserNotFound,
+)
+from iam.domain.grant_errors import (
     RoleAssigned,
     RoleNameTaken,
     RoleNotFound,
     RoleNotHeld,
     RoleStale,
-    SelfDemotion,
     SystemRole,
-    TenantNotFound,
     UnknownPermission,
     UnknownRole,
-    UnknownUser,
-    UserNotFound,
 )
 from iam.domain.grants import Grant, Window
 from iam.usecases.assignments import To

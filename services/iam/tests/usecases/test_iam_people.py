@@ -153,10 +153,14 @@ async def test_an_organization_begins_with_an_admin_who_is_logged_in(iam):
     tenant, admin, tokens = await iam.organizations.register(FOUNDING)
     assert admin.roles == ("admin", "org_admin")
     assert tokens.subdomain == "new"
-    assert set(changed(iam)) == {(Kind.TENANT, str(tenant.id)), (Kind.SUBJECT, str(admin.id))}
+    (project,) = iam.world.entities.values()
+    assert set(changed(iam)) == {
+        (Kind.TENANT, str(tenant.id)),
+        (Kind.SUBJECT, str(admin.id)),
+        (Kind.PROJECT, str(project.id)),
+    }
     made = ["tenant.created", "user.created", "project.created", "session.created"]
     assert iam.world.actions() == made
-    (project,) = iam.world.entities.values()
     assert (project.key, project.tenant) == ("default", tenant.id)
 
 
