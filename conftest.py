@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent
 SERVICES = ("iam", "flags", "experiments", "audit", "compute")
 SOURCES = [
     ROOT / "libs/authz",
+    ROOT / "libs/egress",
     ROOT / "libs/schemas",
     ROOT / "libs/chassis",
     ROOT / "protos",

@@ -96,7 +96,17 @@ def _service_policy(graph: Graph, name: str) -> Doc:
     if asking := callers(graph, name):
         entries.append(_from([_service(other) for other in asking], [ports["grpc"]]))
     grpc = [(_service(o), graph["services"][o]["ports"]["grpc"]) for o in called(graph, name)]
-    return _policy(name, _service(name), entries, [*_to(grpc), *_stores(graph, name)])
+    exits = [*_to(grpc), *_stores(graph, name)]
+    if graph["services"][name].get("outside"):
+        exits.append(_internet())
+    return _policy(name, _service(name), entries, exits)
+
+
+def _internet() -> Doc:
+    """What is outside, over TLS; the service itself sees to it that it is (libs/egress)."""
+    inside = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10"]
+    block = {"cidr": "0.0.0.0/0", "except": inside}
+    return {"to": [{"ipBlock": block}], "ports": [{"protocol": "TCP", "port": 443}]}
 
 
 def _migration_policy(graph: Graph, name: str) -> Doc:

@@ -13,6 +13,7 @@ RUN python -m venv /venv \
 # Byte code is made here, because nothing can be written where it runs.
 FROM ${PYTHON_IMAGE} AS code
 COPY libs/authz/authz /app/authz
+COPY libs/egress/egress /app/egress
 COPY libs/schemas/schemas /app/schemas
 COPY libs/chassis/chassis /app/chassis
 COPY protos/switchyard /app/switchyard

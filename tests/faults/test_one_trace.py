@@ -1,4 +1,4 @@
-"""A request whose caller samples it is one trace: from Envoy through the service to the database, over OTLP."""
+"""A request whose caller samples it is one trace: from Envoy through the service to database and log, by OTLP."""
 
 import asyncio
 import os
@@ -59,7 +59,7 @@ async def test_a_sampled_request_is_one_trace_from_the_gate_to_the_database(plat
         return [(name, s) for name, s in collector.spans if s.trace_id.hex() == trace]
 
     async with asyncio.timeout(30):
-        while {"gateway", "flags"} - {name for name, _ in of_this_trace()} or not any(
+        while {"gateway", "flags", "audit"} - {n for n, _ in of_this_trace()} or not any(
             attribute.key.startswith("db.")
             for _, s in of_this_trace()
             for attribute in s.attributes

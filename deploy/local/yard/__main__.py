@@ -1,7 +1,8 @@
-"""The verbs: `python -m yard up | down | status | logs | reset | seed | migrate | with -- CMD`."""
+"""The verbs: `python -m yard up | down | status | logs | reset | seed | migrate | audit verify | with -- CMD`."""
 
 import argparse
 import os
+import subprocess
 import sys
 
 from yard import YardError
@@ -46,6 +47,10 @@ def _parser() -> argparse.ArgumentParser:
         "--database-only", action="store_true", help="PostgreSQL and Valkey, no services"
     )
     throw_away.add_argument("command", nargs="+", metavar="CMD")
+    audit = verb(
+        "audit", _audit, "check an export of the audit log: yard audit verify export.jsonl"
+    )
+    audit.add_argument("words", nargs=argparse.REMAINDER, metavar="verify FILE [--vkey KEY]")
     inner = verb("supervise", _supervise, "be the supervisor (started by up)")
     inner.add_argument("--port", type=int, required=True)
     inner.add_argument("--report", type=int, required=True)
@@ -103,6 +108,13 @@ def _with(asked: argparse.Namespace) -> int:
     from yard.trial import trial
 
     return trial(asked.command, database_only=asked.database_only)
+
+
+def _audit(asked: argparse.Namespace) -> int:
+    command = [sys.executable, "-m", "audit", *asked.words]
+    if asked.words[:1] != ["verify"]:
+        raise YardError("yard audit knows one word: verify")
+    return subprocess.run(command, check=False).returncode
 
 
 def _supervise(asked: argparse.Namespace) -> int:

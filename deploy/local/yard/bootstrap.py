@@ -18,6 +18,7 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 VENV = CHECKOUT / ".venv"
 SOURCES = (
     "libs/authz",
+    "libs/egress",
     "libs/schemas",
     "libs/chassis",
     "protos",

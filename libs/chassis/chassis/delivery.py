@@ -75,7 +75,11 @@ def event_of(letter: Letter, service: str) -> pb.Event:
 
 def _actor(actor: Mapping[str, str]) -> pb.Actor:
     return pb.Actor(
-        type=actor["type"], id=actor["id"], name=actor["name"], credential_id=actor["credential"]
+        type=actor["type"],
+        id=actor["id"],
+        name=actor["name"],
+        credential_id=actor["credential"],
+        on_behalf_of=actor.get("on_behalf_of", ""),  # facts of yesterday's code have none
     )
 
 

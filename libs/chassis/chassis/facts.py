@@ -24,17 +24,19 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who did it. `credential` is the session or key that was shown."""
+    """Who did it. `credential` is the session or key that was shown, `on_behalf_of` whose authority stood behind it."""
 
     type: str
     id: str
     name: str = ""
     credential: str = ""
+    on_behalf_of: str = ""
 
     @classmethod
     def of(cls, caller: Caller) -> "Actor":
         """Return the actor that a caller is."""
-        return cls(caller.kind, caller.subject, caller.name, caller.credential)
+        behind = caller.account if caller.account != caller.subject else ""
+        return cls(caller.kind, caller.subject, caller.name, caller.credential, behind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from chassis.db import Sessions, after_commit, transaction
 from chassis.errors import BadRequest, Broken, Fault, Invalid
 from chassis.facts import Fact
 from chassis.leases import LeaseRow, hold, release
+from chassis.telemetry import traceparent
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ LEASE = 5.0
 _REFUSED = (Invalid, BadRequest, Broken)
 PARKED = Counter("outbox_parked", "Facts that their reader refused for good")
 BACKLOG = Gauge("outbox_backlog", "Facts that wait to be delivered")
+ASIDE = Gauge("outbox_parked_facts", "Facts that lie parked now: above 0 is an alarm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ def record(
         "trace_id": request.trace_id,
         "ip": request.ip[:64],
         "user_agent": request.user_agent[:512],
+        "traceparent": traceparent() if request.sampled else "",
     }
     values: dict[str, Any] = {"event_id": uuid7s.uuid7(), "body": body}
     session.add(row(**values))
@@ -150,11 +153,10 @@ class Relay:
                 return []
             oldest = select(row).where(waiting).order_by(row.seq).limit(size)
             rows = (await session.scalars(oldest)).all()
-            if len(rows) == size:
-                queue = select(func.count()).select_from(row).where(waiting)
-                BACKLOG.set(await session.scalar(queue) or 0)
-            else:
-                BACKLOG.set(len(rows))
+            count = select(func.count(), func.count(row.parked_at)).select_from(row)
+            everything, parked = (await session.execute(count)).one()
+            BACKLOG.set(everything - parked)
+            ASIDE.set(parked)
             return [Letter(r.seq, r.event_id, r.written_at.astimezone(UTC), r.body) for r in rows]
 
     async def _one_by_one(self, letters: Sequence[Letter]) -> int:

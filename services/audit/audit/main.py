@@ -1,18 +1,31 @@
 """The composition root: the only place where audit is put together."""
 
+import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+from uuid_utils.compat import uuid7
+
 from audit.api.grpc import AuditServicer
 from audit.api.rest import routers
+from audit.clients.seal import AesVault
+from audit.clients.signer import new_key, signing
+from audit.clients.webhook import Webhooks
+from audit.jobs import adopting, checkpoints, streaming, sweeping
 from audit.settings import Settings
 from audit.store.tables import Idempotency, Lease, Outbox
-from audit.store.work import sql_work
+from audit.store.work import leases, sql_work
+from audit.usecases.exporter import Exporter
+from audit.usecases.keeper import Keeper
+from audit.usecases.prover import Prover
 from audit.usecases.reader import Reader
 from audit.usecases.recorder import Recorder
+from audit.usecases.signer import Signer
+from audit.usecases.streamer import Means, Streamer
 from chassis.frame import Tables, framed
 from chassis.serve import Service
+from egress.guard import Rules
 from switchyard.audit.v1 import audit_pb2_grpc
 
 TABLES = Tables(Outbox, Lease, Idempotency)
@@ -28,8 +41,32 @@ def _now() -> datetime:
 async def build(settings: Settings) -> AsyncGenerator[Service]:
     """Wire the service from the inside out; close whatever it opened."""
     async with framed("audit", settings, TABLES, INTERNAL) as frame:
-        work = sql_work(frame.sessions)
-        recorder, reader = Recorder(work, _now), Reader(work)
-        servicer = AuditServicer(recorder, reader, frame.identity, frame.cursors)
+        vault = AesVault(settings.sealing_secret)
+        work = sql_work(frame.sessions, vault)
+        recorder, reader = Recorder(work, _now, os.urandom, vault), Reader(work)
+        signer = Signer(work, vault, _now, settings.log_name, new_key, signing)
+        prover = Prover(work, signer)
+        keeper = Keeper(work, recorder, _now, uuid7)
+        exporter = Exporter(work, recorder, signer, _now, uuid7)
+        rules = Rules.of(settings.egress_allowed, plain_http=settings.egress_plain_http)
+        means = Means(
+            poster=Webhooks(rules),
+            now=_now,
+            new_id=uuid7,
+            dice=os.urandom,
+            source=f"https://{settings.log_name}",
+        )
+        streamer = Streamer(work, recorder, means)
+        servicer = AuditServicer(
+            recorder, reader, prover, identity=frame.identity, cursors=frame.cursors
+        )
         audit_pb2_grpc.add_AuditServicer_to_server(servicer, frame.rpc)
-        yield frame.service(frame.rest("audit", routers, reader), (NAME,))
+        rest = frame.rest("audit", routers, reader, prover, exporter, keeper, streamer)
+        alone = leases(frame.sessions)
+        jobs = (
+            adopting(recorder),
+            checkpoints(signer, alone),
+            sweeping(keeper, alone),
+            streaming(streamer, alone),
+        )
+        yield frame.service(rest, (NAME,), jobs=jobs)

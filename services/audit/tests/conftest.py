@@ -8,10 +8,13 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
+from audit.clients.seal import AesVault
 from audit.domain.draft import Draft
-from audit.domain.entry import Event, Origin
+from audit.domain.entry import ACTOR, Event, Origin, prepared, read
 from audit.domain.sequence import Head
-from audit.ports import Span
+from audit.domain.strands import values
+from audit.ports import Person, Span, Window
+from audit.usecases.sealing import opened
 from chassis.caller import Caller
 from chassis.facts import Actor, Target
 
@@ -19,10 +22,49 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
+VAULT = AesVault("a secret of tests, at least 32 characters")
+
+
+@dataclass
+class MemoryPeople:
+    known: dict = field(default_factory=dict)
+
+    async def find(self, ids):
+        return {who: self.known[who] for who in ids if who in self.known}
+
+    async def keep(self, people):
+        put = {}
+        for new in people:
+            who = (new.tenant, new.id)
+            old = self.known.get(who)
+            if old:
+                names = new.names if old.key else ""
+                new = Person(tenant=new.tenant, id=new.id, key=old.key, names=names)
+            self.known[who] = put[who] = new
+        return put
+
+    def names(self, tenant, *ids):
+        return "\n".join(self.known[tenant, i].names for i in ids if (tenant, i) in self.known)
+
+
 @dataclass
 class MemoryLog:
-    entries: dict = field(default_factory=dict)
+    people: MemoryPeople
+    kept: dict = field(default_factory=dict)
     heads: dict = field(default_factory=dict)
+
+    @property
+    def entries(self):
+        """Every entry, oldest first, as it can be read."""
+        return {t: [self._opened(one) for one in log] for t, log in self.kept.items()}
+
+    def _opened(self, one):
+        entry, tenant = one.entry.entry, one.entry.tenant
+        event = entry.event
+        people = {part: event.doer if part == ACTOR else event.subject for part in one.sealed}
+        known = {part: self.people.known[tenant, who] for part, who in people.items()}
+        keys = {part: person.key for part, person in known.items() if person.key}
+        return read(entry.body, opened(VAULT, keys, one.sealed, event))
 
     async def lock(self, tenants):
         for tenant in tenants:
@@ -31,13 +73,33 @@ class MemoryLog:
 
     async def seen(self, events):
         stored = {(e.event.tenant, e.event.id): e.seq for log in self.entries.values() for e in log}
-        asked = {(e.tenant, e.id) for e in events}
+        asked = {(e.event.tenant, e.event.id) for e in events}
         return {name: seq for name, seq in stored.items() if name in asked}
 
-    async def append(self, entries, heads):
-        for entry in entries:
-            self.entries.setdefault(entry.event.tenant, []).append(entry)
+    async def counts(self, strands):
+        return {
+            tenant: {
+                (which, value): max(
+                    (
+                        one.entry.ordinals[which]
+                        for one in self.kept.get(tenant, ())
+                        if values(one.entry.entry.event)[which] == value
+                    ),
+                    default=0,
+                )
+                for which, value in ours
+            }
+            for tenant, ours in strands.items()
+        }
+
+    async def enter(self, kept, heads):
+        for one in kept:
+            self.kept.setdefault(one.entry.tenant, []).append(one)
         self.heads |= {head.tenant: head for head in heads}
+        return {}
+
+    async def behind(self):
+        return []
 
     async def get(self, tenant, event_id):
         return next((e for e in self.entries.get(tenant, ()) if e.event.id == event_id), None)
@@ -51,22 +113,54 @@ class MemoryLog:
         ]
         return Span(min(seqs), max(seqs)) if seqs else Span(1, 0)
 
-    async def count(self, tenant, span, wanted):
-        return len(self._matching(tenant, span, wanted))
+    def _strand(self, tenant, strand, span):
+        which, value = strand
+        return [
+            (one.entry.entry.seq, one.entry.ordinals[which])
+            for one in self.kept.get(tenant, ())
+            if span.low <= one.entry.entry.seq <= span.high
+            and values(one.entry.entry.event)[which] == value
+        ]
 
-    async def newest(self, tenant, span, wanted, *, skip, limit):
-        return self._matching(tenant, span, wanted)[skip : skip + limit]
+    async def stretch(self, tenant, strand, span):
+        found = self._strand(tenant, strand, span)
+        return Span(found[0][1], found[-1][1]) if found else Span(1, 0)
+
+    async def place(self, tenant, strand, span, ordinal):
+        return next(seq for seq, n in self._strand(tenant, strand, span) if n == ordinal)
+
+    async def newest(self, tenant, span, wanted, limit):
+        return self._matching(tenant, span, wanted)[:limit]
+
+    async def window(self, tenant, span, wanted, along, most):
+        log = [e for e in reversed(self.entries.get(tenant, ())) if span.low <= e.seq <= span.high]
+        here = [e for e in log if along is None or values(e.event)[along[0]] == along[1]]
+        here, more = here[:most], here[most:]
+        return Window(
+            seqs=[e.seq for e in here if self._fits(tenant, wanted, e)],
+            down_to=here[-1].seq if here else span.low,
+            whole=not more,
+        )
+
+    async def these(self, tenant, seqs):
+        return [e for e in reversed(self.entries.get(tenant, ())) if e.seq in seqs]
 
     def _matching(self, tenant, span, wanted):
         log = self.entries.get(tenant, ())
-        return [e for e in reversed(log) if span.low <= e.seq <= span.high and wanted.matches(e)]
+        inside = [e for e in reversed(log) if span.low <= e.seq <= span.high]
+        return [e for e in inside if self._fits(tenant, wanted, e)]
+
+    def _fits(self, tenant, wanted, entry):
+        called = self.people.names(tenant, entry.event.actor.id, entry.event.target.id)
+        return wanted.matches(entry, called)
 
 
 class MemoryWork:
     """Opens a transaction on one log; `trouble` makes the next ones fail."""
 
     def __init__(self):
-        self.log = MemoryLog()
+        self.people = MemoryPeople()
+        self.log = MemoryLog(self.people)
         self.opened = 0
         self.trouble = None
 
@@ -132,6 +226,17 @@ def event(tenant):
 @pytest.fixture
 def draft(tenant):
     return lambda **changed: made_draft(changed.pop("tenant", tenant), **changed)
+
+
+@pytest.fixture
+def vault():
+    return VAULT
+
+
+@pytest.fixture
+def written():
+    """Events as they are written: with salts that are all the same."""
+    return lambda event: prepared(event, bytes(32))
 
 
 @pytest.fixture

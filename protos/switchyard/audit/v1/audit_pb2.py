@@ -25,35 +25,45 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fswitchyard/audit/v1/audit.proto\x12\x13switchyard.audit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\";\n\rAppendRequest\x12*\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1a.switchyard.audit.v1.Event\"@\n\x0e\x41ppendResponse\x12.\n\x08receipts\x18\x01 \x03(\x0b\x32\x1c.switchyard.audit.v1.Receipt\"=\n\x07Receipt\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x03\x12\x13\n\x0bseen_before\x18\x03 \x01(\x08\"\xd2\x02\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05\x61\x63tor\x18\x04 \x01(\x0b\x32\x1a.switchyard.audit.v1.Actor\x12\x0e\n\x06\x61\x63tion\x18\x05 \x01(\t\x12+\n\x06target\x18\x06 \x01(\x0b\x32\x1b.switchyard.audit.v1.Target\x12-\n\x07\x63ontext\x18\x07 \x01(\x0b\x32\x1c.switchyard.audit.v1.Context\x12\x0e\n\x06\x62\x65\x66ore\x18\x08 \x01(\t\x12\r\n\x05\x61\x66ter\x18\t \x01(\t\x12\x0e\n\x06reason\x18\n \x01(\t\x12-\n\x07outcome\x18\x0b \x01(\x0e\x32\x1c.switchyard.audit.v1.Outcome\"F\n\x05\x41\x63tor\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x15\n\rcredential_id\x18\x04 \x01(\t\"0\n\x06Target\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"`\n\x07\x43ontext\x12\n\n\x02ip\x18\x01 \x01(\t\x12\x12\n\nuser_agent\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x10\n\x08trace_id\x18\x04 \x01(\t\x12\x0f\n\x07service\x18\x05 \x01(\t\"\xd8\x01\n\rSearchRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tentity_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65ntity_type\x18\x03 \x01(\t\x12\x13\n\x0b\x61\x63tion_type\x18\x04 \x01(\t\x12-\n\tfrom_date\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07to_date\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05limit\x18\x07 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x08 \x01(\t\"P\n\x0eSearchResponse\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.switchyard.audit.v1.Entry\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"p\n\x05\x45ntry\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12/\n\x0brecorded_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05\x65vent\x18\x03 \x01(\x0b\x32\x1a.switchyard.audit.v1.Event*_\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_SUCCESS\x10\x01\x12\x12\n\x0eOUTCOME_DENIED\x10\x02\x12\x12\n\x0eOUTCOME_FAILED\x10\x03\x32\xad\x01\n\x05\x41udit\x12Q\n\x06\x41ppend\x12\".switchyard.audit.v1.AppendRequest\x1a#.switchyard.audit.v1.AppendResponse\x12Q\n\x06Search\x12\".switchyard.audit.v1.SearchRequest\x1a#.switchyard.audit.v1.SearchResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fswitchyard/audit/v1/audit.proto\x12\x13switchyard.audit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\";\n\rAppendRequest\x12*\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1a.switchyard.audit.v1.Event\"v\n\x0e\x41ppendResponse\x12.\n\x08receipts\x18\x01 \x03(\x0b\x32\x1c.switchyard.audit.v1.Receipt\x12\x34\n\x0b\x63heckpoints\x18\x02 \x03(\x0b\x32\x1f.switchyard.audit.v1.Checkpoint\"=\n\x07Receipt\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x03\x12\x13\n\x0bseen_before\x18\x03 \x01(\x08\"\xd2\x02\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05\x61\x63tor\x18\x04 \x01(\x0b\x32\x1a.switchyard.audit.v1.Actor\x12\x0e\n\x06\x61\x63tion\x18\x05 \x01(\t\x12+\n\x06target\x18\x06 \x01(\x0b\x32\x1b.switchyard.audit.v1.Target\x12-\n\x07\x63ontext\x18\x07 \x01(\x0b\x32\x1c.switchyard.audit.v1.Context\x12\x0e\n\x06\x62\x65\x66ore\x18\x08 \x01(\t\x12\r\n\x05\x61\x66ter\x18\t \x01(\t\x12\x0e\n\x06reason\x18\n \x01(\t\x12-\n\x07outcome\x18\x0b \x01(\x0e\x32\x1c.switchyard.audit.v1.Outcome\"\\\n\x05\x41\x63tor\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x15\n\rcredential_id\x18\x04 \x01(\t\x12\x14\n\x0con_behalf_of\x18\x05 \x01(\t\"0\n\x06Target\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"u\n\x07\x43ontext\x12\n\n\x02ip\x18\x01 \x01(\t\x12\x12\n\nuser_agent\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x10\n\x08trace_id\x18\x04 \x01(\t\x12\x0f\n\x07service\x18\x05 \x01(\t\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\"\x92\x02\n\rSearchRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tentity_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65ntity_type\x18\x03 \x01(\t\x12\x13\n\x0b\x61\x63tion_type\x18\x04 \x01(\t\x12-\n\tfrom_date\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07to_date\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05limit\x18\x07 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x08 \x01(\t\x12-\n\x07outcome\x18\t \x01(\x0e\x32\x1c.switchyard.audit.v1.Outcome\x12\t\n\x01q\x18\n \x01(\t\"P\n\x0eSearchResponse\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.switchyard.audit.v1.Entry\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"p\n\x05\x45ntry\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12/\n\x0brecorded_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05\x65vent\x18\x03 \x01(\x0b\x32\x1a.switchyard.audit.v1.Event\";\n\nCheckpoint\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0c\n\x04note\x18\x03 \x01(\t\" \n\x0cProofRequest\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\"\x7f\n\rProofResponse\x12\x0c\n\x04leaf\x18\x01 \x01(\x0c\x12\r\n\x05index\x18\x02 \x01(\x03\x12\x0e\n\x06hashes\x18\x03 \x03(\x0c\x12\x33\n\ncheckpoint\x18\x04 \x01(\x0b\x32\x1f.switchyard.audit.v1.Checkpoint\x12\x0c\n\x04text\x18\x05 \x01(\t\"\x13\n\x11\x43heckpointRequest\"W\n\x12\x43heckpointResponse\x12\x33\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x1f.switchyard.audit.v1.Checkpoint\x12\x0c\n\x04vkey\x18\x02 \x01(\t*_\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_SUCCESS\x10\x01\x12\x12\n\x0eOUTCOME_DENIED\x10\x02\x12\x12\n\x0eOUTCOME_FAILED\x10\x03\x32\xdc\x02\n\x05\x41udit\x12Q\n\x06\x41ppend\x12\".switchyard.audit.v1.AppendRequest\x1a#.switchyard.audit.v1.AppendResponse\x12Q\n\x06Search\x12\".switchyard.audit.v1.SearchRequest\x1a#.switchyard.audit.v1.SearchResponse\x12N\n\x05Proof\x12!.switchyard.audit.v1.ProofRequest\x1a\".switchyard.audit.v1.ProofResponse\x12]\n\nCheckpoint\x12&.switchyard.audit.v1.CheckpointRequest\x1a\'.switchyard.audit.v1.CheckpointResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'switchyard.audit.v1.audit_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTCOME']._serialized_start=1255
-  _globals['_OUTCOME']._serialized_end=1350
+  _globals['_OUTCOME']._serialized_start=1744
+  _globals['_OUTCOME']._serialized_end=1839
   _globals['_APPENDREQUEST']._serialized_start=89
   _globals['_APPENDREQUEST']._serialized_end=148
   _globals['_APPENDRESPONSE']._serialized_start=150
-  _globals['_APPENDRESPONSE']._serialized_end=214
-  _globals['_RECEIPT']._serialized_start=216
-  _globals['_RECEIPT']._serialized_end=277
-  _globals['_EVENT']._serialized_start=280
-  _globals['_EVENT']._serialized_end=618
-  _globals['_ACTOR']._serialized_start=620
-  _globals['_ACTOR']._serialized_end=690
-  _globals['_TARGET']._serialized_start=692
-  _globals['_TARGET']._serialized_end=740
-  _globals['_CONTEXT']._serialized_start=742
-  _globals['_CONTEXT']._serialized_end=838
-  _globals['_SEARCHREQUEST']._serialized_start=841
-  _globals['_SEARCHREQUEST']._serialized_end=1057
-  _globals['_SEARCHRESPONSE']._serialized_start=1059
-  _globals['_SEARCHRESPONSE']._serialized_end=1139
-  _globals['_ENTRY']._serialized_start=1141
-  _globals['_ENTRY']._serialized_end=1253
-  _globals['_AUDIT']._serialized_start=1353
-  _globals['_AUDIT']._serialized_end=1526
+  _globals['_APPENDRESPONSE']._serialized_end=268
+  _globals['_RECEIPT']._serialized_start=270
+  _globals['_RECEIPT']._serialized_end=331
+  _globals['_EVENT']._serialized_start=334
+  _globals['_EVENT']._serialized_end=672
+  _globals['_ACTOR']._serialized_start=674
+  _globals['_ACTOR']._serialized_end=766
+  _globals['_TARGET']._serialized_start=768
+  _globals['_TARGET']._serialized_end=816
+  _globals['_CONTEXT']._serialized_start=818
+  _globals['_CONTEXT']._serialized_end=935
+  _globals['_SEARCHREQUEST']._serialized_start=938
+  _globals['_SEARCHREQUEST']._serialized_end=1212
+  _globals['_SEARCHRESPONSE']._serialized_start=1214
+  _globals['_SEARCHRESPONSE']._serialized_end=1294
+  _globals['_ENTRY']._serialized_start=1296
+  _globals['_ENTRY']._serialized_end=1408
+  _globals['_CHECKPOINT']._serialized_start=1410
+  _globals['_CHECKPOINT']._serialized_end=1469
+  _globals['_PROOFREQUEST']._serialized_start=1471
+  _globals['_PROOFREQUEST']._serialized_end=1503
+  _globals['_PROOFRESPONSE']._serialized_start=1505
+  _globals['_PROOFRESPONSE']._serialized_end=1632
+  _globals['_CHECKPOINTREQUEST']._serialized_start=1634
+  _globals['_CHECKPOINTREQUEST']._serialized_end=1653
+  _globals['_CHECKPOINTRESPONSE']._serialized_start=1655
+  _globals['_CHECKPOINTRESPONSE']._serialized_end=1742
+  _globals['_AUDIT']._serialized_start=1842
+  _globals['_AUDIT']._serialized_end=2190
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,16 @@ class AuditStub:
                 request_serializer=switchyard_dot_audit_dot_v1_dot_audit__pb2.SearchRequest.SerializeToString,
                 response_deserializer=switchyard_dot_audit_dot_v1_dot_audit__pb2.SearchResponse.FromString,
                 _registered_method=True)
+        self.Proof = channel.unary_unary(
+                '/switchyard.audit.v1.Audit/Proof',
+                request_serializer=switchyard_dot_audit_dot_v1_dot_audit__pb2.ProofRequest.SerializeToString,
+                response_deserializer=switchyard_dot_audit_dot_v1_dot_audit__pb2.ProofResponse.FromString,
+                _registered_method=True)
+        self.Checkpoint = channel.unary_unary(
+                '/switchyard.audit.v1.Audit/Checkpoint',
+                request_serializer=switchyard_dot_audit_dot_v1_dot_audit__pb2.CheckpointRequest.SerializeToString,
+                response_deserializer=switchyard_dot_audit_dot_v1_dot_audit__pb2.CheckpointResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServicer:
@@ -67,6 +77,20 @@ class AuditServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Proof(self, request, context):
+        """Proof shows that an entry of the caller's tenant is in its log.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Checkpoint(self, request, context):
+        """Checkpoint returns the newest signed state of the caller's tenant's log.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -79,6 +103,16 @@ def add_AuditServicer_to_server(servicer, server):
                     servicer.Search,
                     request_deserializer=switchyard_dot_audit_dot_v1_dot_audit__pb2.SearchRequest.FromString,
                     response_serializer=switchyard_dot_audit_dot_v1_dot_audit__pb2.SearchResponse.SerializeToString,
+            ),
+            'Proof': grpc.unary_unary_rpc_method_handler(
+                    servicer.Proof,
+                    request_deserializer=switchyard_dot_audit_dot_v1_dot_audit__pb2.ProofRequest.FromString,
+                    response_serializer=switchyard_dot_audit_dot_v1_dot_audit__pb2.ProofResponse.SerializeToString,
+            ),
+            'Checkpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.Checkpoint,
+                    request_deserializer=switchyard_dot_audit_dot_v1_dot_audit__pb2.CheckpointRequest.FromString,
+                    response_serializer=switchyard_dot_audit_dot_v1_dot_audit__pb2.CheckpointResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -136,6 +170,60 @@ class Audit:
             '/switchyard.audit.v1.Audit/Search',
             switchyard_dot_audit_dot_v1_dot_audit__pb2.SearchRequest.SerializeToString,
             switchyard_dot_audit_dot_v1_dot_audit__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Proof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.audit.v1.Audit/Proof',
+            switchyard_dot_audit_dot_v1_dot_audit__pb2.ProofRequest.SerializeToString,
+            switchyard_dot_audit_dot_v1_dot_audit__pb2.ProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Checkpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.audit.v1.Audit/Checkpoint',
+            switchyard_dot_audit_dot_v1_dot_audit__pb2.CheckpointRequest.SerializeToString,
+            switchyard_dot_audit_dot_v1_dot_audit__pb2.CheckpointResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,10 @@ class AuditStub:
     """
     Search: _grpc.UnaryUnaryMultiCallable[_audit_pb2.SearchRequest, _audit_pb2.SearchResponse]
     """Search lists entries of the caller's tenant, newest first."""
+    Proof: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ProofRequest, _audit_pb2.ProofResponse]
+    """Proof shows that an entry of the caller's tenant is in its log."""
+    Checkpoint: _grpc.UnaryUnaryMultiCallable[_audit_pb2.CheckpointRequest, _audit_pb2.CheckpointResponse]
+    """Checkpoint returns the newest signed state of the caller's tenant's log."""
 
 @_typing.type_check_only
 class AuditAsyncStub(AuditStub):
@@ -53,6 +57,10 @@ class AuditAsyncStub(AuditStub):
     """
     Search: _aio.UnaryUnaryMultiCallable[_audit_pb2.SearchRequest, _audit_pb2.SearchResponse]  # type: ignore[assignment]
     """Search lists entries of the caller's tenant, newest first."""
+    Proof: _aio.UnaryUnaryMultiCallable[_audit_pb2.ProofRequest, _audit_pb2.ProofResponse]  # type: ignore[assignment]
+    """Proof shows that an entry of the caller's tenant is in its log."""
+    Checkpoint: _aio.UnaryUnaryMultiCallable[_audit_pb2.CheckpointRequest, _audit_pb2.CheckpointResponse]  # type: ignore[assignment]
+    """Checkpoint returns the newest signed state of the caller's tenant's log."""
 
 class AuditServicer(metaclass=_abc_1.ABCMeta):
     """Audit is the append-only record of who did what."""
@@ -75,5 +83,21 @@ class AuditServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_audit_pb2.SearchResponse, _abc.Awaitable[_audit_pb2.SearchResponse]]:
         """Search lists entries of the caller's tenant, newest first."""
+
+    @_abc_1.abstractmethod
+    def Proof(
+        self,
+        request: _audit_pb2.ProofRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.ProofResponse, _abc.Awaitable[_audit_pb2.ProofResponse]]:
+        """Proof shows that an entry of the caller's tenant is in its log."""
+
+    @_abc_1.abstractmethod
+    def Checkpoint(
+        self,
+        request: _audit_pb2.CheckpointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.CheckpointResponse, _abc.Awaitable[_audit_pb2.CheckpointResponse]]:
+        """Checkpoint returns the newest signed state of the caller's tenant's log."""
 
 def add_AuditServicer_to_server(servicer: AuditServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,15 +1,21 @@
 """The gRPC door: services append, people search."""
 
 import json
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from opentelemetry import propagate, trace
 
 from audit.domain.draft import MOST_DOCUMENT, Draft
 from audit.domain.entry import PLATFORM, Entry, Json, Origin
 from audit.domain.errors import BadEvent
 from audit.domain.wanted import Wanted
+from audit.ports import Signed
+from audit.usecases.prover import Prover, Whose
 from audit.usecases.reader import Reader
 from audit.usecases.recorder import Recorder
 from chassis import mesh, strictjson
@@ -30,6 +36,7 @@ _OUTCOMES = {
 }
 _CODES = {Outcome(value): code for code, value in _OUTCOMES.items()}
 _LONGEST = 512
+_MOST_TRACES = 64
 _DEEPEST = strictjson.DEEPEST + 16  # a fact may wrap what a body could hold
 
 
@@ -37,10 +44,17 @@ class AuditServicer(audit_pb2_grpc.AuditServicer):
     """Translates calls to use-cases, and their results back."""
 
     def __init__(
-        self, recorder: Recorder, reader: Reader, identity: Identity, cursors: Cursors
+        self,
+        recorder: Recorder,
+        reader: Reader,
+        prover: Prover,
+        *,
+        identity: Identity,
+        cursors: Cursors,
     ) -> None:
         self._recorder = recorder
         self._reader = reader
+        self._prover = prover
         self._identity = identity
         self._cursors = cursors
 
@@ -50,7 +64,8 @@ class AuditServicer(audit_pb2_grpc.AuditServicer):
         """Store each event once."""
         try:
             drafts = [_draft(index, event) for index, event in enumerate(request.events)]
-            receipts = await self._recorder.append(_service(context), drafts)
+            with _traced(request.events):
+                receipts = await self._recorder.append(_service(context), drafts)
         except BadEvent as bad:
             context.set_trailing_metadata((("bad-index", str(bad.index)),))
             raise
@@ -58,7 +73,8 @@ class AuditServicer(audit_pb2_grpc.AuditServicer):
             receipts=[
                 pb.Receipt(event_id=str(r.event_id), seq=r.seq, seen_before=r.seen_before)
                 for r in receipts
-            ]
+            ],
+            checkpoints=_checkpoints(self._recorder, drafts),
         )
 
     async def Search(  # noqa: N802
@@ -69,13 +85,44 @@ class AuditServicer(audit_pb2_grpc.AuditServicer):
         wanted = _wanted(request)
         scope = f"{caller.tenant} Search {wanted}"
         after = self._cursors.open(scope, request.cursor) if request.cursor else None
-        found = await self._reader.search(
-            caller, wanted, PageAsk(limit=_limit(request), after=after)
-        )
+        ask = PageAsk(limit=_limit(request), after=after)
+        found = (await self._reader.search(caller, wanted, ask)).part
         return pb.SearchResponse(
             items=[_entry(item) for item in found.items],
             next_cursor=self._cursors.seal(scope, found.next) if found.next else "",
         )
+
+    async def Proof(  # noqa: N802
+        self, request: pb.ProofRequest, context: Context
+    ) -> pb.ProofResponse:
+        """Prove that an entry is in the log."""
+        caller = await who(self._identity, context)
+        try:
+            event_id = UUID(request.event_id)
+        except ValueError:
+            raise Invalid("event_id is not a UUID") from None
+        proof = await self._prover.proof(caller, event_id)
+        return pb.ProofResponse(
+            leaf=proof.entry.body,
+            index=proof.index,
+            hashes=proof.hashes,
+            checkpoint=_checkpoint(proof.signed),
+            text=proof.text(),
+        )
+
+    async def Checkpoint(  # noqa: N802
+        self, request: pb.CheckpointRequest, context: Context
+    ) -> pb.CheckpointResponse:
+        """Return the newest signed state of the caller's log."""
+        caller = await who(self._identity, context)
+        found = await self._prover.checkpoint(caller, Whose())
+        vkey = await self._prover.vkey(caller, Whose())
+        return pb.CheckpointResponse(checkpoint=_checkpoint(found), vkey=vkey)
+
+
+def _checkpoint(signed: Signed) -> pb.Checkpoint:
+    tenant = "" if signed.tenant == PLATFORM else str(signed.tenant)
+    return pb.Checkpoint(tenant_id=tenant, size=signed.size, note=signed.note)
 
 
 def _service(context: Context) -> Caller:
@@ -87,13 +134,40 @@ def _service(context: Context) -> Caller:
     )
 
 
+@contextmanager
+def _traced(events: Iterable[pb.Event]) -> Generator[None]:
+    """Go on with the traces that these events were recorded in, where they are sampled: one span in each."""
+    traces = {e.context.traceparent for e in events if e.context.traceparent.endswith("1")}
+    tracer = trace.get_tracer("switchyard")
+    spans = [
+        tracer.start_span(
+            "audit append", propagate.extract({"traceparent": one}), trace.SpanKind.CONSUMER
+        )
+        for one in sorted(traces)[:_MOST_TRACES]
+    ]
+    try:
+        yield
+    finally:
+        for one in spans:
+            one.end()
+
+
+def _checkpoints(recorder: Recorder, drafts: Sequence[Draft]) -> list[pb.Checkpoint]:
+    notes = {d.tenant_id: recorder.note(UUID(d.tenant_id or str(PLATFORM))) for d in drafts}
+    return [
+        pb.Checkpoint(tenant_id=tenant, size=int(note.split("\n")[1]), note=note)
+        for tenant, note in notes.items()
+        if note
+    ]
+
+
 def _draft(index: int, event: pb.Event) -> Draft:
     actor, target, origin = event.actor, event.target, event.context
     return Draft(
         event_id=event.event_id,
         tenant_id=event.tenant_id,
         occurred_at=_instant(event.occurred_at) if event.HasField("occurred_at") else None,
-        actor=Actor(actor.type, actor.id, actor.name, actor.credential_id),
+        actor=Actor(actor.type, actor.id, actor.name, actor.credential_id, actor.on_behalf_of),
         action=event.action,
         target=Target(target.type, target.id, target.name),
         origin=Origin(
@@ -132,14 +206,14 @@ def _instant(given: Timestamp) -> datetime | None:
 def _wanted(request: pb.SearchRequest) -> Wanted:
     names = {
         name: getattr(request, name)
-        for name in ("user_id", "entity_id", "entity_type", "action_type")
+        for name in ("user_id", "entity_id", "entity_type", "action_type", "q")
     }
     if any(len(value) > _LONGEST or "\x00" in value for value in names.values()):
         raise Invalid("a filter is too long or holds a NUL character")
     dates: dict[str, Any] = {
         name: _date(request, name) for name in ("from_date", "to_date") if request.HasField(name)
     }
-    return Wanted(**names, **dates)
+    return Wanted(**names, **dates, outcome=_OUTCOMES.get(request.outcome, ""))
 
 
 def _date(request: pb.SearchRequest, name: str) -> datetime:
@@ -167,7 +241,11 @@ def _entry(entry: Entry) -> pb.Entry:
             tenant_id="" if event.tenant == PLATFORM else str(event.tenant),
             occurred_at=stamp(event.occurred_at),
             actor=pb.Actor(
-                type=actor.type, id=actor.id, name=actor.name, credential_id=actor.credential
+                type=actor.type,
+                id=actor.id,
+                name=actor.name,
+                credential_id=actor.credential,
+                on_behalf_of=actor.on_behalf_of,
             ),
             action=event.action,
             target=pb.Target(type=target.type, id=target.id, name=target.name),

@@ -1,106 +1,34 @@
-"""The REST door: read the log."""
+"""The REST doors: read the log; the others are in files of their own."""
 
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Query, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
+from audit.api import export, keeping, streams, trees
+from audit.api.asked import KNOWN, Asked
 from audit.api.views import EntryView, PageView, shown
-from audit.domain.errors import UnknownParameter
-from audit.domain.wanted import Wanted
 from audit.usecases.reader import Reader
-from chassis.errors import FieldError
-from chassis.http import TAGGED, Asking, Paging, doors, etag, given, in_utc, needs, tagged
+from chassis.http import TAGGED, Asking, Paging, doors, etag, given, needs, tagged
 
 router = doors("/api/v1/audit-logs", "audit")
-routers = (router,)
 Uses = Annotated[Reader, given(Reader)]
 
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:@/+=~-]*$"
-_KIND = r"^[a-z][a-z0-9_-]*$"
-_ACTION = r"^([a-z][a-z0-9_]*\.)?[a-z][a-z0-9_]*$"
-_PLAIN = r"^[^\x00-\x1f]*$"
 
-
-def _spelled(value: object) -> object:
-    """Refuse a bare number, which pydantic would take for seconds since 1970."""
-    if not isinstance(value, str) or "T" not in value.upper():
-        raise ValueError("is not an RFC 3339 time such as 2026-01-31T12:00:00Z")
-    return value
-
-
-Name = Annotated[str, Query(max_length=255, pattern=_NAME)]
-Kind = Annotated[str, Query(max_length=63, pattern=_KIND)]
-Action = Annotated[str, Query(max_length=127, pattern=_ACTION)]
-Words = Annotated[str, Query(max_length=200, pattern=_PLAIN)]
-When = Annotated[AwareDatetime, BeforeValidator(_spelled), AfterValidator(in_utc), Query()]
-
-
-def _only_known(request: Request) -> None:
-    """Refuse a parameter that is not in the operation."""
-    known = {field.alias for field in _query_of(request.scope["route"].dependant)}
-    sent = [name for name, _ in request.query_params.multi_items()]
-    for name in sent:
-        if name not in known:
-            wrong = FieldError(f"query:{name[:64]}", "is not a parameter of this list", "unknown")
-            names = ", ".join(sorted(known))
-            text = f"unknown query parameter {name[:64]!r}; known are {names}"
-            raise UnknownParameter(text, errors=(wrong,))
-
-
-def _query_of(dependant: Any) -> list[Any]:  # noqa: ANN401 - FastAPI's own types
-    """Return the query parameters of a route and of what it depends on."""
-    deeper = [field for one in dependant.dependencies for field in _query_of(one)]
-    return [*dependant.query_params, *deeper]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Filters:
-    """The filters of the list, as a client spells them."""
-
-    user_id: Name | None = None
-    entity_id: Name | None = None
-    entity_type: Kind | None = None
-    action_type: Action | None = None
-    from_date: When | None = None
-    to_date: When | None = None
-    q: Words | None = None
-    tenant_id: UUID | None = None
-
-    def wanted(self) -> Wanted:
-        """Return the question."""
-        return Wanted(
-            user_id=self.user_id or "",
-            entity_id=self.entity_id or "",
-            entity_type=self.entity_type or "",
-            action_type=self.action_type or "",
-            from_date=self.from_date,
-            to_date=self.to_date,
-            q=self.q or "",
-            tenant=self.tenant_id,
-        )
-
-
-Asked = Annotated[_Filters, Depends()]
-_KNOWN = [Depends(_only_known)]
-
-
-@router.get("", response_model=PageView, dependencies=_KNOWN, **needs("audit:read"))
+@router.get("", response_model=PageView, dependencies=KNOWN, **needs("audit:read"))
 async def search(caller: Asking, pager: Paging, filters: Asked, reader: Uses) -> Response:
     """List the entries of the tenant's log, newest first."""
     found = await reader.search(caller, filters.wanted(), pager.ask)
-    page = pager.render(found, shown)
-    return JSONResponse(page if pager.by_cursor else {**page, "total_relation": "eq"})
+    page = pager.render(found.part, shown)
+    return JSONResponse(page if pager.by_cursor else {**page, "total_relation": found.relation})
 
 
 @router.get(
     "/{event_id}",
     response_model=EntryView,
     responses=TAGGED,
-    dependencies=_KNOWN,
+    dependencies=KNOWN,
     **needs("audit:read"),
 )
 async def entry(
@@ -116,3 +44,6 @@ async def entry(
     if tagged(response, request, found.seq):
         return Response(status_code=304, headers={"etag": etag(found.seq)})
     return JSONResponse(shown(found), headers={"etag": etag(found.seq)})
+
+
+routers = (export.router, router, trees.router, trees.of_entries, keeping.router, streams.router)

@@ -21,11 +21,12 @@ class _Shown(BaseModel):
 
 
 class ActorView(_Shown):
-    """Who did it. `token_id` is the session or the API key that was shown."""
+    """Who did it. `token_id` is the session or the API key that was shown, `on_behalf_of` whose authority that has."""
 
     type: str
     id: str
     name: str
+    on_behalf_of: str
     token_id: str
 
 
@@ -48,7 +49,10 @@ class ContextView(_Shown):
 
 
 class EntryView(_Shown):
-    """One entry. `diff` is a JSON Patch (RFC 6902), null unless there is a before and an after."""
+    """One entry. `diff` is a JSON Patch (RFC 6902), null unless there is a before and an after.
+
+    `erased` names the parts whose personal values are gone: `actor` (name, address), `target` (name, documents).
+    """
 
     id: UUID
     seq: int
@@ -64,6 +68,7 @@ class EntryView(_Shown):
     diff: list[dict[str, Any]] | None
     reason: str
     outcome: str
+    erased: list[str]
     user_id: str
     user_email: str | None
     action_type: str
@@ -102,6 +107,7 @@ def shown(entry: Entry) -> dict[str, Any]:
             "type": actor.type,
             "id": actor.id,
             "name": actor.name,
+            "on_behalf_of": actor.on_behalf_of,
             "token_id": actor.credential,
         },
         "action": event.action,
@@ -118,6 +124,7 @@ def shown(entry: Entry) -> dict[str, Any]:
         "diff": _diff(event),
         "reason": event.reason,
         "outcome": event.outcome.value,
+        "erased": list(entry.erased),
         "user_id": actor.id,
         "user_email": actor.name if "@" in actor.name else None,
         "action_type": event.verb,

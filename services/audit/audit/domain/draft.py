@@ -22,6 +22,7 @@ _MOST = {
     "actor/id": 255,
     "actor/name": 500,
     "actor/credential_id": 255,
+    "actor/on_behalf_of": 255,
     "target/id": 255,
     "target/name": 1_000,
     "context/ip": 64,
@@ -79,7 +80,7 @@ def _texts(draft: Draft) -> Sequence[str]:
     """Return every free text of a draft, in the order of `_MOST`."""
     actor, target, origin = draft.actor, draft.target, draft.origin
     return (
-        *(actor.id, actor.name, actor.credential),
+        *(actor.id, actor.name, actor.credential, actor.on_behalf_of),
         *(target.id, target.name),
         *(origin.ip, origin.user_agent, origin.request_id, origin.trace_id, origin.service),
         draft.reason,

@@ -1,13 +1,18 @@
 """An entry: an event, its place in its tenant's log, and the exact bytes that stand for both.
 
-The bytes are the truth and everything else is derived from them. Form 1: UTF-8 JSON, the names of each object sorted by
-code point, no white space, times as RFC 3339 in UTC with six digits of a second.
+The bytes are the truth: they are what is hashed into the tenant's tree, and everything else is derived from them.
+Form 2: UTF-8 JSON, the names of each object sorted by code point, no white space, times as RFC 3339 in UTC with six
+digits of a second. What is personal is not in the bytes but committed to by them: `personal` holds the SHA-256 of
+each personal part under a salt of its own, so that the part can be erased while the bytes and every proof stay.
+Form 1, without `personal`, is what was written before logs were trees; it is read, and rewritten once (see recorder).
 """
 
 import json
 import unicodedata
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +20,11 @@ from chassis.facts import Actor, Outcome, Target
 
 Json = Any  # a JSON value, as Python's json module reads it
 PLATFORM = UUID(int=0)  # whose log holds what concerns no single tenant
-VERSION = 1
+CHECKPOINTS = UUID(int=2**128 - 1)  # whose log holds the checkpoints of all the others
+VERSION = 2
+SALT = 16
+ACTOR, TARGET = "actor", "target"  # the two parts that may be personal
+PEOPLE = frozenset({"user", "invitation"})  # targets that are people, documents and all
 _encode = json.JSONEncoder(
     sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
 ).encode
@@ -51,80 +60,155 @@ class Event:
     after: Json = None
     reason: str = ""
     outcome: Outcome = Outcome.SUCCESS
-    said: tuple[bytes, bytes] | None = field(default=None, compare=False, repr=False)
-
-    def prepared(self) -> "Event":
-        """Return the event with most of its bytes written, so that less is done while its log is locked."""
-        return replace(self, said=_said(self))
-
-    @property
-    def noun(self) -> str:
-        """What the action is done to: `flag` of flag.created."""
-        return self.action.partition(".")[0]
 
     @property
     def verb(self) -> str:
         """What is done, the listing's action_type: `created` of flag.created."""
         return self.action.partition(".")[2]
 
+    @property
+    def doer(self) -> str:
+        """Whose person the actor's part is about; empty if it is about nobody in particular.
+
+        A failed login has no actor yet: what is known of it is about the account that was tried.
+        """
+        if self.actor.type == "user":
+            return self.actor.id
+        tried = self.actor.type == "anonymous" and self.target.type == "user"
+        return self.target.id if tried else ""
+
+    @property
+    def subject(self) -> str:
+        """Whose person the target's part is about; empty if the target is no person."""
+        return self.target.id if self.target.type in PEOPLE else ""
+
+
+Secrets = Mapping[str, bytes]  # of each personal part: its salt, and behind it its value as JSON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """An event with most of its bytes written, so that less is done while its log is locked."""
+
+    event: Event
+    begin: bytes
+    middle: bytes
+    secrets: Secrets
+
+    def written(self, seq: int, ts: datetime) -> bytes:
+        """Return the exact bytes of the entry at this place."""
+        place = b'%b,"seq":%d,%b,"ts":"%b","v":%d}'
+        return place % (self.begin, seq, self.middle, instant(ts).encode(), VERSION)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """An event in its tenant's log: number `seq` (from 1, no gaps), recorded at `ts` (never before its predecessor)."""
+    """An event in its tenant's log: number `seq` (from 1, no gaps), recorded at `ts` (never before its predecessor).
+
+    `erased` names the personal parts whose values are gone.
+    """
 
     seq: int
     ts: datetime
     event: Event
-
-    def written(self) -> bytes:
-        """Return the exact bytes of the entry."""
-        begin, middle = self.event.said or _said(self.event)
-        place = b'%b,"seq":%d,%b,"ts":"%b","v":%d}'
-        return place % (begin, self.seq, middle, instant(self.ts).encode(), VERSION)
+    body: bytes
+    secrets: Secrets
+    erased: tuple[str, ...] = ()
 
 
-def _said(event: Event) -> tuple[bytes, bytes]:
-    """Write what comes before seq, and what stands between seq and ts.
+def prepared(event: Event, salts: bytes) -> Prepared:
+    """Write what comes before seq, and what stands between seq and ts. `salts` are 2 * SALT bytes of chance.
 
     By hand, with the names in their order, because it is done for every change on the platform: three times as fast.
     """
     actor, target, origin = event.actor, event.target, event.origin
+    parts: dict[str, bytes] = {}
+    name = ip = agent = documents = label = ""
+    if event.doer:
+        said = f'{{"ip":{_quote(origin.ip)},"name":{_quote(actor.name)},"user_agent":{_quote(origin.user_agent)}}}'
+        parts[ACTOR] = salts[:SALT] + said.encode()
+    else:
+        name = f'"name":{_quote(actor.name)},'
+        ip = f'"ip":{_quote(origin.ip)},'
+        agent = f',"user_agent":{_quote(origin.user_agent)}'
+    documents = f'"after":{_encode(event.after)},"before":{_encode(event.before)},'
+    if event.subject:
+        parts[TARGET] = salts[SALT:] + f'{{{documents}"name":{_quote(target.name)}}}'.encode()
+        documents = ""
+    else:
+        label = f',"name":{_quote(target.name)}'
+    personal = ",".join(f'"{part}":"{digest(secret)}"' for part, secret in parts.items())
     begin = (
         f'{{"action":{_quote(event.action)}'
-        f',"actor":{{"id":{_quote(actor.id)},"name":{_quote(actor.name)}'
+        f',"actor":{{"id":{_quote(actor.id)},{name}"on_behalf_of":{_quote(actor.on_behalf_of)}'
         f',"token_id":{_quote(actor.credential)},"type":{_quote(actor.type)}}}'
-        f',"after":{_encode(event.after)},"before":{_encode(event.before)}'
-        f',"context":{{"ip":{_quote(origin.ip)},"request_id":{_quote(origin.request_id)}'
-        f',"service":{_quote(origin.service)},"trace_id":{_quote(origin.trace_id)}'
-        f',"user_agent":{_quote(origin.user_agent)}}}'
+        f',{documents}"context":{{{ip}"request_id":{_quote(origin.request_id)}'
+        f',"service":{_quote(origin.service)},"trace_id":{_quote(origin.trace_id)}{agent}}}'
         f',"id":"{event.id}","occurred_at":"{instant(event.occurred_at)}"'
-        f',"outcome":"{event.outcome.value}","reason":{_quote(event.reason)}'
+        f',"outcome":"{event.outcome.value}","personal":{{{personal}}},"reason":{_quote(event.reason)}'
     )
     middle = (
-        f'"targets":[{{"id":{_quote(target.id)},"name":{_quote(target.name)}'
-        f',"type":{_quote(target.type)}}}],"tenant":"{event.tenant}"'
+        f'"targets":[{{"id":{_quote(target.id)}{label},"type":{_quote(target.type)}}}]'
+        f',"tenant":"{event.tenant}"'
     )
-    return begin.encode(), middle.encode()
+    return Prepared(event=event, begin=begin.encode(), middle=middle.encode(), secrets=parts)
 
 
-def read(written: bytes) -> Entry:
-    """Return the entry that was written as these bytes."""
-    said = json.loads(written)
-    actor, target = said["actor"], said["targets"][0]
+def digest(secret: bytes) -> str:
+    """Return what the bytes of an entry say of a personal part."""
+    return sha256(secret).hexdigest()
+
+
+def value_of(secret: bytes) -> dict[str, Json]:
+    """Return the value of a personal part."""
+    return json.loads(secret[SALT:])
+
+
+def secret_of(salt: bytes, value: Json) -> bytes:
+    """Return the personal part with this salt and value."""
+    return salt + _encode(value).encode()
+
+
+def read(body: bytes, secrets: Secrets | None = None) -> Entry:
+    """Return the entry that was written as these bytes, with what is known of its personal parts."""
+    said, known = json.loads(body), secrets or {}
+    who, what, where = said["actor"], said["targets"][0], said["context"]
+    of_actor = value_of(known[ACTOR]) if ACTOR in known else {}
+    of_target = value_of(known[TARGET]) if TARGET in known else {}
+    target = {**what, **said, **of_target}
     event = Event(
         id=UUID(said["id"]),
         tenant=UUID(said["tenant"]),
         occurred_at=datetime.fromisoformat(said["occurred_at"]),
-        actor=Actor(actor["type"], actor["id"], actor["name"], actor["token_id"]),
+        actor=Actor(
+            who["type"],
+            who["id"],
+            of_actor.get("name", who.get("name", "")),
+            who["token_id"],
+            who.get("on_behalf_of", ""),
+        ),
         action=said["action"],
-        target=Target(target["type"], target["id"], target["name"]),
-        origin=Origin(**said["context"]),
-        before=said["before"],
-        after=said["after"],
+        target=Target(what["type"], what["id"], target.get("name", "")),
+        origin=Origin(
+            ip=of_actor.get("ip", where.get("ip", "")),
+            user_agent=of_actor.get("user_agent", where.get("user_agent", "")),
+            request_id=where["request_id"],
+            trace_id=where["trace_id"],
+            service=where["service"],
+        ),
+        before=target.get("before"),
+        after=target.get("after"),
         reason=said["reason"],
         outcome=Outcome(said["outcome"]),
     )
-    return Entry(seq=said["seq"], ts=datetime.fromisoformat(said["ts"]), event=event)
+    return Entry(
+        seq=said["seq"],
+        ts=datetime.fromisoformat(said["ts"]),
+        event=event,
+        body=body,
+        secrets=known,
+        erased=tuple(part for part in said.get("personal", ()) if part not in known),
+    )
 
 
 def instant(at: datetime) -> str:
@@ -133,10 +217,28 @@ def instant(at: datetime) -> str:
 
 
 def words(event: Event) -> str:
-    """Return what a search looks through: everything that people call by name, folded."""
+    """Return what a search looks through: everything that people call by name and that is no person's, folded."""
     actor, target = event.actor, event.target
-    named = (event.action, actor.id, actor.name, target.type, target.id, target.name, event.reason)
+    doer = "" if event.doer else actor.name
+    subject = "" if event.subject else target.name
+    named = (event.action, actor.id, doer, target.type, target.id, subject, event.reason)
     return folded("\n".join(named))
+
+
+def names(event: Event) -> dict[str, str]:
+    """Return what people are called in an event, folded, by their ids; a search looks through these too."""
+    called = ((event.doer, event.actor.name), (event.subject, event.target.name))
+    return {person: folded(name) for person, name in called if person}
+
+
+def without(event: Event, *erased: str) -> Event:
+    """Return an event without the values of personal parts."""
+    if ACTOR in erased:
+        origin = replace(event.origin, ip="", user_agent="")
+        event = replace(event, actor=replace(event.actor, name=""), origin=origin)
+    if TARGET in erased:
+        event = replace(event, target=replace(event.target, name=""), before=None, after=None)
+    return event
 
 
 def folded(text: str) -> str:

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from audit.domain.entry import Entry, folded, words
+from audit.domain.entry import Entry, folded, names, words
 from audit.domain.errors import BadRange
+from audit.domain.strands import STRANDS, values
 from chassis.errors import FieldError
 
 
@@ -14,7 +15,7 @@ class Wanted:
     """Which entries are wanted; an empty field wants any. Both ends of the range of dates belong to it.
 
     `action_type` is a verb (toggle_enabled) or a whole action (flag.toggle_enabled). Each word of `q` must occur in
-    what people call by name: actor, target, action, reason.
+    what people call by name: actor, target, action, reason. A person is found by every name that they ever had here.
     """
 
     user_id: str = ""
@@ -23,6 +24,7 @@ class Wanted:
     action_type: str = ""
     from_date: datetime | None = None
     to_date: datetime | None = None
+    outcome: str = ""
     q: str = ""
     tenant: UUID | None = None
     terms: tuple[str, ...] = field(init=False)
@@ -34,35 +36,29 @@ class Wanted:
             raise BadRange("from_date is after to_date", errors=(wrong,))
 
     @property
-    def noun(self) -> str:
-        """The noun that the action must have; empty for any."""
-        return self.action_type.rpartition(".")[0]
+    def strands(self) -> dict[int, str]:
+        """The strands that an entry must be in: which of STRANDS, and its value."""
+        whole = "." in self.action_type
+        asked = {
+            "actor": self.user_id,
+            "entity": self.entity_id,
+            "entity_type": self.entity_type,
+            "verb": "" if whole else self.action_type,
+            "action": self.action_type if whole else "",
+            "outcome": self.outcome,
+        }
+        return {STRANDS.index(name): value for name, value in asked.items() if value}
 
-    @property
-    def verb(self) -> str:
-        """The verb that the action must have; empty for any."""
-        return self.action_type.rpartition(".")[2]
-
-    @property
-    def narrow(self) -> bool:
-        """Whether anything but the range of dates is asked for."""
-        return bool(
-            self.user_id or self.entity_id or self.entity_type or self.action_type or self.terms
-        )
-
-    def matches(self, entry: Entry) -> bool:
-        """Tell whether an entry is wanted."""
+    def matches(self, entry: Entry, called: str | None = None) -> bool:
+        """Tell whether an entry is wanted. `called` is every name of its people; those of the entry if not given."""
         event = entry.event
-        asked = (
-            (self.user_id, event.actor.id),
-            (self.entity_id, event.target.id),
-            (self.entity_type, event.target.type),
-            (self.noun, event.noun),
-            (self.verb, event.verb),
+        has = values(event)
+        text = (
+            f"{words(event)}\n{called if called is not None else ' '.join(names(event).values())}"
         )
         return (
-            all(want in ("", has) for want, has in asked)
+            all(has[which] == value for which, value in self.strands.items())
             and (self.from_date is None or entry.ts >= self.from_date)
             and (self.to_date is None or entry.ts <= self.to_date)
-            and all(term in words(event) for term in self.terms)
+            and all(term in text for term in self.terms)
         )

@@ -1,1 +1,1 @@
-"""What the audit service does: recorder (writing), reader (reading)."""
+"""What the audit service does: recorder (writing), sealing (people's parts), reader (reading)."""

@@ -3,111 +3,144 @@
 Nothing waits for company: a lone append is stored at once, and the busier the log is, the larger its batches get.
 """
 
-import asyncio
-import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from uuid import UUID
 
 from audit.domain.draft import MOST_EVENTS, Draft, accepted
-from audit.domain.entry import Event
+from audit.domain.entry import SALT, Event, Prepared, prepared, read
 from audit.domain.errors import TooManyEvents
-from audit.domain.sequence import Receipt, placed
-from audit.ports import OpenWork
+from audit.domain.sequence import Counts, Head, Placed, Placing, Receipt, placed, strands_of
+from audit.ports import OpenWork, Vault, Work
+from audit.usecases.sealing import KeyCache
+from audit.usecases.together import Together
 from chassis.caller import Caller
-from chassis.errors import Fault
 
-log = logging.getLogger(__name__)
-TOGETHER = 500
+_AT_ONCE = 1_000
+_MOST = 100_000
 
 
 class Recorder:
-    """Puts events into the logs of their tenants, each once."""
+    """Puts events into the logs of their tenants, each once. `dice` returns as many bytes of chance as asked for."""
 
-    def __init__(self, work: OpenWork, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        work: OpenWork,
+        now: Callable[[], datetime],
+        dice: Callable[[int], bytes],
+        vault: Vault,
+    ) -> None:
         self._work = work
         self._now = now
-        self._together = _Together(self._store)
+        self._dice = dice
+        self._keys = KeyCache(vault)
+        self._counted = _Counted()
+        self._notes: dict[UUID, str] = {}
+        self._together = Together(self._store)
 
     async def append(self, caller: Caller, drafts: Sequence[Draft]) -> Sequence[Receipt]:
         """Store each event once, in the order given: all or none; BadEvent names the first that cannot be stored."""
         caller.must("audit:append")
         if len(drafts) > MOST_EVENTS:
             raise TooManyEvents(f"at most {MOST_EVENTS} events at once; send them in parts")
-        events = [accepted(index, draft).prepared() for index, draft in enumerate(drafts)]
+        salts = self._dice(2 * SALT * len(drafts))
+        events = [
+            prepared(accepted(index, draft), salts[2 * SALT * index : 2 * SALT * (index + 1)])
+            for index, draft in enumerate(drafts)
+        ]
         return await self._together(events) if events else []
 
-    async def _store(self, events: Sequence[Event]) -> Sequence[Receipt]:
+    def note(self, tenant: UUID) -> str:
+        """Return the newest checkpoint of a tenant that this process has met; empty for none."""
+        return self._notes.get(tenant, "")
+
+    async def record(self, work: Work, *events: Event) -> Sequence[Receipt]:
+        """Put events into their logs as a part of a transaction: they are there if and only if it commits."""
+        ready = [prepared(event, self._dice(2 * SALT)) for event in events]
+        return (await self._put(work, ready, _Counted())).receipts  # it may yet be rolled back
+
+    async def adopt(self) -> None:
+        """Bring every log from before logs were trees into its tree."""
         async with self._work() as work:
-            heads = await work.log.lock({event.tenant for event in events})
-            batch = placed(events, heads, await work.log.seen(events), self._now())
-            if batch.entries:
-                await work.log.append(batch.entries, batch.heads)
+            behind = await work.log.behind()
+        for tenant in behind:
+            async with self._work() as work:
+                await self._lock(work, {tenant})
+
+    async def _store(self, events: Sequence[Prepared]) -> Sequence[Receipt]:
+        try:
+            async with self._work() as work:
+                batch = await self._put(work, events, self._counted)
+        except BaseException:
+            self._counted.forget({one.event.tenant for one in events})
+            raise
+        self._counted.believe(batch.heads)
         return batch.receipts
 
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    events: Sequence[Event]
-    answer: asyncio.Future[Sequence[Receipt]]
-
-    def answered(self, receipts: Sequence[Receipt]) -> None:
-        if not self.answer.done():
-            self.answer.set_result(receipts)
-
-    def failed(self, error: Exception) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
-
-
-class _Together:
-    """Passes events on to `store`, one call at a time."""
-
-    def __init__(self, store: Callable[[Sequence[Event]], Awaitable[Sequence[Receipt]]]) -> None:
-        self._store = store
-        self._queue: deque[_Waiting] = deque()
-        self._passing: asyncio.Task[None] | None = None
-
-    async def __call__(self, events: Sequence[Event]) -> Sequence[Receipt]:
-        """Return the receipts of these events once they are stored; all of them are, or none."""
-        waiting = _Waiting(events, asyncio.get_running_loop().create_future())
-        self._queue.append(waiting)
-        if self._passing is None or self._passing.done():
-            self._passing = asyncio.create_task(self._pass())
-        return await waiting.answer
-
-    async def _pass(self) -> None:
-        while self._queue:
-            await self._store_together(self._next())
-
-    def _next(self) -> list[_Waiting]:
-        """Take what fits into one transaction; the first always does."""
-        batch = [self._queue.popleft()]
-        size = len(batch[0].events)
-        while self._queue and size + len(self._queue[0].events) <= TOGETHER:
-            batch.append(self._queue.popleft())
-            size += len(batch[-1].events)
+    async def _put(self, work: Work, events: Sequence[Prepared], counted: "_Counted") -> Placed:
+        ring = await self._keys.ring(work, events)
+        heads = await self._lock(work, {one.event.tenant for one in events})
+        seen = await work.log.seen(events)
+        counts = counted.known(heads)
+        strands = {t: [s for s in of if s not in counts[t]] for t, of in strands_of(events).items()}
+        if any(strands.values()):
+            for tenant, numbers in (await work.log.counts(strands)).items():
+                counts[tenant].update(numbers)
+        batch = placed(events, heads, seen, counts, self._now())
+        if batch.leaves:
+            kept = [ring.kept(leaf) for leaf in batch.leaves]
+            self._notes.update(await work.log.enter(kept, batch.heads))
         return batch
 
-    async def _store_together(self, batch: Sequence[_Waiting]) -> None:
-        try:
-            receipts = await self._store([event for each in batch for event in each.events])
-        except Fault as fault:
-            for each in batch:
-                each.failed(fault)
-        except Exception as bug:
-            log.exception("%d appends could not be stored together", len(batch))
-            await self._store_apart(batch, bug)
-        else:
-            ends = iter(receipts)
-            for each in batch:
-                each.answered([next(ends) for _ in each.events])
+    async def _lock(self, work: Work, tenants: set[UUID]) -> Mapping[UUID, Head]:
+        heads = await work.log.lock(tenants)
+        behind = [head for head in heads.values() if head.leaves < head.seq]
+        return dict(heads) | {head.tenant: await self._adopted(work, head) for head in behind}
 
-    async def _store_apart(self, batch: Sequence[_Waiting], bug: Exception) -> None:
-        """One of them has the bug: the others shall not suffer for it."""
-        if len(batch) == 1:
-            batch[0].failed(bug)
-            return
-        for each in batch:
-            await self._store_together([each])
+    async def _adopted(self, work: Work, head: Head) -> Head:
+        """Bring the rest of a log into its tree."""
+        while head.leaves < head.seq:
+            bodies = await work.log.plain(head.tenant, head.leaves, _AT_ONCE)
+            entries = [read(body) for body in bodies]
+            events = [prepared(entry.event, self._dice(2 * SALT)) for entry in entries]
+            ring = await self._keys.ring(work, events)
+            counts = await work.log.counts(strands_of(events))
+            placing = Placing({head.tenant: head}, counts)
+            leaves = [
+                placing.adopt(one, entry.seq, entry.ts)
+                for one, entry in zip(events, entries, strict=True)
+            ]
+            (head,) = placing.heads()
+            await work.log.adopt([ring.kept(leaf) for leaf in leaves], [head])
+        return head
+
+
+class _Counted:
+    """The newest ordinals of strands, as this process left them.
+
+    They hold while the log ends where we left it; if it does not, somebody else appended, and what we know is void.
+    They are counted on in place, so whoever does not commit has to forget them.
+    """
+
+    def __init__(self) -> None:
+        self._ends: dict[UUID, int] = {}
+        self._known: Counts = {}
+
+    def known(self, heads: Mapping[UUID, Head]) -> Counts:
+        """Return what is known of these logs."""
+        if sum(map(len, self._known.values())) > _MOST:
+            self._known.clear()
+        for tenant, head in heads.items():
+            if self._ends.get(tenant) != head.seq:
+                self._known.pop(tenant, None)
+        return {tenant: self._known.setdefault(tenant, {}) for tenant in heads}
+
+    def believe(self, heads: Sequence[Head]) -> None:
+        """Remember where a transaction that is committed left the logs."""
+        for head in heads:
+            self._ends[head.tenant] = head.seq
+
+    def forget(self, tenants: Iterable[UUID]) -> None:
+        """Know nothing of these logs any more."""
+        for tenant in tenants:
+            self._ends.pop(tenant, None)

@@ -1,5 +1,6 @@
 """The gRPC door in process: services append, people search."""
 
+import os
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from grpc import aio
 from uuid_utils.compat import uuid7
 
 from audit.api.grpc import AuditServicer
+from audit.clients.seal import AesVault
 from audit.domain.entry import PLATFORM
 from audit.main import INTERNAL
 from audit.usecases.reader import Reader
@@ -22,6 +24,8 @@ from chassis.pages import Cursors
 from chassis.rpc import Guard, neighbour
 from switchyard.audit.v1 import audit_pb2 as pb
 from switchyard.audit.v1 import audit_pb2_grpc
+
+VAULT = AesVault("a secret of tests, at least 32 characters")
 
 SECRET = "a secret of tests, at least 32 characters"
 ANA = (("authorization", "ana"),)
@@ -40,7 +44,13 @@ class Known:
 
 @pytest.fixture
 def servicer(work, clock, ana):
-    return AuditServicer(Recorder(work, clock), Reader(work), Known(ana), Cursors(b"test"))
+    return AuditServicer(
+        Recorder(work, clock, os.urandom, VAULT),
+        Reader(work),
+        None,
+        identity=Known(ana),
+        cursors=Cursors(b"test"),
+    )
 
 
 @asynccontextmanager

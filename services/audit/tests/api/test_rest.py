@@ -1,5 +1,6 @@
 """The REST door in process: every status, what is refused, what an entry looks like."""
 
+import os
 from dataclasses import replace
 
 import httpx
@@ -8,12 +9,15 @@ from uuid_utils.compat import uuid7
 
 from audit.api.rest import routers
 from audit.api.views import EntryView, PageView
+from audit.clients.seal import AesVault
 from audit.usecases.reader import Reader
 from audit.usecases.recorder import Recorder
 from chassis.errors import Unauthenticated
 from chassis.facts import Actor, Target
 from chassis.http import Wiring, rest_app
 from chassis.pages import Cursors
+
+VAULT = AesVault("a secret of tests, at least 32 characters")
 
 LIST = "/api/v1/audit-logs"
 
@@ -55,7 +59,7 @@ async def client(work, callers):
 
 @pytest.fixture
 def put(work, clock, flags_service, draft):
-    recorder = Recorder(work, clock)
+    recorder = Recorder(work, clock, os.urandom, VAULT)
 
     async def put(**changed):
         sent = draft(**changed)
@@ -97,7 +101,14 @@ async def test_a_toggle_is_listed_with_who_what_and_why(client, put, tenant):
         "new_value": "enabled",
         "reason": "launch",
         "outcome": "success",
-        "actor": {"type": "user", "id": "u-1", "name": "ana@example.com", "token_id": "s-1"},
+        "actor": {
+            "type": "user",
+            "id": "u-1",
+            "name": "ana@example.com",
+            "on_behalf_of": "",
+            "token_id": "s-1",
+        },
+        "erased": [],
         "targets": [{"type": "flag", "id": "f-1", "name": "Dark mode"}],
         "before": {"status": "disabled", "version": 1},
         "after": {"status": "enabled", "version": 2},

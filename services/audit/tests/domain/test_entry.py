@@ -1,13 +1,29 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from hashlib import sha256
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.domain.entry import Entry, Event, Origin, folded, instant, read, words
+from audit.domain.entry import (
+    ACTOR,
+    SALT,
+    TARGET,
+    Event,
+    Origin,
+    folded,
+    instant,
+    names,
+    prepared,
+    read,
+    secret_of,
+    value_of,
+    without,
+    words,
+)
 from chassis.facts import Actor, Outcome, Target
 
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
@@ -26,9 +42,11 @@ EVENTS = st.builds(
     id=st.uuids(),
     tenant=st.uuids(),
     occurred_at=TIMES,
-    actor=st.builds(Actor, TEXT, TEXT, TEXT, TEXT),
+    actor=st.builds(
+        Actor, st.sampled_from(["user", "anonymous", "service"]), TEXT, TEXT, TEXT, TEXT
+    ),
     action=st.just("flag.created"),
-    target=st.builds(Target, TEXT, TEXT, TEXT),
+    target=st.builds(Target, st.sampled_from(["user", "flag"]), TEXT, TEXT),
     origin=st.builds(Origin, ip=TEXT, user_agent=TEXT, request_id=TEXT),
     before=JSON,
     after=JSON,
@@ -37,45 +55,94 @@ EVENTS = st.builds(
 )
 
 
-@given(st.builds(Entry, seq=st.integers(1, 2**63 - 1), ts=TIMES, event=EVENTS))
-def test_what_is_written_is_read_again_to_the_last_digit(entry):
-    assert read(entry.written()) == entry
-    assert read(entry.written()).written() == entry.written()
-    early = replace(entry, event=entry.event.prepared())
-    assert (early, early.written()) == (entry, entry.written())
-    plain = json.dumps(
-        json.loads(entry.written()), sort_keys=True, ensure_ascii=False, separators=(",", ":")
-    )
-    assert entry.written() == plain.encode()
+SALTS = bytes(range(32))
 
 
-def test_the_bytes_of_form_1_never_change():
-    """A digest that changes here breaks every proof ever made: make a form 2 instead."""
-    event = Event(
-        id=UUID("01890000-0000-7000-8000-000000000001"),
-        tenant=UUID("01890000-0000-7000-8000-000000000002"),
-        occurred_at=datetime(2026, 1, 31, 13, tzinfo=timezone(timedelta(hours=1))),
-        actor=Actor("user", "u-1", "Zoë", "s-1"),
-        action="flag.toggle_enabled",
-        target=Target("flag", "f-1", "Dark mode"),
-        origin=Origin(ip="192.0.2.1", request_id="r-1", trace_id="t-1", service="flags"),
-        before={"status": "disabled", "b": [1.0, 10**20], "a": None},
-        after={"status": "enabled"},
-        reason='says "why"',
-    )
-    written = Entry(seq=7, ts=datetime(2026, 1, 31, 12, 0, 1, tzinfo=UTC), event=event).written()
+@given(st.integers(1, 2**63 - 1), TIMES, EVENTS, st.binary(min_size=32, max_size=32))
+def test_what_is_written_is_read_again_to_the_last_digit(seq, ts, event, salts):
+    one = prepared(event, salts)
+    body = one.written(seq, ts)
+    entry = read(body, one.secrets)
+    assert (entry.seq, entry.ts, entry.event, entry.erased) == (seq, ts, event, ())
+    plain = json.dumps(json.loads(body), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    assert body == plain.encode()
+    for part, secret in one.secrets.items():
+        assert secret_of(secret[:SALT], value_of(secret)) == secret
+        assert json.loads(body)["personal"][part] == sha256(secret).hexdigest()
+
+
+@given(EVENTS)
+def test_what_is_erased_is_not_in_the_bytes(event):
+    body = prepared(event, SALTS).written(1, event.occurred_at)
+    found = read(body, {})
+    assert found.event == without(event, *found.erased)
+    assert set(found.erased) == {
+        part for part, who in ((ACTOR, event.doer), (TARGET, event.subject)) if who
+    }
+
+
+EVENT = Event(
+    id=UUID("01890000-0000-7000-8000-000000000001"),
+    tenant=UUID("01890000-0000-7000-8000-000000000002"),
+    occurred_at=datetime(2026, 1, 31, 13, tzinfo=timezone(timedelta(hours=1))),
+    actor=Actor("user", "u-1", "Zoë", "s-1"),
+    action="flag.toggle_enabled",
+    target=Target("flag", "f-1", "Dark mode"),
+    origin=Origin(ip="192.0.2.1", request_id="r-1", trace_id="t-1", service="flags"),
+    before={"status": "disabled", "b": [1.0, 10**20], "a": None},
+    after={"status": "enabled"},
+    reason='says "why"',
+)
+
+
+def test_the_bytes_of_form_2_never_change():
+    """A digest that changes here breaks every proof ever made: make a form 3 instead."""
+    one = prepared(EVENT, SALTS)
+    assert one.secrets == {
+        ACTOR: SALTS[:16] + '{"ip":"192.0.2.1","name":"Zoë","user_agent":""}'.encode()
+    }
+    said = sha256(one.secrets[ACTOR]).hexdigest()
+    written = one.written(7, datetime(2026, 1, 31, 12, 0, 1, tzinfo=UTC))
     assert written.decode() == (
         '{"action":"flag.toggle_enabled",'
-        '"actor":{"id":"u-1","name":"Zoë","token_id":"s-1","type":"user"},'
+        '"actor":{"id":"u-1","on_behalf_of":"","token_id":"s-1","type":"user"},'
         '"after":{"status":"enabled"},'
         '"before":{"a":null,"b":[1.0,100000000000000000000],"status":"disabled"},'
-        '"context":{"ip":"192.0.2.1","request_id":"r-1","service":"flags","trace_id":"t-1","user_agent":""},'
+        '"context":{"request_id":"r-1","service":"flags","trace_id":"t-1"},'
         '"id":"01890000-0000-7000-8000-000000000001","occurred_at":"2026-01-31T12:00:00.000000Z",'
-        '"outcome":"success","reason":"says \\"why\\"","seq":7,'
+        f'"outcome":"success","personal":{{"actor":"{said}"}},"reason":"says \\"why\\"","seq":7,'
         '"targets":[{"id":"f-1","name":"Dark mode","type":"flag"}],'
+        '"tenant":"01890000-0000-7000-8000-000000000002","ts":"2026-01-31T12:00:01.000000Z","v":2}'
+    )
+
+
+def test_the_documents_of_a_person_are_personal():
+    event = replace(EVENT, target=Target("user", "u-2", "Bea"), after={"email": "bea@example.com"})
+    one = prepared(event, SALTS)
+    assert set(one.secrets) == {ACTOR, TARGET}
+    body = one.written(1, event.occurred_at)
+    assert all(told not in body for told in (b"bea", b"Bea", "Zoë".encode(), b"192.0.2"))
+
+
+def test_a_failed_login_is_about_whom_was_tried():
+    event = replace(EVENT, actor=Actor("anonymous", ""), target=Target("user", "u-2", "Bea"))
+    assert (event.doer, event.subject) == ("u-2", "u-2")
+    unknown = replace(event, target=Target("user", "", "unknown"))
+    assert (unknown.doer, unknown.subject) == ("", "")
+
+
+def test_what_was_written_in_form_1_is_still_read():
+    body = (
+        '{"action":"flag.created","actor":{"id":"u-1","name":"Zoë","token_id":"s-1","type":"user"},'
+        '"after":{"a":1},"before":null,"context":{"ip":"192.0.2.1","request_id":"r-1",'
+        '"service":"flags","trace_id":"t-1","user_agent":"curl"},'
+        '"id":"01890000-0000-7000-8000-000000000001","occurred_at":"2026-01-31T12:00:00.000000Z",'
+        '"outcome":"success","reason":"","seq":7,"targets":[{"id":"f-1","name":"F","type":"flag"}],'
         '"tenant":"01890000-0000-7000-8000-000000000002","ts":"2026-01-31T12:00:01.000000Z","v":1}'
     )
-    assert json.loads(written)["v"] == 1
+    entry = read(body.encode())
+    assert (entry.event.actor.name, entry.event.origin.user_agent) == ("Zoë", "curl")
+    assert (entry.event.target.name, entry.event.after, entry.erased) == ("F", {"a": 1}, ())
 
 
 def test_times_are_utc_with_six_digits():
@@ -90,5 +157,13 @@ def test_a_search_sees_no_difference_in_case_or_spelling(one, other):
 
 def test_the_words_of_an_event_are_what_people_call_by_name(event):
     found = words(event(reason="Launch DAY"))
-    assert all(w in found for w in ("ana@example.com", "dark mode", "flag.created", "launch day"))
+    assert all(w in found for w in ("u-1", "dark mode", "flag.created", "launch day"))
     assert "192.0.2.1" not in found
+
+
+def test_names_of_people_are_kept_with_the_people(event):
+    assert "ana@example.com" not in words(event())
+    assert names(event()) == {"u-1": "ana@example.com"}
+    key = event(actor=Actor("api_key", "k-1", "Deploy key"))
+    assert "deploy key" in words(key)
+    assert names(key) == {}

@@ -1,6 +1,7 @@
 """From outbox to log, over gRPC and PostgreSQL at both ends: each fact arrives once, whoever dies on the way."""
 
 import asyncio
+import os
 from uuid import uuid4
 
 import pytest
@@ -9,6 +10,7 @@ from sqlalchemy import func, select, text, update
 from uuid_utils.compat import uuid7
 
 from audit.api.grpc import AuditServicer
+from audit.clients.seal import AesVault
 from audit.domain.wanted import Wanted
 from audit.main import INTERNAL
 from audit.store.work import sql_work
@@ -23,6 +25,8 @@ from chassis.outbox import ATTEMPTS, OutboxRow, Relay, record
 from chassis.pages import Cursors
 from chassis.rpc import OPTIONS, Guard, neighbour
 from switchyard.audit.v1 import audit_pb2_grpc
+
+VAULT = AesVault("a secret of tests, at least 32 characters")
 
 pytestmark = pytest.mark.store
 SECRET = "a secret of tests, at least 32 characters"
@@ -87,9 +91,15 @@ async def sessions(audit_url):
 
 @pytest.fixture
 async def deliver(sessions, clock):
-    work = sql_work(sessions)
+    work = sql_work(sessions, VAULT)
     server = aio.server(interceptors=[Guard(SECRET, INTERNAL)], options=OPTIONS)
-    servicer = AuditServicer(Recorder(work, clock), Reader(work), None, Cursors(b"test"))
+    servicer = AuditServicer(
+        Recorder(work, clock, os.urandom, VAULT),
+        Reader(work),
+        None,
+        identity=None,
+        cursors=Cursors(b"test"),
+    )
     audit_pb2_grpc.add_AuditServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -103,9 +113,9 @@ def reasons(sessions, tenant):
     """What the log says, oldest first."""
 
     async def read():
-        async with sql_work(sessions)() as work:
+        async with sql_work(sessions, VAULT)() as work:
             span = await work.log.span(tenant, None, None)
-            found = await work.log.newest(tenant, span, Wanted(), skip=0, limit=10_000)
+            found = await work.log.newest(tenant, span, Wanted(), 10_000)
         return [entry.event.reason for entry in reversed(found)]
 
     return read

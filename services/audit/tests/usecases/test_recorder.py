@@ -1,18 +1,22 @@
 import asyncio
+import os
 from uuid import UUID
 
 import pytest
 
+from audit.clients.seal import AesVault
 from audit.domain.draft import MOST_EVENTS
 from audit.domain.errors import BadEvent, TooManyEvents
 from audit.usecases.recorder import Recorder
 from chassis.db import DatabaseAway
 from chassis.errors import Forbidden
 
+VAULT = AesVault("a secret of tests, at least 32 characters")
+
 
 @pytest.fixture
 def recorder(work, clock):
-    return Recorder(work, clock)
+    return Recorder(work, clock, os.urandom, VAULT)
 
 
 def stored(work, tenant):
@@ -78,7 +82,7 @@ async def test_appends_that_come_together_share_a_transaction(recorder, flags_se
 
 
 async def test_a_transaction_takes_no_more_than_it_should(recorder, flags_service, draft, work):
-    batches = [[draft() for _ in range(200)] for _ in range(5)]
+    batches = [[draft() for _ in range(800)] for _ in range(5)]
     await asyncio.gather(*(recorder.append(flags_service, batch) for batch in batches))
     assert work.opened == 3
 
@@ -97,14 +101,14 @@ async def test_a_bug_in_one_append_does_not_fail_its_neighbours(
     recorder, flags_service, draft, work, tenant
 ):
     good, bad = draft(), draft()
-    append = work.log.append
+    enter = work.log.enter
 
-    async def picky(entries, heads):
-        if any(e.event.id == UUID(bad.event_id) for e in entries):
+    async def picky(kept, heads):
+        if any(one.entry.entry.event.id == UUID(bad.event_id) for one in kept):
             raise RuntimeError("a bug")
-        await append(entries, heads)
+        return await enter(kept, heads)
 
-    work.log.append = picky
+    work.log.enter = picky
     told = await asyncio.gather(
         *(recorder.append(flags_service, [d]) for d in (good, bad, draft())),
         return_exceptions=True,

@@ -18,8 +18,8 @@ _USER = frozenset({"agent:read", "agent:execute", "agent:create", "template:read
 _ORG_ADMIN = (
     _USER
     | of("user", "group", "service_account", "pipeline_account", "project")
-    | of("role", "invitation", "api_key", "session", "agent")
-    | {"tenant:read", "tenant:update", "audit:read", "quota:read", "flag:evaluate"}
+    | of("role", "invitation", "api_key", "session", "agent", "audit")
+    | {"tenant:read", "tenant:update", "quota:read", "flag:evaluate"}
 ) - {"user:impersonate"}
 _DEVELOPER = (
     of("flag", "segment", "environment", "experiment", "metric", "exposure", "event")

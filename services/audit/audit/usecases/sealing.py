@@ -1,0 +1,95 @@
+"""Personal parts of entries: sealed under the keys of those whom they are about, opened when they are read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from audit.domain.entry import ACTOR, TARGET, Event, Prepared, names
+from audit.domain.sequence import Leaf
+from audit.ports import Kept, Person, PersonId, Vault, Work
+
+_MOST = 50_000
+
+
+def _about(tenant: UUID, event: UUID, part: str) -> bytes:
+    return f"{tenant} {event} {part}".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """The keys that a batch needs."""
+
+    vault: Vault
+    people: Mapping[PersonId, Person]
+
+    def kept(self, leaf: Leaf) -> Kept:
+        """Seal the personal parts of an entry. Of somebody who was erased, nothing is kept."""
+        event = leaf.entry.event
+        sealed: dict[str, bytes] = {}
+        for part, secret in leaf.entry.secrets.items():
+            person = self.people[leaf.tenant, event.doer if part == ACTOR else event.subject]
+            if person.key is not None:
+                about = _about(leaf.tenant, event.id, part)
+                sealed[part] = self.vault.seal(person.key, secret, about)
+        return Kept(entry=leaf, sealed=sealed)
+
+
+def opened(
+    vault: Vault, keys: Mapping[str, bytes], sealed: Mapping[str, bytes], event: Event
+) -> dict[str, bytes]:
+    """Return the personal parts of an entry that can still be read; `keys` are those of the parts."""
+    found: dict[str, bytes] = {}
+    for part in (ACTOR, TARGET):
+        if part in keys and part in sealed:
+            about = _about(event.tenant, event.id, part)
+            if (secret := vault.unseal(keys[part], sealed[part], about)) is not None:
+                found[part] = secret
+    return found
+
+
+class KeyCache:
+    """Finds the keys of people, and makes them for those who are new.
+
+    Only what another transaction left in the database is remembered: a key that was rolled back would seal for nobody.
+    A remembered key outlives an erasure harmlessly: what it seals cannot be opened.
+    """
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._known: dict[PersonId, Person] = {}
+
+    async def ring(self, work: Work, events: Sequence[Prepared]) -> Keyring:
+        """Return the keys for these events."""
+        called: dict[PersonId, set[str]] = {}
+        for one in events:
+            if one.secrets:
+                for person, name in names(one.event).items():
+                    called.setdefault((one.event.tenant, person), set()).add(name)
+        if unknown := [who for who, said in called.items() if not self._knows(who, said)]:
+            await self._learn(work, unknown)
+        missing = [who for who, said in called.items() if not self._knows(who, said)]
+        found = {who: self._known[who] for who in called if who not in missing}
+        if missing:
+            found |= await work.people.keep(
+                [self._new(who, called[who]) for who in sorted(missing)]
+            )
+        return Keyring(self._vault, found)
+
+    def _knows(self, who: PersonId, called: set[str]) -> bool:
+        person = self._known.get(who)
+        if person is None:
+            return False
+        known = person.names.split("\n")
+        return person.key is None or all(name in known for name in called)
+
+    async def _learn(self, work: Work, who: Sequence[PersonId]) -> None:
+        if len(self._known) > _MOST:
+            self._known.clear()
+        self._known.update(await work.people.find(who))
+
+    def _new(self, who: PersonId, called: set[str]) -> Person:
+        tenant, person = who
+        old = self._known.get(who)
+        known = old.names.split("\n") if old and old.names else []
+        told = "\n".join([*known, *sorted(called - set(known))])
+        return Person(tenant=tenant, id=person, key=self._vault.fresh(), names=told)
