@@ -211,6 +211,10 @@ class Trees(Protocol):
         """Return the hashes of a tile that are there: a full one for ever, the last one as far as it goes."""
         ...
 
+    async def tiles(self, tenant: UUID, tiles: Collection[Tile]) -> Mapping[Tile, Sequence[bytes]]:
+        """Return the hashes of several tiles."""
+        ...
+
     async def full(self, tenant: UUID, level: int) -> int:
         """Return how many full tiles of a level are kept."""
         ...

@@ -32,6 +32,7 @@ _MOST = {
     "context/service": 64,
     "reason": 10_000,
 }
+_LIMITS = tuple(_MOST.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +54,11 @@ class Draft:
 
 def accepted(index: int, draft: Draft) -> Event:
     """Return the event that a draft is; BadEvent, naming `index`, if it is none."""
-    for (where, most), text in zip(_MOST.items(), _texts(draft), strict=True):
-        if len(text) > most:
-            raise BadEvent(index, where, f"is longer than {most} characters")
-        if "\x00" in text:
-            raise BadEvent(index, where, "holds a NUL character")
+    for text, (where, most) in zip(_texts(draft), _LIMITS, strict=True):
+        if text and (len(text) > most or "\x00" in text):
+            long = len(text) > most
+            why = f"is longer than {most} characters" if long else "holds a NUL character"
+            raise BadEvent(index, where, why)
     _check_names(index, draft)
     if draft.occurred_at is None:
         raise BadEvent(index, "occurred_at", "is missing or no time")

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -98,7 +99,7 @@ class Prepared:
     def written(self, seq: int, ts: datetime) -> bytes:
         """Return the exact bytes of the entry at this place."""
         place = b'%b,"seq":%d,%b,"ts":"%b","v":%d}'
-        return place % (self.begin, seq, self.middle, instant(ts).encode(), VERSION)
+        return place % (self.begin, seq, self.middle, _same_instant(ts), VERSION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +215,12 @@ def read(body: bytes, secrets: Secrets | None = None) -> Entry:
 def instant(at: datetime) -> str:
     """Return a time as the log spells it."""
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+@lru_cache(maxsize=64)
+def _same_instant(at: datetime) -> bytes:
+    """Return a time that a whole batch shares."""
+    return instant(at).encode()
 
 
 def words(event: Event) -> str:

@@ -117,7 +117,7 @@ class SqlLog(SqlListing):
         connection = await (await self._session.connection()).get_raw_connection()
         driver = cast("Any", connection.driver_connection)  # asyncpg's own: only it can COPY
         await driver.copy_records_to_table(
-            "entry", schema_name="audit", columns=_COLUMNS, records=[_row(one) for one in kept]
+            "entry", schema_name="audit", columns=_COLUMNS, records=map(_row, kept)
         )
         return await self._move(heads)
 

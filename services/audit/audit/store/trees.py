@@ -4,11 +4,11 @@ A full tile is kept for ever, with what it comes to. The last tile of a level is
 the entries, or what the full tiles below it come to.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -90,11 +90,24 @@ class SqlTrees:
 
     async def tile(self, tenant: UUID, tile: Tile) -> Sequence[bytes]:
         """Read a full tile, or put the last one together."""
+        return (await self.tiles(tenant, [tile]))[tile]
+
+    async def tiles(self, tenant: UUID, tiles: Collection[Tile]) -> Mapping[Tile, Sequence[bytes]]:
+        """Read the full ones at once, and put the others together."""
+        row = TileRow
+        query = select(row.level, row.number, row.hashes).filter_by(tenant=tenant)
+        rows = await self._session.execute(query.where(tuple_(row.level, row.number).in_(tiles)))
+        found: dict[Tile, Sequence[bytes]] = {
+            (one.level, one.number): split(one.hashes) for one in rows
+        }
+        for tile in tiles:
+            if tile not in found:
+                found[tile] = await self._last(tenant, tile)
+        return found
+
+    async def _last(self, tenant: UUID, tile: Tile) -> Sequence[bytes]:
         level, number = tile
         row = TileRow
-        full = select(row.hashes).filter_by(tenant=tenant, level=level, number=number)
-        if (packed := await self._session.scalar(full)) is not None:
-            return split(packed)
         low, high = number * WIDTH, number * WIDTH + WIDTH - 1
         if level:
             below = select(row.root).filter_by(tenant=tenant, level=level - 1)

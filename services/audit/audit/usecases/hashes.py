@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from audit.domain.merkle import Node, Range, cover, spanned
-from audit.domain.tiles import Tile, place, root
+from audit.domain.tiles import place, root
 from audit.ports import Work
 
 
@@ -16,11 +16,7 @@ async def of_ranges(work: Work, tenant: UUID, ranges: Sequence[Range]) -> list[b
 
 async def finder(work: Work, tenant: UUID, nodes: Sequence[Node]) -> Callable[[Node], bytes]:
     """Read every tile that these nodes are in, once; return what finds the nodes."""
-    tiles: dict[Tile, Sequence[bytes]] = {}
-    for node in nodes:
-        tile = place(node)[0]
-        if tile not in tiles:
-            tiles[tile] = await work.trees.tile(tenant, tile)
+    tiles = await work.trees.tiles(tenant, {place(node)[0] for node in nodes})
 
     def find(node: Node) -> bytes:
         tile, first, count = place(node)

@@ -12,7 +12,7 @@ _MOST = 50_000
 
 
 def _about(tenant: UUID, event: UUID, part: str) -> bytes:
-    return f"{tenant} {event} {part}".encode()
+    return tenant.bytes + event.bytes + part.encode()
 
 
 @dataclass(frozen=True, slots=True)
