@@ -49,8 +49,21 @@ def ends(rules, side):
         (who(peer["podSelector"]), port["port"])
         for rule in rules
         for peer in rule.get(side, [])
+        if "podSelector" in peer
         for port in rule["ports"]
     }
+
+
+def test_only_who_speaks_to_the_outside_may_leave_and_only_over_tls(policies, graph):
+    leaving = {
+        (name, port["port"])
+        for name, spec in policies.items()
+        for rule in spec.get("egress", [])
+        if any("ipBlock" in peer for peer in rule.get("to", []))
+        for port in rule["ports"]
+    }
+    named = {name for name, of in graph["services"].items() if of.get("outside")}
+    assert leaving == {(name, 443) for name in named}
 
 
 def test_each_edge_is_open_at_both_ends_and_nothing_else_is(policies, graph):

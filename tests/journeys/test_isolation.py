@@ -295,7 +295,6 @@ class TestCursorsAndKeys:
         spoofed = {
             "x-tenant-id": other.id,
             "x-organization-id": other.id,
-            "x-authz-epoch": "999999999",
             "x-authz-tenant": other.id,
             "x-user-id": theirs["user"]["id"],
             "x-switchyard-tenant": other.id,

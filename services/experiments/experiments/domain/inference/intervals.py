@@ -121,6 +121,9 @@ def absolute(contrast: Contrast, multiplier: float) -> Interval:
     return Interval(contrast.difference - reach, contrast.difference + reach)
 
 
+_ROUNDING = 5e-10
+
+
 def relative(contrast: Contrast, multiplier: float) -> Interval:
     """Return the interval of the relative lift by inversion (Fieller 1954, "Some problems in interval estimation",
     JRSS B 16, eq. 9 as a quadratic in the ratio): all ρ with |m_t − ρ m_c| ≤ q·√(v_t + ρ² v_c − 2ρ·cov).
@@ -129,7 +132,8 @@ def relative(contrast: Contrast, multiplier: float) -> Interval:
     a fixed multiplier and with one of a confidence sequence alike. The whole line where the control is not told from 0.
     """
     lead = contrast.control**2 - multiplier**2 * contrast.var_control
-    if not contrast.informative or not lead > 0:
+    # What is left by rounding alone tells the control from 0 no more than nothing does.
+    if not contrast.informative or not lead > _ROUNDING * contrast.control**2:
         return EVERYTHING
     middle = contrast.treated * contrast.control - multiplier**2 * contrast.covariance
     root = multiplier * sqrt(max(0.0, _inside(contrast, multiplier)))
