@@ -11,6 +11,12 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run, so that it tells of the change; HYPOTHESIS_PROFILE=explore looks further.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("explore", max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 ROOT = Path(__file__).parent
 SERVICES = ("iam", "flags", "experiments", "audit", "compute")
