@@ -11,6 +11,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from authz import apikeys
+
 pytestmark = pytest.mark.journey
 
 PASSWORD = "correct horse battery staple"
@@ -124,7 +126,7 @@ async def test_known_credentials_work_while_iam_hangs_and_unknown_ones_are_undec
         assert (await org.get(org.flag)).status_code == 200
 
         async def undecided():
-            stranger = {"x-api-key": f"sy_srv_{'A' * 16}_{'b' * 38}"}
+            stranger = {"x-api-key": apikeys.mint("server")[1]}
             async with httpx.AsyncClient(base_url=platform.url, headers=stranger) as web:
                 answer = await web.post(EVALUATE, json={})
                 assert answer.status_code in (401, 503)

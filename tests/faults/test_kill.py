@@ -8,6 +8,7 @@ server, comes to the root that was signed.
 """
 
 import asyncio
+import contextlib
 import itertools
 import os
 import random
@@ -42,9 +43,10 @@ WRITERS = 8
 async def until(check, seconds, what):
     end = time.monotonic() + seconds
     while True:
-        found = check()
-        if found := (await found if asyncio.iscoroutine(found) else found):
-            return found
+        with contextlib.suppress(httpx.HTTPError):  # what was just killed may not answer yet
+            found = check()
+            if found := (await found if asyncio.iscoroutine(found) else found):
+                return found
         assert time.monotonic() < end, f"{what}: not within {seconds} s"
         await asyncio.sleep(0.05)
 
