@@ -39,8 +39,9 @@ class Phase:
 
 def is_closed(before: Experiment | None, after: Experiment) -> bool:
     """Tell whether a change ends a phase."""
-    was_open = before is not None and before.status is Status.ACTIVE
-    return was_open and (after.status is not Status.ACTIVE or before.phase != after.phase)
+    if before is None or before.status is not Status.ACTIVE:
+        return False
+    return after.status is not Status.ACTIVE or before.phase != after.phase
 
 
 def opened(
