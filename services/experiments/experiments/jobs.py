@@ -1,4 +1,4 @@
-"""What runs by itself: the scheduler, which writes down what the clock has done.
+"""What runs by itself: the scheduler, which writes down what the clock has done, and the absorber of data.
 
 Nobody waits for it: every view computes the state from the clock. It makes the change last, and leaves the fact. Of
 several replicas the one with the lease does the work, so that the others need not look; what makes each move happen
@@ -14,8 +14,9 @@ from datetime import datetime
 from prometheus_client import Counter
 
 from chassis.errors import Fault
-from experiments.ports import OpenWork
+from experiments.ports import OpenWork, Stream
 from experiments.usecases.experiments import overdue
+from experiments.usecases.intake import absorbed, waiting
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ SOON = 0.5
 MOVED = Counter(
     "experiments_moved_by_schedule", "Moves of experiments that a schedule made", ["move"]
 )
+ABSORBED = Counter("experiments_absorbed", "Events and exposures that changed the state", ["kind"])
 
 
 class Scheduler:
@@ -79,3 +81,42 @@ class Scheduler:
     async def _leads(self) -> bool:
         async with self._work() as work:
             return await work.lead(LEASE)
+
+
+class Absorber:
+    """Absorbs what waits, shard by shard: woken by this process' doors, and four times a second by itself."""
+
+    def __init__(self, work: OpenWork, stream: Stream, pause: float = 0.25) -> None:
+        self._work = work
+        self._stream = stream
+        self._pause = pause
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Say that something waits."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Absorb until cancelled; while the database is away, try again and again."""
+        while True:
+            self._woken.clear()
+            pause = self._pause
+            try:
+                if await self.round():
+                    continue
+            except Fault as fault:
+                log.warning("exposures and events wait: %s", fault.detail)
+                pause = SOON
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._woken.wait()
+
+    async def round(self) -> int:
+        """Absorb what waits for each shard once; return the items that changed something, or 0."""
+        done = 0
+        for shard in sorted(await waiting(self._work, self._stream)):
+            if (it := await absorbed(self._work, self._stream, shard)) is not None:
+                ABSORBED.labels("event").inc(it.events)
+                ABSORBED.labels("exposure").inc(it.exposures)
+                done += 1
+        return done
