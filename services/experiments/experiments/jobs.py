@@ -17,6 +17,7 @@ from chassis.errors import Fault
 from experiments.ports import OpenWork, Stream
 from experiments.usecases.experiments import overdue
 from experiments.usecases.intake import absorbed, waiting
+from experiments.usecases.results import guarded
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ SOON = 0.5
 MOVED = Counter(
     "experiments_moved_by_schedule", "Moves of experiments that a schedule made", ["move"]
 )
+PAUSED = Counter("experiments_paused_by_guard", "Experiments that were paused for harm")
 ABSORBED = Counter("experiments_absorbed", "Events and exposures that changed the state", ["kind"])
 
 
@@ -81,6 +83,35 @@ class Scheduler:
     async def _leads(self) -> bool:
         async with self._work() as work:
             return await work.lead(LEASE)
+
+
+class Guard:
+    """Pauses experiments that harm a guardrail beyond doubt, within seconds of the data that show it.
+
+    Any replica may do it at any time: the experiment is locked and only paused while it is ACTIVE.
+    """
+
+    def __init__(self, work: OpenWork, now: Callable[[], datetime], pause: float = 5.0) -> None:
+        self._work = work
+        self._now = now
+        self._pause = pause
+
+    async def run(self) -> None:
+        """Guard until cancelled; while the database is away, try again and again."""
+        while True:
+            try:
+                await self.round()
+            except Fault as fault:
+                log.warning("guardrails are not watched: %s", fault.detail)
+            await asyncio.sleep(self._pause)
+
+    async def round(self) -> int:
+        """Look at every experiment with a guardrail once; return how many were paused."""
+        paused = await guarded(self._work, self._now())
+        for trial in paused:
+            PAUSED.inc()
+            log.warning("an experiment harms and is paused", extra={"data": {"id": str(trial.id)}})
+        return len(paused)
 
 
 class Absorber:

@@ -11,7 +11,7 @@ from chassis.serve import Service
 from experiments.api.grpc import ExperimentsServicer
 from experiments.api.rest import routers
 from experiments.clients import streams_at
-from experiments.jobs import Absorber, Scheduler
+from experiments.jobs import Absorber, Guard, Scheduler
 from experiments.settings import Settings
 from experiments.store.packing import Rows
 from experiments.store.tables import Idempotency, Lease, Outbox
@@ -19,6 +19,7 @@ from experiments.store.work import sql_work
 from experiments.usecases.experiments import Experiments, Schedules
 from experiments.usecases.intake import Intakes
 from experiments.usecases.metrics import Metrics
+from experiments.usecases.results import Results
 from switchyard.experiments.v1 import experiments_pb2_grpc
 
 TABLES = Tables(Outbox, Lease, Idempotency)
@@ -50,6 +51,12 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         servicer = ExperimentsServicer(experiments, frame.identity, frame.cursors)
         experiments_pb2_grpc.add_ExperimentsServicer_to_server(servicer, frame.rpc)
         rest = frame.rest(
-            "experiments", routers, experiments, schedules, Metrics(work, now, uuid7), intakes
+            "experiments",
+            routers,
+            experiments,
+            schedules,
+            Metrics(work, now, uuid7),
+            intakes,
+            Results(work, now),
         )
-        yield frame.service(rest, (RPC,), jobs=(scheduler.run, absorber.run))
+        yield frame.service(rest, (RPC,), jobs=(scheduler.run, absorber.run, Guard(work, now).run))

@@ -113,7 +113,7 @@ _DONE = {
 async def take_events(
     request: Request, caller: Asking, uses: Uses, durable: Durable = False
 ) -> Taken:
-    """Take in what units did. Each event needs an `event_id`, or gets one from source, unit, name, time and sequence."""
+    """Take in what units did. An event without `event_id` gets one from source, unit, name, time and sequence."""
     return await uses.events(caller, await items_of(request, "events"), durable=durable)
 
 

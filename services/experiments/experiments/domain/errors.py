@@ -187,3 +187,15 @@ class IntakeAway(Unavailable):
     """Neither the stream nor the database can keep the batch now; nothing of it was taken. Send it again."""
 
     code = "experiments.intake_away"
+
+
+class UnknownDimension(NotFound):
+    """Nothing was recorded under this name when units were exposed; the message says what was."""
+
+    code = "experiments.unknown_dimension"
+
+
+class NotPlottable(NotFound):
+    """There is nothing to draw: the metric or the variant that was asked for is in no result."""
+
+    code = "experiments.not_plottable"

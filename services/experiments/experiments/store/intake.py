@@ -113,7 +113,7 @@ class SqlIntake:
 
     async def _move(self, raw: Any) -> None:  # noqa: ANN401 - asyncpg's own connection
         await raw.execute(sql.MOVE)
-        if _count(await raw.execute(sql.WALKERS)):
+        if await raw.fetchval(sql.HAS_FUNNELS) and _count(await raw.execute(sql.WALKERS)):
             await self._walk(raw)
             await raw.execute(sql.WALKED)
             await raw.execute("DELETE FROM walk")

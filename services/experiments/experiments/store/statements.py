@@ -70,6 +70,10 @@ SELECT m.unit, m.experiment, m.metric,
 FROM moved m LEFT JOIN tally t USING (unit, experiment, metric)
 """
 
+HAS_FUNNELS = """
+SELECT EXISTS (SELECT FROM source WHERE step > 0 AND name IN (SELECT DISTINCT name FROM fresh))
+"""
+
 WALKERS = """
 INSERT INTO walk SELECT DISTINCT f.unit, x.experiment, s.metric, x.at, 0, x.at
 FROM fresh f JOIN exposure x ON x.unit = f.unit AND NOT x.crossed
