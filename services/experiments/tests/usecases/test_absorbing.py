@@ -101,7 +101,7 @@ async def harming(work, experiments, ana, draft, clock):
             spans=(Span(1, clock() - timedelta(days=1), None, (1, 1)),),
             uses=(MetricUse(key="errors", role=MetricRole.GUARDRAIL, more_is_better=False),),
             analysis=Analysis(),
-        )  # fmt: skip
+        )
     )
     definition = Definition(kind=MetricKind.PROPORTION, event="error")
     work.trials.metrics = [Frozen(number=1, key="errors", definition=definition)]
