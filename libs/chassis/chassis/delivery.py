@@ -84,4 +84,6 @@ def _actor(actor: Mapping[str, str]) -> pb.Actor:
 
 
 def _document(value: Mapping[str, Any] | None) -> str:
-    return "" if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    if value is None:
+        return ""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
