@@ -53,7 +53,7 @@ def prepared(event: Event, salts: bytes) -> Prepared:
     return Prepared(
         event,
         _begin(event, secrets).encode(),
-        _middle(event, TARGET in secrets).encode(),
+        _middle(event, secret=TARGET in secrets).encode(),
         secrets,
         tuple(enumerate(values(event))),
         names(event),
@@ -99,7 +99,7 @@ def _begin(event: Event, secrets: Secrets) -> str:
     )
 
 
-def _middle(event: Event, secret: bool) -> str:  # noqa: FBT001 - one call, next to it
+def _middle(event: Event, *, secret: bool) -> str:
     target = event.target
     name = "" if secret else f',"name":{_quote(target.name)}'
     kind = _quote(target.type)
