@@ -123,7 +123,7 @@ class SqlLog(SqlListing):
                 "entry", schema_name="audit", columns=_COLUMNS, records=map(_row, kept)
             )
         except UniqueViolationError as there:
-            if there.constraint_name == "entry_id":
+            if getattr(there, "constraint_name", "") == "entry_id":
                 raise SeenBefore from there
             raise
         return await self._move(heads)

@@ -10,7 +10,7 @@ from uuid import UUID
 from audit.domain.draft import MOST_EVENTS, Draft, accepted
 from audit.domain.entry import SALT, Event, read
 from audit.domain.errors import TooManyEvents
-from audit.domain.sequence import Counts, Head, Placed, Placing, Receipt, placed, strands_of
+from audit.domain.sequence import Counts, Head, Placed, Placing, Receipt, Seen, placed, strands_of
 from audit.domain.writing import Prepared, prepared
 from audit.ports import Kept, OpenWork, SeenBefore, Vault, Work
 from audit.usecases.sealing import KeyCache
@@ -91,7 +91,7 @@ class Recorder:
     ) -> Placed:
         ring = await self._keys.ring(work, events)
         heads = await self._lock(work, {one.event.tenant for one in events})
-        seen = await work.log.seen(events) if ask else {}
+        seen: Seen = await work.log.seen(events) if ask else {}
         counts = counted.known(heads)
         strands = {t: [s for s in of if s not in counts[t]] for t, of in strands_of(events).items()}
         if any(strands.values()):
