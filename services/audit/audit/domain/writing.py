@@ -49,19 +49,19 @@ def prepared(event: Event, salts: bytes) -> Prepared:
 
     By hand, with the names in their order, because it is done for every change on the platform: three times as fast.
     """
-    secrets = _secrets(event, salts)
+    parts = _personal(event, salts)
     return Prepared(
         event,
-        _begin(event, secrets).encode(),
-        _middle(event, secret=TARGET in secrets).encode(),
-        secrets,
+        _begin(event, parts).encode(),
+        _middle(event, secret=TARGET in parts).encode(),
+        parts,
         tuple(enumerate(values(event))),
         names(event),
         words(event),
     )
 
 
-def _secrets(event: Event, salts: bytes) -> dict[str, bytes]:
+def _personal(event: Event, salts: bytes) -> dict[str, bytes]:
     """Return the personal parts, each behind its salt."""
     parts: dict[str, bytes] = {}
     if event.doer:
@@ -80,14 +80,14 @@ def _documents(event: Event) -> str:
     return f'"after":{canonical(event.after)},"before":{canonical(event.before)},'
 
 
-def _begin(event: Event, secrets: Secrets) -> str:
+def _begin(event: Event, parts: Secrets) -> str:
     actor, origin = event.actor, event.origin
     name = ip = agent = ""
-    if ACTOR not in secrets:
+    if ACTOR not in parts:
         name, ip = f'"name":{_quote(actor.name)},', f'"ip":{_quote(origin.ip)},'
         agent = f',"user_agent":{_quote(origin.user_agent)}'
-    documents = "" if TARGET in secrets else _documents(event)
-    personal = ",".join(f'"{part}":"{digest(secret)}"' for part, secret in secrets.items())
+    documents = "" if TARGET in parts else _documents(event)
+    personal = ",".join(f'"{part}":"{digest(secret)}"' for part, secret in parts.items())
     return (
         f'{{"action":{_quote(event.action)}'
         f',"actor":{{"id":{_quote(actor.id)},{name}"on_behalf_of":{_quote(actor.on_behalf_of)}'
