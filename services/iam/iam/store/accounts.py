@@ -2,25 +2,26 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
 from iam.domain.account import Account
 from iam.domain.names import folded
 from iam.domain.tenant import PLATFORM
 from iam.store.role_tables import GuestRow
-from iam.store.tables import TenantRow, UserRow
+from iam.store.tables import TenantRow, UserRow, table_of
 
+USER, _GUEST = table_of(UserRow), table_of(GuestRow)
 # The tenant that somebody acts in, and the one that their account belongs to: two where they are a guest.
-THERE, HOME = aliased(TenantRow, name="there"), aliased(TenantRow, name="home")
-NAME: ColumnElement[str] = func.coalesce(UserRow.username, UserRow.email)
-OPEN: ColumnElement[bool] = and_(UserRow.active, THERE.active, HOME.active)
-_guest = select(GuestRow.user).where(GuestRow.user == UserRow.id, GuestRow.tenant == THERE.id)
-MEMBER: ColumnElement[bool] = or_(UserRow.tenant == THERE.id, _guest.exists())
-_FOUND = (UserRow.id, THERE.id, NAME, UserRow.password, THERE.subdomain, OPEN)
+THERE, HOME = table_of(TenantRow).alias("there"), table_of(TenantRow).alias("home")
+NAME: ColumnElement[str] = func.coalesce(USER.c.username, USER.c.email)
+OPEN: ColumnElement[bool] = and_(USER.c.active, THERE.c.active, HOME.c.active)
+_guest = select(_GUEST.c.user).where(_GUEST.c.user == USER.c.id, _GUEST.c.tenant == THERE.c.id)
+MEMBER: ColumnElement[bool] = or_(USER.c.tenant == THERE.c.id, _guest.exists())
+_FOUND = (USER.c.id, THERE.c.id, NAME, USER.c.password, THERE.c.subdomain, OPEN)
 
 
 class SqlAccounts:
@@ -32,31 +33,33 @@ class SqlAccounts:
     async def named(self, login: str, subdomain: str | None, limit: int) -> Sequence[Account]:
         """Return who may be meant by a name or an address, the platform's own and the oldest first."""
         key = folded(login)
-        named = or_(UserRow.email_key == key, UserRow.username_key == key)
+        named = or_(USER.c.email_key == key, USER.c.username_key == key)
         if subdomain is None:
-            first, where = THERE.subdomain == PLATFORM, UserRow.tenant == THERE.id
+            first, where = THERE.c.subdomain == PLATFORM, USER.c.tenant == THERE.c.id
         else:
-            first, where = UserRow.tenant == THERE.id, and_(THERE.subdomain == subdomain, MEMBER)
-        query = _accounts(where).where(named).order_by(first.desc(), UserRow.id)
+            first, where = USER.c.tenant == THERE.c.id, and_(THERE.c.subdomain == subdomain, MEMBER)
+        query = _accounts(where).where(named).order_by(first.desc(), USER.c.id)
         return [_account(*row) for row in await self._session.execute(query.limit(limit))]
 
     async def get(self, tenant: UUID, user: UUID) -> Account | None:
         """Return an account as it is used in a tenant, locked until the work ends."""
-        query = _accounts(and_(THERE.id == tenant, MEMBER)).where(UserRow.id == user)
-        locked = query.with_for_update(of=UserRow, key_share=True)
+        query = _accounts(and_(THERE.c.id == tenant, MEMBER)).where(USER.c.id == user)
+        locked = query.with_for_update(of=USER, key_share=True)
         row = (await self._session.execute(locked)).one_or_none()
         return _account(*row) if row else None
 
     async def logged_in(self, user: UUID, at: datetime, rehashed: str | None) -> None:
         """Note a login, and a better hash of the same password if there is one."""
         better = {} if rehashed is None else {"password": rehashed}
-        noted = update(UserRow).where(UserRow.id == user).values(last_login_at=at, **better)
-        await self._session.execute(noted.execution_options(synchronize_session=False))
+        noted = update(USER).where(USER.c.id == user).values(last_login_at=at, **better)
+        await self._session.execute(noted)
 
 
-def _accounts(where: ColumnElement[bool]) -> Select[tuple[UUID, UUID, str, str, str, bool]]:
-    query = select(*_FOUND).join(HOME, HOME.id == UserRow.tenant).join(THERE, where)
-    return query.where(UserRow.deleted_at.is_(None))
+def _accounts(where: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    query = (
+        select(*_FOUND).select_from(USER).join(HOME, HOME.c.id == USER.c.tenant).join(THERE, where)
+    )
+    return query.where(USER.c.deleted_at.is_(None))
 
 
 def _account(
