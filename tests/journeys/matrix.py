@@ -132,6 +132,7 @@ OF = {
     "environment": "environment",
     "key": "flag_key",
     "vm": "vm",
+    "agent": "agent",
     "template": "template",
 }
 # What stands in a path after the thing that is looked for, or is the same for all.
@@ -168,6 +169,10 @@ def _vm(_):
         "memory_gb": 1,
         "disk_gb": 1,
     }
+
+
+def _agent(_):
+    return {"agent_type": unique("a-"), "name": unique("agent ")}
 
 
 def _user(_):
@@ -245,6 +250,15 @@ RECIPES = {
     **{
         f"POST /api/v1/experiments/{{experiment}}/{verb}": _nothing
         for verb in ("archive", "complete", "pause", "resume", "start")
+    },
+    **{
+        f"{method} /api{version}/agents{tail}": sends
+        for version in ("", "/v1")
+        for method, tail, sends in (
+            ("POST", "", _agent),
+            ("POST", "/resolve", lambda _: {"agent_types": ["writer"]}),
+            ("PATCH", "/{agent}", _named),
+        )
     },
     "POST /api/v1/vms": _vm,
     "PATCH /api/v1/vms/{vm}": _named,
@@ -345,6 +359,7 @@ class Place:
             "flag": ("feature-flags", _keyed(None), "id"),
             "segment": ("segments", _keyed(None), "id"),
             "environment": ("environments", _keyed(None), "key"),
+            "agent": ("agents", _agent(None), "id"),
         }[kind]
         made = await self.post(f"/api/v1/{path}", body)
         return (made[name],) * 2
@@ -408,6 +423,7 @@ class Place:
                     "flag": "feature-flags",
                     "segment": "segments",
                     "environment": "environments",
+                    "agent": "agents",
                 }.get(kind, kind)
                 answer = await self.web.delete(f"/api/v1/{where}/{here}")
                 assert answer.status_code == 204, answer.text
@@ -470,6 +486,9 @@ class Asker:
             return await self.login(), None
         if kind == "key":
             made = await self.web.post("/api/v1/api-keys", json={"name": "k", "kind": "management"})
+            return (made.json()["id"], None) if made.status_code == 201 else None
+        if kind == "agent":
+            made = await self.web.post("/api/v1/agents", json=_agent(None))
             return (made.json()["id"], None) if made.status_code == 201 else None
         if kind.startswith("global/") and kind != "global/permissions":
             return (await self.home.make(kind, self.handle))[0], None

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from authz.confusable import skeleton
 from chassis.caller import Caller
 from chassis.pages import Slice
 from iam.clients.keyring import Keyring
@@ -18,7 +19,6 @@ from iam.domain.account import Account
 from iam.domain.acl import Acl
 from iam.domain.authority import DECISIVE, Change, EndedSession, Kind, LiveKey, PublicKey
 from iam.domain.avatar import NotAnImage, StorageAway
-from iam.domain.confusable import skeleton
 from iam.domain.errors import EmailTaken, InvitationPending, TenantTaken, UsernameTaken
 from iam.domain.gitops import Collection, Entity, edge, user_key
 from iam.domain.gitops_errors import KeyTaken
