@@ -9,6 +9,7 @@ from chassis import outbox
 from chassis.db import Sessions, transaction
 from chassis.facts import Fact
 from compute.ports import OpenWork, Work
+from compute.store.agents import SqlAgentBook
 from compute.store.quotas import SqlQuotaBook
 from compute.store.tables import Outbox
 from compute.store.templates import SqlTemplateBook
@@ -24,6 +25,7 @@ class SqlWork:
         self.vms = SqlVmBook(session)
         self.templates = SqlTemplateBook(session)
         self.quotas = SqlQuotaBook(session)
+        self.agents = SqlAgentBook(session)
 
     def record(self, fact: Fact) -> None:
         """Leave a fact for the audit log, kept together with the change."""

@@ -1,4 +1,7 @@
-"""What the compute service asks of the world."""
+"""What the compute service asks of the world.
+
+catalogue   agents
+"""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -12,6 +15,7 @@ from compute.domain.host import Probe
 from compute.domain.order import Template
 from compute.domain.quota import Amount, Quota
 from compute.domain.vm import Status, Vm
+from compute.ports.catalogue import AgentBook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +109,11 @@ class Work(Protocol):
     @property
     def quotas(self) -> QuotaBook:
         """The quotas, inside this transaction."""
+        ...
+
+    @property
+    def agents(self) -> AgentBook:
+        """The agents, inside this transaction."""
         ...
 
     def record(self, fact: Fact) -> None:
