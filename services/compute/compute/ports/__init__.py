@@ -1,6 +1,7 @@
 """What the compute service asks of the world.
 
 catalogue   agents
+ledger      usage, and the metering of machines
 """
 
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from compute.domain.order import Template
 from compute.domain.quota import Amount, Quota
 from compute.domain.vm import Status, Vm
 from compute.ports.catalogue import AgentBook
+from compute.ports.ledger import Ledger, MeterBook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +116,16 @@ class Work(Protocol):
     @property
     def agents(self) -> AgentBook:
         """The agents, inside this transaction."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger of usage, inside this transaction."""
+        ...
+
+    @property
+    def meter(self) -> MeterBook:
+        """The machines that run, inside this transaction."""
         ...
 
     def record(self, fact: Fact) -> None:

@@ -10,9 +10,11 @@ from chassis.db import Sessions, transaction
 from chassis.facts import Fact
 from compute.ports import OpenWork, Work
 from compute.store.agents import SqlAgentBook
+from compute.store.metering import SqlMeterBook
 from compute.store.quotas import SqlQuotaBook
 from compute.store.tables import Outbox
 from compute.store.templates import SqlTemplateBook
+from compute.store.usage import SqlLedger
 from compute.store.vms import SqlVmBook
 
 
@@ -26,6 +28,8 @@ class SqlWork:
         self.templates = SqlTemplateBook(session)
         self.quotas = SqlQuotaBook(session)
         self.agents = SqlAgentBook(session)
+        self.ledger = SqlLedger(session)
+        self.meter = SqlMeterBook(session)
 
     def record(self, fact: Fact) -> None:
         """Leave a fact for the audit log, kept together with the change."""
