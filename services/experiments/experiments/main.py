@@ -3,12 +3,13 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
 from chassis.frame import Tables, framed
 from chassis.serve import Service
-from experiments.api.grpc import ExperimentsServicer
+from experiments.api.grpc import INTERNAL, ExperimentsServicer
 from experiments.api.rest import routers
 from experiments.clients import streams_at
 from experiments.jobs import Absorber, Guard, Scheduler
@@ -19,7 +20,7 @@ from experiments.store.work import sql_work
 from experiments.usecases.experiments import Experiments, Schedules
 from experiments.usecases.intake import Intakes
 from experiments.usecases.metrics import Metrics
-from experiments.usecases.results import Results
+from experiments.usecases.results import Results, Verdict, judged
 from switchyard.experiments.v1 import experiments_pb2_grpc
 
 TABLES = Tables(Outbox, Lease, Idempotency)
@@ -35,7 +36,7 @@ def now() -> datetime:
 async def build(settings: Settings) -> AsyncGenerator[Service]:
     """Wire the service from the inside out; close whatever it opened."""
     async with (
-        framed("experiments", settings, TABLES) as frame,
+        framed("experiments", settings, TABLES, INTERNAL) as frame,
         streams_at(settings.redis_url) as stream,
     ):
 
@@ -48,7 +49,11 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         intakes = Intakes(work, stream, Rows(), now, absorber.wake)
         scheduler = Scheduler(work, now, settings.schedule_interval)
         experiments, schedules = Experiments(work, now, uuid7), Schedules(work, now)
-        servicer = ExperimentsServicer(experiments, frame.identity, frame.cursors)
+
+        async def judge(tenant: UUID, experiment: str) -> Verdict:
+            return await judged(work, tenant, experiment, now())
+
+        servicer = ExperimentsServicer(experiments, frame.identity, frame.cursors, judge)
         experiments_pb2_grpc.add_ExperimentsServicer_to_server(servicer, frame.rpc)
         rest = frame.rest(
             "experiments",
