@@ -1,5 +1,12 @@
 """The REST doors, in the order in which they are tried."""
 
-from experiments.api import experiments, metrics, schedules
+from experiments.api import experiments, history, layers, metrics, schedules
 
-routers = (schedules.router, experiments.router, metrics.router)
+routers = (
+    schedules.router,
+    experiments.router,
+    history.router,
+    metrics.router,
+    layers.layers,
+    layers.holdouts,
+)

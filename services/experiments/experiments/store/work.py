@@ -10,7 +10,10 @@ from chassis.db import Sessions, transaction
 from chassis.facts import Fact
 from experiments.ports import OpenWork, Work
 from experiments.store.experiments import SqlExperimentBook
+from experiments.store.layers import SqlHoldouts, SqlLayers
 from experiments.store.metrics import SqlMetricBook
+from experiments.store.phases import SqlPhases, SqlPlans, SqlPublications
+from experiments.store.reports import SqlReports
 from experiments.store.tables import Lease, Outbox
 
 
@@ -23,6 +26,12 @@ class SqlWork:
         self._holder = holder
         self.experiments = SqlExperimentBook(session)
         self.metrics = SqlMetricBook(session)
+        self.phases = SqlPhases(session)
+        self.plans = SqlPlans(session)
+        self.publications = SqlPublications(session)
+        self.layers = SqlLayers(session)
+        self.holdouts = SqlHoldouts(session)
+        self.reports = SqlReports(session)
 
     async def lead(self, seconds: float) -> bool:
         """Take the scheduler's lease, or renew it; tell whether it is ours."""
