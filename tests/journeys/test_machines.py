@@ -1,4 +1,4 @@
-"""A machine from the order to the end of its disk: a real guest, through the gateway. Where none can run it is skipped."""
+"""A machine from the order to the end of its disk: a real guest, through the gateway; skipped where none runs."""
 
 import pytest
 

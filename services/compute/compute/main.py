@@ -21,6 +21,7 @@ from compute.jobs import clearing, offering, reconciling
 from compute.settings import Settings
 from compute.store.tables import Idempotency, Lease, Outbox
 from compute.store.work import sql_work
+from compute.usecases.agents import Agents
 from compute.usecases.offers import Offers
 from compute.usecases.operations import Operations
 from compute.usecases.orphans import Orphans
@@ -46,7 +47,13 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         grace = timedelta(seconds=settings.orphan_seconds)
         orphans = Orphans(work, host, _now, grace, ORPHANS.set)
 
-        uses = (vms, Templates(work), Quotas(work, limit), Operations(work))
+        uses = (
+            vms,
+            Templates(work),
+            Quotas(work, limit),
+            Operations(work),
+            Agents(work, _now, uuid7),
+        )
         rest = frame.rest("compute", routers, *uses)
         servicer = ComputeServicer(vms, frame.identity, frame.cursors)
         compute_pb2_grpc.add_ComputeServicer_to_server(servicer, frame.rpc)

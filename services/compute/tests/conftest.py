@@ -9,10 +9,13 @@ import httpx
 import pytest
 
 from chassis.caller import Caller
+from chassis.db import database
 from chassis.http import Wiring, rest_app
 from chassis.identity import NoCredential
 from chassis.pages import Slice, cut
 from compute.api.rest import routers
+from compute.domain.agent import AgentStatus
+from compute.domain.agent_errors import AgentNameTaken, AgentTypeTaken
 from compute.domain.course import Terms
 from compute.domain.errors import ChangedMeanwhile
 from compute.domain.guest import ABSENT, Power, Seen, Switch
@@ -22,6 +25,8 @@ from compute.domain.order import Order, SourceType, Template
 from compute.domain.quota import Amount, Quota
 from compute.domain.vm import Vm
 from compute.ports import HostTrouble, StaleFence
+from compute.store.work import sql_work
+from compute.usecases.agents import Agents
 from compute.usecases.operations import Operations
 from compute.usecases.quotas import Quotas
 from compute.usecases.reconciler import Reconciler
@@ -33,8 +38,17 @@ TEMPLATE = UUID("01890000-0000-7000-8000-0000000000aa")
 ISO = "https://images.example/debian.iso"
 LIMIT = Amount(vms=3, cpu=8, memory_gb=16, disk_gb=100)
 PERMISSIONS = (
-    "vm:read", "vm:create", "vm:update", "vm:delete", "vm:power_manage", "vm:read_logs", "template:read",
-)  # fmt: skip
+    *(
+        "vm:read",
+        "vm:create",
+        "vm:update",
+        "vm:delete",
+        "vm:power_manage",
+        "vm:read_logs",
+        "template:read",
+    ),
+    *("agent:read", "agent:create", "agent:update", "agent:delete"),
+)
 
 
 def part_of(found, wanted):
@@ -147,12 +161,68 @@ class MemoryQuotas:
         self.used[tenant] -= less
 
 
+class MemoryAgents:
+    def __init__(self):
+        self.kept = {}
+
+    async def find(self, tenant, agent_id):
+        agent = self.kept.get(agent_id)
+        return agent if agent and agent.usable_by(tenant) else None
+
+    take = find
+
+    async def list(self, tenant, wanted):
+        text = wanted.search.lower()
+        return part_of(
+            [
+                it
+                for it in self.kept.values()
+                if it.usable_by(tenant)
+                and any(text in said.lower() for said in (it.name, it.description, it.agent_type))
+                and wanted.status in (None, it.status)
+                and wanted.agent_type in (None, it.agent_type)
+                and wanted.free in (None, it.is_free_agent)
+                and (it.is_free_agent or wanted.owner_id in (None, it.owner_id))
+            ],
+            wanted,
+        )
+
+    async def active(self, tenant, agent_types):
+        return [
+            it
+            for it in self.kept.values()
+            if it.usable_by(tenant)
+            and it.status is AgentStatus.ACTIVE
+            and it.agent_type in agent_types
+        ]
+
+    async def known(self, tenant, agents):
+        return frozenset(a for a in agents if a in self.kept and self.kept[a].usable_by(tenant))
+
+    async def add(self, agent):
+        rivals = [
+            it
+            for it in self.kept.values()
+            if it.owner_tenant_id == agent.owner_tenant_id
+            and it.id != agent.id
+            and {it.status, agent.status} == {AgentStatus.ACTIVE}
+        ]
+        if any(it.agent_type == agent.agent_type for it in rivals):
+            raise AgentTypeTaken(agent.agent_type)
+        if any(it.look == agent.look for it in rivals):
+            raise AgentNameTaken(agent.name)
+        self.kept[agent.id] = agent
+
+    put = add
+
+
 class MemoryWork:
     """A transaction in memory: what is changed is put back when the block fails."""
 
     def __init__(self):
         self.vms, self.templates, self.quotas = MemoryVms(), MemoryTemplates(), MemoryQuotas()
         self.operations, self.log, self.leases = MemoryOperations(), MemoryLog(), MemoryLeases()
+        self.agents = MemoryAgents()
         self.facts, self.stirred = [], 0
 
     def stir(self):
@@ -163,11 +233,13 @@ class MemoryWork:
 
     @asynccontextmanager
     async def __call__(self):
+        agents = dict(self.agents.kept)
         vms, used, facts = dict(self.vms.kept), dict(self.quotas.used), len(self.facts)
         try:
             yield self
         except BaseException:
             self.vms.kept, self.quotas.used = vms, used
+            self.agents.kept = agents
             del self.facts[facts:]
             raise
 
@@ -341,6 +413,16 @@ def work():
 
 
 @pytest.fixture
+async def open_work(url, work):
+    """What opens transactions, in memory and in PostgreSQL."""
+    if not url:
+        yield work
+        return
+    async with database(url, "compute", pool=20) as sessions:
+        yield sql_work(sessions, lambda: None)
+
+
+@pytest.fixture
 def clock():
     return Clock()
 
@@ -372,7 +454,9 @@ def ana(tenant):
 @pytest.fixture
 def vera(ana):
     """A colleague who may only read."""
-    return replace(ana, subject="vera", permissions=frozenset({"vm:read", "template:read"}))
+    return replace(
+        ana, subject="vera", permissions=frozenset({"vm:read", "template:read", "agent:read"})
+    )
 
 
 @pytest.fixture
@@ -385,6 +469,12 @@ def nora(ana):
 def otto(ana):
     """Somebody with every permission, in another tenant."""
     return replace(ana, subject="otto", tenant=uuid4())
+
+
+@pytest.fixture
+def root(ana):
+    """An administrator of the platform."""
+    return replace(ana, subject="root", tenant=uuid4(), platform=True)
 
 
 @pytest.fixture
@@ -457,15 +547,20 @@ def reconciler(work, clock, driven):
 
 
 @pytest.fixture
-def identity(ana, vera, nora, otto):
-    return Names(ana, vera, nora, otto)
+def agents(work, clock):
+    return Agents(work, clock, uuid4)
 
 
 @pytest.fixture
-async def client(vms, templates, quotas, identity):
+def identity(ana, vera, nora, otto, root):
+    return Names(ana, vera, nora, otto, root)
+
+
+@pytest.fixture
+async def client(vms, templates, quotas, agents, identity):
     """Ana, before the real REST doors."""
     operations = Operations(vms.work)
-    uses = {Vms: vms, Templates: templates, Quotas: quotas, Operations: operations}
+    uses = {type(use): use for use in (vms, templates, quotas, operations, agents)}
     app = rest_app("compute", routers, Wiring(identity=identity, uses=uses))
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app),

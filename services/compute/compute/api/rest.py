@@ -1,5 +1,5 @@
 """Every REST door of compute."""
 
-from compute.api import operations, quotas, templates, vms
+from compute.api import agents, operations, quotas, templates, vms
 
-routers = (vms.router, operations.router, templates.router, quotas.router)
+routers = (vms.router, operations.router, templates.router, quotas.router, *agents.routers)

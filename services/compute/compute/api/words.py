@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Query
 from pydantic import Field, StringConstraints
 
-# Nothing that nobody sees: controls, marks of direction, spaces without width. A name is shown in lists and in terminals.
+# Nothing that nobody sees: controls, marks of direction, spaces without width. Terminals show names, too.
 _UNSEEN = "\\x00-\\x1f\\x7f-\\x9f\u200b\u2028-\u202e\u2060\u2066-\u2069\ufeff"
 Name = Annotated[
     str,

@@ -9,6 +9,7 @@ from chassis import outbox
 from chassis.db import Sessions, after_commit, transaction
 from chassis.facts import Fact
 from compute.ports import OpenWork, Work
+from compute.store.agents import SqlAgentBook
 from compute.store.happenings import SqlLog, SqlOperationBook
 from compute.store.leases import SqlLeases
 from compute.store.quotas import SqlQuotaBook
@@ -32,6 +33,7 @@ class SqlWork:
         self.operations = SqlOperationBook(session)
         self.log = SqlLog(session)
         self.leases = SqlLeases(session)
+        self.agents = SqlAgentBook(session)
 
     def record(self, fact: Fact) -> None:
         """Leave a fact for the audit log, kept together with the change."""

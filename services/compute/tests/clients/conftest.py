@@ -23,8 +23,8 @@ async def qemu_root():
     """A folder for guests; whoever still runs in it when the test is over is ended."""
     with tempfile.TemporaryDirectory(prefix="switchyard-driver-") as folder:
         yield Path(folder)
-        for home in Path(folder).glob("guests/*"):
-            await processes.end(home)
+        for vm in processes.guests(Path(folder, "guests")):
+            await processes.end(Path(folder, "guests", str(vm)))
 
 
 @pytest.fixture

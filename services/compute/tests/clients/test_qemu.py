@@ -25,49 +25,61 @@ async def until(driver, vm, holds, seconds=BOOT):
     return seen
 
 
-async def test_a_real_guest_from_its_user_data_to_a_kill(qemu, open_qemu, vm_id):
+async def test_a_real_guest_is_adopted_types_back_falls_silent_and_is_seen_to_die(
+    qemu, open_qemu, vm_id
+):
+    """One guest for all of it: each takes seconds to boot."""
+    key = await _boots_once(qemu, vm_id)
+    again = open_qemu()  # as after a restart of the service
+    await _is_adopted(qemu, again, key)
+    await _types_back(again, vm_id)
+    qemu.kill(vm_id, signal.SIGSTOP)
+    assert (await again.observe(vm_id)).power is Power.UNKNOWN
+    qemu.kill(vm_id, signal.SIGCONT)
+    await until(again, vm_id, lambda seen: seen.power is Power.RUNNING)
+    await _is_seen_to_die(qemu, again, vm_id)
+    await again.ensure_absent(key)
+    assert processes.guests(qemu.root / "guests") == {}
+    assert vm_id not in await again.list()
+    with pytest.raises(HostTrouble, match="does not run"):
+        await again.console(vm_id)
+
+
+async def _boots_once(qemu, vm_id):
     driver, key = qemu.driver, Key(vm_id, 1, 1)
     said = {"name": "Größe 1", "cpu": 1, "memory_gb": 1, "disk_gb": 1, "user_data": SCRIPT}
     little = Definition(**said, template=qemu.template)
     await driver.ensure_disk(key, little)
     await driver.ensure_defined(key, little)
     await asyncio.gather(*(driver.ensure_power(key, Switch.ON) for _ in range(3)))
-    pid = qemu.pid(vm_id)
-    assert list(processes.guests(qemu.root / "guests")) == [vm_id], (
-        "switched on thrice, it runs once"
-    )
+    assert list(processes.guests(qemu.root / "guests")) == [vm_id]
     await until(driver, vm_id, lambda seen: seen.up)
     lines = [line.text for line in await driver.read_console(vm_id, 100)]
     assert {"the user data ran", "switchyard: boot 1", "switchyard: up"} <= set(lines)
+    return key
 
-    again = open_qemu()  # as after a restart of the service
-    seen = await again.observe(vm_id)
-    assert (again.host, seen.power, seen.up) == (driver.host, Power.RUNNING, True)
+
+async def _is_adopted(qemu, again, key):
+    pid, seen = qemu.pid(key.vm), await again.observe(key.vm)
+    assert (again.host, seen.power, seen.up) == (qemu.driver.host, Power.RUNNING, True)
     await again.ensure_power(key, Switch.ON)
-    assert qemu.pid(vm_id) == pid, "it was adopted"
+    assert qemu.pid(key.vm) == pid
 
-    console = await again.console(vm_id)
+
+async def _types_back(driver, vm_id):
+    console, heard = await driver.console(vm_id), b""
     await console.write(b"echo $((6 * 7))x\n")
-    heard = b""
     while b"42x" not in heard:
         heard += await asyncio.wait_for(console.read(), 20)
     await console.close()
 
-    qemu.kill(vm_id, signal.SIGSTOP)
-    assert (await again.observe(vm_id)).power is Power.UNKNOWN
-    qemu.kill(vm_id, signal.SIGCONT)
-    await until(again, vm_id, lambda seen: seen.power is Power.RUNNING)
 
-    await again.list()
-    ended = asyncio.create_task(anext(again.events()))
-    await asyncio.sleep(0)
+async def _is_seen_to_die(qemu, driver, vm_id):
+    await driver.list()
+    ended = asyncio.create_task(anext(driver.events()))
     qemu.kill(vm_id)
     assert await asyncio.wait_for(ended, 5) == vm_id
-    assert (await again.observe(vm_id)).crashed
-    await again.ensure_absent(key)
-    assert list((qemu.root / "guests").iterdir()) == []
-    with pytest.raises(HostTrouble, match="does not run"):
-        await again.console(vm_id)
+    assert (await driver.observe(vm_id)).crashed
 
 
 def test_a_fence_once_heard_is_heard_after_a_restart(tmp_path):

@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
+from authz.confusable import skeleton
 from authz.permissions import ALL, named, of
-from iam.domain.confusable import skeleton
 from iam.domain.errors import BadName
 from iam.domain.grant_errors import RoleNameTaken, SystemRole, UnknownPermission
 from iam.domain.names import hides

@@ -1,4 +1,7 @@
-"""What the compute service asks of the world."""
+"""What the compute service asks of the world.
+
+catalogue   agents
+"""
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -15,6 +18,7 @@ from compute.domain.operation import Operation
 from compute.domain.order import Template
 from compute.domain.quota import Amount, Quota
 from compute.domain.vm import Status, Vm
+from compute.ports.catalogue import AgentBook
 
 SnapshotVerb = Literal["take", "restore", "drop"]
 
@@ -274,6 +278,11 @@ class Work(Protocol):
 
     def stir(self) -> None:
         """Tell whoever makes wishes come true, once this is committed."""
+        ...
+
+    @property
+    def agents(self) -> AgentBook:
+        """The agents, inside this transaction."""
         ...
 
     def record(self, fact: Fact) -> None:
