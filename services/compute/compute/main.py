@@ -28,6 +28,7 @@ from compute.usecases.orphans import Orphans
 from compute.usecases.quotas import Quotas
 from compute.usecases.reconciler import Reconciler
 from compute.usecases.templates import Templates
+from compute.usecases.usage import Usage
 from compute.usecases.vms import Vms
 from switchyard.compute.v1 import compute_pb2_grpc
 
@@ -53,6 +54,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
             Quotas(work, limit),
             Operations(work),
             Agents(work, _now, uuid7),
+            Usage(work, _now, uuid7),
         )
         rest = frame.rest("compute", routers, *uses)
         servicer = ComputeServicer(vms, frame.identity, frame.cursors)

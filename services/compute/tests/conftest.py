@@ -23,14 +23,17 @@ from compute.domain.host import Probe
 from compute.domain.operation import Operation
 from compute.domain.order import Order, SourceType, Template
 from compute.domain.quota import Amount, Quota
+from compute.domain.usage import summed
+from compute.domain.usage import total as sum_of
 from compute.domain.vm import Vm
-from compute.ports import HostTrouble, StaleFence
+from compute.ports.hypervisor import HostTrouble, StaleFence
 from compute.store.work import sql_work
 from compute.usecases.agents import Agents
 from compute.usecases.operations import Operations
 from compute.usecases.quotas import Quotas
 from compute.usecases.reconciler import Reconciler
 from compute.usecases.templates import Templates
+from compute.usecases.usage import Usage
 from compute.usecases.vms import Vms
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -48,6 +51,7 @@ PERMISSIONS = (
         "template:read",
     ),
     *("agent:read", "agent:create", "agent:update", "agent:delete"),
+    *("usage:read", "usage:create"),
 )
 
 
@@ -216,6 +220,73 @@ class MemoryAgents:
     put = add
 
 
+class MemoryLedger:
+    def __init__(self):
+        self.kept = {}
+
+    async def enter(self, records):
+        for record in records:
+            self.kept.setdefault((record.tenant, *record.key), record)
+        return [self.kept[record.tenant, *record.key] for record in records]
+
+    async def take(self, tenant, ids):
+        ours = [r for r in self.kept.values() if r.tenant == tenant]
+        return [r for r in ours if r.id in ids] + [r for r in ours if r.corrects in ids]
+
+    def _which(self, tenant, wanted):
+        return [
+            r
+            for r in self.kept.values()
+            if r.tenant == tenant
+            and wanted.since <= r.occurred_at < wanted.until
+            and wanted.kind in (None, r.kind)
+            and wanted.agent_id in (None, r.agent_id)
+            and wanted.vm_id in (None, r.vm_id)
+        ]
+
+    async def list(self, tenant, wanted):
+        def position(record):
+            return record.occurred_at.isoformat(), str(record.id)
+
+        found = sorted(self._which(tenant, wanted), key=lambda r: (r.occurred_at, r.id))[::-1]
+        return self._part(found, wanted, position)
+
+    async def summary(self, tenant, wanted):
+        records = self._which(tenant, wanted)
+        lines = summed(records, wanted.by, wanted.period)
+        return self._part(lines, wanted, lambda line: line.place), sum_of(records)
+
+    def _part(self, found, wanted, position):
+        ask, count = wanted.ask, len(found)
+        if ask.after:
+            at = [position(it) for it in found].index(ask.after)
+            found = found[at + 1 :]
+        items, after = cut(found[ask.offset : ask.offset + ask.limit + 1], ask.limit, position)
+        return Slice(items=items, next=after, total=count)
+
+
+class MemoryMeter:
+    def __init__(self):
+        self.kept = {}
+
+    async def take(self, vm_id):
+        return self.kept.get(vm_id)
+
+    async def put(self, interval):
+        before = self.kept.get(interval.vm_id, interval)
+        self.kept[interval.vm_id] = interval.seen(before.seen_at)
+
+    async def drop(self, vm_id):
+        self.kept.pop(vm_id, None)
+
+    async def beat(self, vm_ids, at):
+        for vm_id in self.kept.keys() & set(vm_ids):
+            self.kept[vm_id] = self.kept[vm_id].seen(at)
+
+    async def due(self, most):
+        return [it for it in self.kept.values() if it.cut()[0]][:most]
+
+
 class MemoryWork:
     """A transaction in memory: what is changed is put back when the block fails."""
 
@@ -223,6 +294,7 @@ class MemoryWork:
         self.vms, self.templates, self.quotas = MemoryVms(), MemoryTemplates(), MemoryQuotas()
         self.operations, self.log, self.leases = MemoryOperations(), MemoryLog(), MemoryLeases()
         self.agents = MemoryAgents()
+        self.ledger, self.meter = MemoryLedger(), MemoryMeter()
         self.facts, self.stirred = [], 0
 
     def stir(self):
@@ -233,13 +305,14 @@ class MemoryWork:
 
     @asynccontextmanager
     async def __call__(self):
-        agents = dict(self.agents.kept)
+        agents, ledger = dict(self.agents.kept), dict(self.ledger.kept)
+        meter = dict(self.meter.kept)
         vms, used, facts = dict(self.vms.kept), dict(self.quotas.used), len(self.facts)
         try:
             yield self
         except BaseException:
             self.vms.kept, self.quotas.used = vms, used
-            self.agents.kept = agents
+            self.agents.kept, self.ledger.kept, self.meter.kept = agents, ledger, meter
             del self.facts[facts:]
             raise
 
@@ -552,15 +625,20 @@ def agents(work, clock):
 
 
 @pytest.fixture
+def usage(work, clock):
+    return Usage(work, clock, uuid4)
+
+
+@pytest.fixture
 def identity(ana, vera, nora, otto, root):
     return Names(ana, vera, nora, otto, root)
 
 
 @pytest.fixture
-async def client(vms, templates, quotas, agents, identity):
+async def client(vms, templates, quotas, agents, usage, identity):
     """Ana, before the real REST doors."""
     operations = Operations(vms.work)
-    uses = {type(use): use for use in (vms, templates, quotas, operations, agents)}
+    uses = {type(use): use for use in (vms, templates, quotas, operations, agents, usage)}
     app = rest_app("compute", routers, Wiring(identity=identity, uses=uses))
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app),

@@ -12,9 +12,11 @@ from compute.ports import OpenWork, Work
 from compute.store.agents import SqlAgentBook
 from compute.store.happenings import SqlLog, SqlOperationBook
 from compute.store.leases import SqlLeases
+from compute.store.metering import SqlMeterBook
 from compute.store.quotas import SqlQuotaBook
 from compute.store.tables import Outbox
 from compute.store.templates import SqlTemplateBook
+from compute.store.usage import SqlLedger
 from compute.store.vms import SqlVmBook
 
 Wake = Callable[[], None]
@@ -34,6 +36,8 @@ class SqlWork:
         self.log = SqlLog(session)
         self.leases = SqlLeases(session)
         self.agents = SqlAgentBook(session)
+        self.ledger = SqlLedger(session)
+        self.meter = SqlMeterBook(session)
 
     def record(self, fact: Fact) -> None:
         """Leave a fact for the audit log, kept together with the change."""
