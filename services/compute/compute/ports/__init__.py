@@ -1,20 +1,19 @@
 """What the compute service asks of the world.
 
 catalogue   agents
+hypervisor  what runs machines
 ledger      usage, and the metering of machines
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from chassis.facts import Fact
 from chassis.pages import PageAsk, Slice
-from compute.domain.guest import Definition, Key, Line, Seen, Switch
 from compute.domain.happening import Happening
-from compute.domain.host import Probe
 from compute.domain.operation import Operation
 from compute.domain.order import Template
 from compute.domain.quota import Amount, Quota
