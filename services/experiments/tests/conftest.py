@@ -9,10 +9,12 @@ import httpx
 import pytest
 
 from chassis.caller import Caller
+from chassis.errors import Unavailable
 from chassis.http import Wiring, rest_app
 from chassis.identity import NoCredential
 from chassis.pages import Slice, cut
 from experiments.api.rest import routers
+from experiments.api.result_views import Documents
 from experiments.domain.errors import (
     ChangedMeanwhile,
     HoldoutKeyTaken,
@@ -23,13 +25,21 @@ from experiments.domain.errors import (
 from experiments.domain.experiment import Experiment
 from experiments.domain.metric import Metric
 from experiments.domain.moves import due_at, settled
+from experiments.domain.report import Access
+from experiments.domain.trial import Cell, Frozen, Trial
+from experiments.ports import Absorbed
 from experiments.ports.assigning import Taken
+from experiments.store.packing import Rows
 from experiments.usecases.experiments import Draft, Experiments, Schedules
 from experiments.usecases.history import History
+from experiments.usecases.intake import Intakes
 from experiments.usecases.layers import Holdouts, Layers
 from experiments.usecases.metrics import Metrics
+from experiments.usecases.reports import Reports
+from experiments.usecases.results import Results
 
 VERBS = ("read", "create", "update", "delete", "schedule", "process")
+READS = frozenset({"experiment:read", "metric:read", "report:read"})
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
@@ -271,6 +281,46 @@ class MemoryNamed:
         return sorted(it.key for it in self._naming(layer))
 
 
+class MemoryReports:
+    """The report book in memory."""
+
+    def __init__(self):
+        self.kept = {}
+
+    async def find(self, tenant, report):
+        found = self.kept.get(report)
+        return found if found and found.tenant == tenant else None
+
+    take = find
+
+    async def linked(self, link):
+        return next((it for it in self.kept.values() if it.link == link), None)
+
+    async def page(self, tenant, wanted):
+        def seen(it):
+            shared = it.access is not Access.PRIVATE and (wanted.all_shared or it.approved)
+            return wanted.everything or shared or it.owner_id == wanted.owner_id
+
+        def position(it):
+            return (it.created_at.isoformat(), str(it.id))
+
+        ask = wanted.ask
+        mine = [it for it in self.kept.values() if it.tenant == tenant and seen(it)]
+        mine = [it for it in mine if wanted.experiment in (None, it.experiment_id)]
+        mine.sort(key=lambda it: (it.created_at, it.id), reverse=True)
+        rest = [it for it in mine if not ask.after or position(it) < ask.after][ask.offset :]
+        items, after = cut(rest[: ask.limit + 1], ask.limit, position)
+        return Slice(items=items, next=after, total=len(mine))
+
+    async def add(self, report):
+        self.kept[report.id] = report
+
+    put = add
+
+    async def remove(self, report):
+        del self.kept[report.id]
+
+
 class MemoryFlags:
     """Flags, as far as experiments talk to it. `fault`: what it answers instead."""
 
@@ -290,6 +340,95 @@ class MemoryFlags:
         return Taken(publication.version, enabled=True, made=False)
 
 
+class MemoryTrials:
+    """Experiments as their data see them, as a test lays them out."""
+
+    def __init__(self):
+        self.kept: list[Trial] = []
+        self.metrics: list[Frozen] = []
+        self.laid: dict[str, list[Cell]] = {}
+
+    async def named(self, tenant, names, now):
+        found = {n: it for it in self.kept for n in (it.key, str(it.id)) if it.tenant == tenant}
+        return {name: found[name] for name in names if name in found}
+
+    async def definitions(self, experiment):
+        return self.metrics
+
+    async def frozen(self, experiment):
+        return self.metrics
+
+    async def cells(self, experiment, dimension):
+        return self.laid.get(dimension, [])
+
+    async def dimensions(self, experiment):
+        return sorted(self.laid.keys() - {"", "day"})
+
+    async def guarded(self, now):
+        return self.kept
+
+
+class MemoryIntake:
+    """The inbox and the shards in memory; what is absorbed is counted."""
+
+    def __init__(self):
+        self.left, self.laid, self.frozen = [], [], {}
+        self.held = set()
+        self.unfrozen = []
+
+    async def hold(self, shard):
+        return shard not in self.held
+
+    async def leave(self, parcels):
+        self.left += parcels
+
+    async def take(self, shard, most):
+        mine = [p for p in self.left if p.shard == shard]
+        self.left = [p for p in self.left if p.shard != shard]
+        return mine
+
+    async def shards_waiting(self):
+        return {p.shard for p in self.left}
+
+    async def lay_out(self, parcels):
+        self.laid += parcels
+        return self.unfrozen
+
+    async def freeze(self, experiment, metrics):
+        self.frozen[experiment] = metrics
+
+    async def absorb(self):
+        return Absorbed(events=len(self.laid), exposures=0, cells=0)
+
+
+class MemoryStream:
+    """A stream in memory, which can be away."""
+
+    def __init__(self):
+        self.kept = []
+        self.away = False
+
+    def _ask(self):
+        if self.away:
+            raise Unavailable("Redis does not answer")
+
+    async def put(self, parcels):
+        self._ask()
+        self.kept += parcels
+
+    async def read(self, shard, most):
+        self._ask()
+        return [p for p in self.kept if p.shard == shard]
+
+    async def drop(self, shard, parcels):
+        self._ask()
+        self.kept = [p for p in self.kept if p not in parcels]
+
+    async def shards_waiting(self):
+        self._ask()
+        return {p.shard for p in self.kept}
+
+
 class MemoryWork:
     """A transaction in memory: what is changed is put back when the block fails."""
 
@@ -301,6 +440,9 @@ class MemoryWork:
         self.publications = MemoryPublications()
         self.layers = MemoryNamed(self.experiments, LayerKeyTaken)
         self.holdouts = MemoryNamed(self.experiments, HoldoutKeyTaken)
+        self.reports = MemoryReports()
+        self.trials = MemoryTrials()
+        self.intake = MemoryIntake()
         self.facts = []
         self.leads = True
 
@@ -313,7 +455,7 @@ class MemoryWork:
     @asynccontextmanager
     async def __call__(self):
         books = (self.experiments, self.phases, self.plans, self.publications)
-        books += (self.layers, self.holdouts)
+        books += (self.layers, self.holdouts, self.reports)
         kept, facts = [dict(book.kept) for book in books], len(self.facts)
         try:
             yield self
@@ -384,14 +526,19 @@ def ana(tenant):
         tenant=tenant,
         name="Ana",
         permissions=frozenset(f"experiment:{verb}" for verb in VERBS)
-        | frozenset(f"metric:{verb}" for verb in ("read", "create", "update", "delete")),
+        | frozenset(
+            f"{kind}:{verb}"
+            for kind in ("metric", "report")
+            for verb in ("read", "create", "update", "delete")
+        )
+        | {"event:create", "exposure:create"},
     )
 
 
 @pytest.fixture
 def vera(ana):
     """A colleague who may only read."""
-    return replace(ana, subject="vera", permissions=frozenset({"experiment:read", "metric:read"}))
+    return replace(ana, subject="vera", permissions=READS)
 
 
 @pytest.fixture
@@ -442,6 +589,21 @@ def metrics(work, clock):
 
 
 @pytest.fixture
+def stream():
+    return MemoryStream()
+
+
+@pytest.fixture
+def intakes(work, stream, clock):
+    return Intakes(work, stream, Rows(), clock, lambda: None)
+
+
+@pytest.fixture
+def results(work, clock):
+    return Results(work, clock)
+
+
+@pytest.fixture
 async def draft(experiments, ana, work):
     made = await experiments.create(ana, Draft(key="checkout", name="New checkout"))
     work.facts.clear()
@@ -454,10 +616,21 @@ def identity(ana, vera, nora, otto):
 
 
 @pytest.fixture
-async def client(experiments, schedules, history, metrics, layers, holdouts, identity):
+def reports(work, results, clock):
+    tokens = (f"token-number-{n}-of-this-test" for n in range(100))
+    return Reports(work, Documents(results), clock, uuid4, lambda: next(tokens))
+
+
+@pytest.fixture
+def uses(experiments, schedules, history, metrics, layers, holdouts, intakes, results, reports):
+    """Every use-case, as the doors are given it."""
+    made = (experiments, schedules, history, metrics, layers, holdouts, intakes, results, reports)
+    return {type(one): one for one in made}
+
+
+@pytest.fixture
+async def client(uses, identity):
     """Ana, before the real REST doors."""
-    made = (experiments, schedules, history, metrics, layers, holdouts)
-    uses = {type(one): one for one in made}
     app = rest_app("experiments", routers, Wiring(identity=identity, uses=uses))
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app),

@@ -1,7 +1,7 @@
 """The REST doors of reports."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Depends, Path, Query, Request, Response
@@ -31,6 +31,7 @@ PREFIX, SHARED = "/api/v1/reports", "/api/v1/shared-reports"
 router, shared = doors(PREFIX, "reports"), doors(SHARED, "reports")
 Uses = Annotated[Reports, given(Reports)]
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+AccessText = Literal["private", "tenant", "link"]
 Note = Annotated[str, StringConstraints(max_length=20_000)]
 Token = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{20,100}$", description="the end of a link")]
 OfExperiment = Annotated[str, Query(pattern=rf"^$|{KEY}", max_length=100, description="id or key")]
@@ -52,7 +53,7 @@ class ReportBody(Body):
     experiment: Key
     title: Title
     note: Note = ""
-    access: Access = Access.PRIVATE
+    access: AccessText = "private"
 
 
 class ReportPatch(Body):
@@ -63,7 +64,7 @@ class ReportPatch(Body):
 
     title: Title = Field(default_factory=str)
     note: Note = ""
-    access: Access = Access.PRIVATE
+    access: AccessText = "private"
     approved: bool = False
     refresh: bool = False
     relink: bool = False
@@ -114,7 +115,10 @@ async def create_report(
 ) -> WholeReportView:
     """Save the result of an experiment."""
     draft = ReportDraft(
-        experiment=body.experiment, title=body.title, note=body.note, access=body.access
+        experiment=body.experiment,
+        title=body.title,
+        note=body.note,
+        access=Access(body.access),
     )
     made = await uses.create(caller, draft)
     response.headers["location"] = f"{PREFIX}/{made.report.id}"
@@ -159,6 +163,8 @@ async def update_report(
     """Change a report's words, access or approval, or save its result anew."""
     intent = ReportIntent(report=aimed.report, version=aimed.version, reason=body.reason)
     said = {name: getattr(body, name) for name in body.model_fields_set - {"reason"}}
+    if "access" in said:
+        said["access"] = Access(body.access)
     return _shown(await uses.update(caller, intent, ReportWishes(**said)), request, response)
 
 

@@ -10,11 +10,13 @@ from chassis.db import Sessions, transaction
 from chassis.facts import Fact
 from experiments.ports import OpenWork, Work
 from experiments.store.experiments import SqlExperimentBook
+from experiments.store.intake import SqlIntake
 from experiments.store.layers import SqlHoldouts, SqlLayers
 from experiments.store.metrics import SqlMetricBook
 from experiments.store.phases import SqlPhases, SqlPlans, SqlPublications
 from experiments.store.reports import SqlReports
 from experiments.store.tables import Lease, Outbox
+from experiments.store.trials import SqlTrials
 
 
 class SqlWork:
@@ -32,6 +34,8 @@ class SqlWork:
         self.layers = SqlLayers(session)
         self.holdouts = SqlHoldouts(session)
         self.reports = SqlReports(session)
+        self.intake = SqlIntake(session)
+        self.trials = SqlTrials(session)
 
     async def lead(self, seconds: float) -> bool:
         """Take the scheduler's lease, or renew it; tell whether it is ours."""
