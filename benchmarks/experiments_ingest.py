@@ -23,7 +23,7 @@ import orjson
 from sqlalchemy import text
 
 from chassis.db import database
-from experiments.clients import streams_at
+from experiments.clients.streams import streams_at
 from experiments.domain.analysis import MetricUse
 from experiments.domain.experiment import Experiment, Status
 from experiments.domain.intake import event_of, exposure_of, sifted

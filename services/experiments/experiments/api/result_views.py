@@ -1,10 +1,13 @@
 """What clients get of a result. Whatever is not known, such as the end of an unbounded interval, is null."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
+from typing import Any
 from uuid import UUID
 
+from chassis.caller import Caller
 from chassis.http import View
 from experiments.domain.experiment import Status
 from experiments.domain.inference.analysis import Comparison, Observed
@@ -15,6 +18,7 @@ from experiments.domain.inference.moments import D, Moments, Y
 from experiments.domain.inference.plans import MetricPlan, Plan, Role
 from experiments.domain.inference.quantiles import Ordered
 from experiments.domain.result import Breakdown, Part, Result
+from experiments.usecases.results import Results
 
 
 class IntervalView(View):
@@ -167,6 +171,17 @@ class TimeseriesView(View):
     experiment_id: UUID
     experiment_key: str
     days: list[DayView]
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Results as JSON has them, to be saved in reports."""
+
+    results: Results
+
+    async def document(self, caller: Caller, experiment: str) -> Mapping[str, Any]:
+        """Return the result of an experiment (id or key) as JSON has it, as the caller may read it."""
+        return result_view(await self.results.read(caller, experiment)).model_dump(mode="json")
 
 
 def result_view(result: Result) -> ResultView:

@@ -13,6 +13,17 @@ from experiments.domain.experiment import Experiment, Status
 from experiments.domain.intake import SeenEvent, SeenExposure
 from experiments.domain.metric import Metric, MetricKind
 from experiments.domain.trial import Cell, Frozen, Trial
+from experiments.ports.assigning import (
+    FlagsDoor,
+    HoldoutBook,
+    LayerBook,
+    PhaseBook,
+    PlanBook,
+    Publications,
+)
+from experiments.ports.reporting import ReportBook
+
+__all__ = ["FlagsDoor"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +244,36 @@ class Work(Protocol):
     @property
     def metrics(self) -> MetricBook:
         """The metrics, inside this transaction."""
+        ...
+
+    @property
+    def phases(self) -> PhaseBook:
+        """The phases, inside this transaction."""
+        ...
+
+    @property
+    def plans(self) -> PlanBook:
+        """The analysis plans, inside this transaction."""
+        ...
+
+    @property
+    def publications(self) -> Publications:
+        """What flags has to know, inside this transaction."""
+        ...
+
+    @property
+    def layers(self) -> LayerBook:
+        """The layers, inside this transaction."""
+        ...
+
+    @property
+    def holdouts(self) -> HoldoutBook:
+        """The holdouts, inside this transaction."""
+        ...
+
+    @property
+    def reports(self) -> ReportBook:
+        """The reports, inside this transaction."""
         ...
 
     @property
