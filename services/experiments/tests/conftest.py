@@ -372,7 +372,7 @@ class MemoryIntake:
     """The inbox and the shards in memory; what is absorbed is counted."""
 
     def __init__(self):
-        self.left, self.laid, self.frozen = [], [], {}
+        self.left, self.laid, self.frozen, self.joined = [], [], {}, []
         self.held = set()
         self.unfrozen = []
 
@@ -396,6 +396,10 @@ class MemoryIntake:
 
     async def freeze(self, experiment, metrics):
         self.frozen[experiment] = metrics
+
+    async def join(self, unit, same_as):
+        self.joined.append((unit, same_as))
+        return True
 
     async def absorb(self):
         return Absorbed(events=len(self.laid), exposures=0, cells=0)

@@ -204,6 +204,10 @@ class Intake(Protocol):
         """Make what was laid out part of the state."""
         ...
 
+    async def join(self, unit: bytes, same_as: bytes) -> bool:
+        """Make a unit another one with all it has seen and done; False if they are one already."""
+        ...
+
 
 class Trials(Protocol):
     """Experiments as their data see them, each as the clock has it at `now`."""

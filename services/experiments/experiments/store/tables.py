@@ -283,6 +283,16 @@ class ExposureRow(Base):
     crossed: Mapped[bool]
 
 
+class IdentityRow(Base):
+    """A unit that turned out to be another one, and which one that is at last."""
+
+    __tablename__ = "identity"
+    __table_args__ = (Index("identity_same_as", "same_as"),)
+
+    unit: Mapped[UUID] = mapped_column(primary_key=True)
+    same_as: Mapped[UUID]
+
+
 class MeasureRow(Base):
     """A metric as an experiment began with it; number 0 is the exposure itself."""
 

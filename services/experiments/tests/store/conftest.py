@@ -78,7 +78,7 @@ class History:
     def __init__(self, experiment, tenant, units, seed=7):
         self.experiment = experiment
         dice = random.Random(seed)
-        self.exposures, self.events = [], []
+        self.exposures, self.events, self.same = [], [], {}
         for number in range(units):
             unit = unit_of(tenant, f"user-{number}")
             self._meets(dice, unit)
@@ -105,14 +105,22 @@ class History:
             number = dice.getrandbits(62)
             self.events.append(SeenEvent(unit, number, name, micros(at), value, None))
 
+    def join(self, unit, other):
+        """Say that a unit is another one; what is one already stays so."""
+        unit, other = self.same.get(unit, unit), self.same.get(other, other)
+        if unit != other:
+            self.same = {it: other if last == unit else last for it, last in self.same.items()}
+            self.same[unit] = other
+
     def recount(self):
         """Count everything again from nothing, by the rules of the domain; return key → moments."""
         met, events = defaultdict(list), defaultdict(list)
         for seen in self.exposures:
-            met[seen.unit].append(seen)
+            met[self.same.get(seen.unit, seen.unit)].append(seen)
         for event in self.events:
             at = EPOCH + timedelta(microseconds=event.at)
-            events[event.unit].append(Event(event.name, at, event.value))
+            unit = self.same.get(event.unit, event.unit)
+            events[unit].append(Event(event.name, at, event.value))
         cells = defaultdict(list)
         for unit, seen in met.items():
             first = min(seen, key=lambda it: (it.at, it.dimensions.encode()))

@@ -78,6 +78,45 @@ async def test_everything_sent_again_changes_nothing(open_work, running, tenant,
     assert await cells(open_work, running) == before
 
 
+async def test_units_that_turn_out_to_be_others_leave_nothing_behind(
+    open_work, running, tenant, history_of, cells, same
+):
+    history = history_of(running, tenant, 120)
+    dice = random.Random(5)
+    names = [unit_of(tenant, f"user-{number}") for number in range(120)]
+    dice.shuffle(names)
+    pairs = [
+        *zip(names[:30], names[30:60], strict=True),
+        (names[30], names[0]),
+        (names[1], names[70]),
+    ]
+    for batch in shuffled(history, 9):
+        await absorb(open_work, packed(batch))
+        for _ in range(min(12, len(pairs))):
+            unit, other = pairs.pop()
+            async with open_work() as work:
+                await work.intake.join(unit, other)
+            history.join(unit, other)
+    for unit, other in pairs:
+        async with open_work() as work:
+            await work.intake.join(unit, other)
+        history.join(unit, other)
+    assert len(history.same) == 31
+    same(await cells(open_work, running), history.recount())
+
+
+async def test_units_are_joined_once(open_work, running, tenant, cells):
+    ana, anon = unit_of(tenant, "ana"), unit_of(tenant, "anon")
+    seen = [SeenExposure(running.id, it, 0, 1, micros(START), "{}") for it in (ana, anon)]
+    await absorb(open_work, packed(seen))
+    async with open_work() as work:
+        assert await work.intake.join(anon, ana)
+        assert not await work.intake.join(anon, ana)
+        assert not await work.intake.join(ana, anon)
+    await absorb(open_work, packed(seen))
+    assert (await cells(open_work, running))[0, 1, 0, "", "", 0].n == 1
+
+
 async def test_an_event_waits_for_its_exposure(open_work, running, tenant, cells):
     unit = unit_of(tenant, "ana")
     later = micros(START + timedelta(days=1))
