@@ -15,7 +15,8 @@ from datetime import datetime
 from prometheus_client import Counter
 
 from chassis.errors import Fault
-from experiments.ports import OpenWork, Stream
+from experiments.ports import OpenWork
+from experiments.ports.measuring import Stream
 from experiments.usecases.experiments import overdue
 from experiments.usecases.intake import absorbed, waiting
 from experiments.usecases.publishing import Publishing

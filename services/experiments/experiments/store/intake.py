@@ -16,7 +16,7 @@ from experiments.domain.inference.moments import Moments, nothing
 from experiments.domain.intake import SHARDS, shard_of
 from experiments.domain.metric import MOST_STEPS
 from experiments.domain.trial import Frozen
-from experiments.ports import Absorbed, Parcel
+from experiments.ports.measuring import Absorbed, Parcel
 from experiments.store import packing
 from experiments.store import statements as sql
 from experiments.store.measures import exposed, measured, sources_of
@@ -66,10 +66,9 @@ class SqlIntake:
         first = rows.order_by(InboxRow.seq).limit(1000).subquery()
         wanted = select(first.c.seq).where(first.c.before < most)
         gone = delete(InboxRow).where(InboxRow.seq.in_(wanted))
-        found = await self._session.execute(
-            gone.returning(InboxRow.kind, InboxRow.n, InboxRow.body)
-        )
-        return [Parcel(kind, shard, n, body) for kind, n, body in found]
+        columns = (InboxRow.seq, InboxRow.kind, InboxRow.n, InboxRow.body)
+        found = sorted((await self._session.execute(gone.returning(*columns))).tuples())
+        return [Parcel(kind, shard, n, body) for _, kind, n, body in found]
 
     async def shards_waiting(self) -> set[int]:
         """Return the shards with something in the inbox."""

@@ -17,7 +17,8 @@ from experiments.domain.intake import (
     joined_of,
     sifted,
 )
-from experiments.ports import Absorbed, OpenWork, Pack, Parcel, Stream, Work
+from experiments.ports import OpenWork, Work
+from experiments.ports.measuring import Absorbed, Pack, Parcel, Stream
 
 AT_ONCE = 20_000  # items that a transaction absorbs
 
