@@ -127,6 +127,7 @@ OF = {
     "invitation_id": "invitation",
     "session_id": "session",
     "experiment": "experiment",
+    "metric": "metric",
     "flag": "flag",
     "segment": "segment",
     "environment": "environment",
@@ -193,6 +194,10 @@ def _named(_):
     return {"name": unique("n-")}
 
 
+def _metric(_):
+    return {**_keyed(None), "kind": "count", "event": "purchase"}
+
+
 def _keyed(_):
     return {"key": unique("k-"), "name": "K"}
 
@@ -251,6 +256,8 @@ RECIPES = {
         f"POST /api/v1/experiments/{{experiment}}/{verb}": _nothing
         for verb in ("archive", "complete", "pause", "resume", "start")
     },
+    "POST /api/v1/metrics": _metric,
+    "PATCH /api/v1/metrics/{metric}": _named,
     **{
         f"{method} /api{version}/agents{tail}": sends
         for version in ("", "/v1")
@@ -356,6 +363,7 @@ class Place:
                 "id",
             ),
             "experiment": ("experiments", _keyed(None), "id"),
+            "metric": ("metrics", _metric(None), "id"),
             "flag": ("feature-flags", _keyed(None), "id"),
             "segment": ("segments", _keyed(None), "id"),
             "environment": ("environments", _keyed(None), "key"),
@@ -420,6 +428,7 @@ class Place:
                     "role": "roles",
                     "invitation": "invitations",
                     "experiment": "experiments",
+                    "metric": "metrics",
                     "flag": "feature-flags",
                     "segment": "segments",
                     "environment": "environments",

@@ -87,6 +87,36 @@ class ChangedMeanwhile(Conflict):
     code = "experiments.changed_meanwhile"
 
 
+class MetricNotFound(NotFound):
+    """There is no such metric in the caller's tenant."""
+
+    code = "experiments.metric_not_found"
+
+
+class MetricKeyTaken(Conflict):
+    """Another metric of the tenant has this key; choose another one, or delete that one."""
+
+    code = "experiments.metric_key_taken"
+
+
+class BadMetric(Invalid):
+    """The definition of the metric contradicts itself; the message says what must hold."""
+
+    code = "experiments.bad_metric"
+
+
+class MetricInUse(Conflict):
+    """A running experiment measures this metric; complete it first. The message names the experiments."""
+
+    code = "experiments.metric_in_use"
+
+
+class MetricStale(Stale):
+    """The metric was changed since the version that `If-Match` names; read it again."""
+
+    code = "experiments.metric_stale"
+
+
 class BadValue(Invalid):
     """A value to measure is not a finite number, or larger than 1e18 in size; send one that can be measured."""
 

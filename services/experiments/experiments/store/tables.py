@@ -199,3 +199,25 @@ class Lease(LeaseRow, Base):
 
 class Idempotency(IdempotencyRow, Base):
     """Answers to requests that may come again."""
+
+
+class MetricRow(Base):
+    """One metric. `definition` is what `domain.metric.document` makes of it."""
+
+    __tablename__ = "metric"
+    __table_args__ = (
+        UniqueConstraint("tenant", "key", name="metric_key"),
+        Index("metric_created", "tenant", "created_at", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[UUID]
+    key: Mapped[str]
+    name: Mapped[str]
+    description: Mapped[str]
+    owner_id: Mapped[str]
+    kind: Mapped[str]
+    definition: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    version: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(Instant)
+    updated_at: Mapped[datetime] = mapped_column(Instant)
