@@ -121,6 +121,15 @@ class TestReplica:
         assert set(authority.state.subjects) == {"someone-else"}
         assert authority.epoch == 9
 
+    async def test_a_batch_is_what_is_in_it(self, authority, signer):
+        key = pb.SigningKey(kid="k2", jwk=signer.jwk)
+        inside = [subject(), subject(id="b"), pb.SnapshotEvent(signing_key=key)]
+        authority.begin()
+        await authority.apply(pb.SnapshotEvent(epoch=9, batch=pb.Batch(events=inside)))
+        await authority.apply(pb.SnapshotEvent(epoch=9, ready=pb.Ready()))
+        assert set(authority.state.subjects) == {USER, "b"}
+        assert set(authority.state.signing_keys) == {"k2"}
+
     async def test_what_is_gone_is_forgotten(self, authority):
         gone = pb.Gone(kind=pb.KIND_SUBJECT, id=USER)
         await authority.apply(pb.SnapshotEvent(gone=gone))
