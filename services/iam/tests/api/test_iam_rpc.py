@@ -155,7 +155,7 @@ async def streamed(stub, **asked):
 
 
 async def test_the_whole_state_comes_in_batches_to_who_knows_them(iam, boss, stub):
-    for n in range(3000):
+    for n in range(4000):
         iam.tenant(f"t{n}")
     singles = await streamed(stub, kinds=[pb.KIND_TENANT])
     batches = await streamed(stub, kinds=[pb.KIND_TENANT], batched=True)
