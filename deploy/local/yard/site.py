@@ -48,6 +48,11 @@ class Site:
         return self.root / "avatars"
 
     @property
+    def snapshots(self) -> Path:
+        """Where flags keeps the last good state of each environment."""
+        return self.root / "flags"
+
+    @property
     def gate(self) -> Path:
         """Where Envoy's rendered configuration goes."""
         return self.run / "gate"

@@ -117,6 +117,8 @@ def service_env(terms: Terms, name: str) -> dict[str, str]:
     """Return everything that a service is told."""
     prefix, own = name.upper(), terms.ports[name]
     first = _only_iam(terms) if name == "iam" else {}
+    if name == "flags":
+        first = {"FLAGS_SNAPSHOT_DIR": str(terms.site.snapshots)}
     ports = {f"{prefix}_HTTP_PORT": str(own["http"]), f"{prefix}_GRPC_PORT": str(own["grpc"])}
     return _own_role(terms, name) | first | shared_env(terms) | ports
 
