@@ -13,7 +13,12 @@ from uuid_utils.compat import uuid7
 from authz.limits import Limiter
 from chassis.frame import Tables, framed
 from chassis.serve import Service
+from flagd.evaluation.v1 import evaluation_pb2_grpc as evaluation_v1
+from flagd.evaluation.v2 import evaluation_pb2_grpc as evaluation_v2
+from flagd.sync.v1 import sync_pb2_grpc
 from flags.api.desks import Desks
+from flags.api.flagd import EvaluationV1, EvaluationV2
+from flags.api.flagd_sync import FlagSync
 from flags.api.grpc import FlagsServicer
 from flags.api.ofrep import Ofrep
 from flags.api.rest import routers
@@ -37,6 +42,12 @@ from switchyard.flags.v1 import flags_pb2_grpc
 log = logging.getLogger(__name__)
 
 TABLES = Tables(Outbox, Lease, Idempotency)
+RPC_NAMES = (
+    "switchyard.flags.v1.Flags",
+    "flagd.evaluation.v1.Service",
+    "flagd.evaluation.v2.Service",
+    "flagd.sync.v1.FlagSyncService",
+)
 
 
 @asynccontextmanager
@@ -64,8 +75,11 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         rest = ofrep.before(frame.rest("flags", routers, flags, projects, *others, desks, ofrep))
         servicer = FlagsServicer(flags, frame.identity, frame.cursors)
         flags_pb2_grpc.add_FlagsServicer_to_server(servicer, frame.rpc)
+        evaluation_v1.add_ServiceServicer_to_server(EvaluationV1(desks), frame.rpc)
+        evaluation_v2.add_ServiceServicer_to_server(EvaluationV2(desks), frame.rpc)
+        sync_pb2_grpc.add_FlagSyncServiceServicer_to_server(FlagSync(desks), frame.rpc)
         always = (*freshness(rulesets, news, settings.poll_every), *keeping(rulesets, keyring))
-        service = frame.service(rest, ("switchyard.flags.v1.Flags",), always=always)
+        service = frame.service(rest, RPC_NAMES, always=always)
         # Not the frame's own check: keys that are known can be served while iam is away.
         yield replace(service, checks=(keyring.trouble, lambda: _looking(rulesets)))
 
