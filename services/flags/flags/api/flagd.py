@@ -2,8 +2,8 @@
 
 An API key comes as metadata (`x-api-key`, `authorization: Bearer …`) or, from providers that can send nothing else, as
 the selector (`flagd-selector`). Reasons are OpenFeature's; STATIC, which providers cache, is only said of flags that
-are the same for everybody. Errors are gRPC's, as flagd has them: NOT_FOUND, INVALID_ARGUMENT for another type, DATA_LOSS
-for a flag whose stored form is spoilt, FAILED_PRECONDITION for a context without what a split goes by.
+are the same for everybody. Errors are gRPC's, as flagd has them: NOT_FOUND, INVALID_ARGUMENT for another type,
+DATA_LOSS for a flag whose stored form is spoilt, FAILED_PRECONDITION for a context without what a split goes by.
 """
 
 import time

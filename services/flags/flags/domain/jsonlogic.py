@@ -2,8 +2,8 @@
 
 What can be said there exactly is said; a flag of which any part cannot be said is left out, so that a provider answers
 FLAG_NOT_FOUND and a program its own default: never another variant than the other doors would serve. Where it depends
-on the context whether JsonLogic would agree with us, the rules begin with a guard: it names a variant that does not exist
-(`UNSAID`), which every provider reports as an error.
+on the context whether JsonLogic would agree with us, the rules begin with a guard: it names a variant that does not
+exist (`UNSAID`), which every provider reports as an error.
 
 JsonLogic compares loosely and each implementation a little differently, so nothing here leans on that:
 
