@@ -19,7 +19,7 @@ from flagd.sync.v1 import sync_pb2_grpc
 from flags.api.desks import Desks
 from flags.api.flagd import EvaluationV1, EvaluationV2
 from flags.api.flagd_sync import FlagSync
-from flags.api.grpc import FlagsServicer
+from flags.api.grpc import INTERNAL, NAME, FlagsServicer
 from flags.api.ofrep import Ofrep
 from flags.api.rest import routers
 from flags.api.tickets import Tickets
@@ -30,6 +30,7 @@ from flags.store.shelf import SqlShelf
 from flags.store.snapshots import Folder
 from flags.store.tables import Idempotency, Lease, Outbox
 from flags.store.work import sql_work
+from flags.usecases.allocations import Allocations
 from flags.usecases.explaining import Explaining
 from flags.usecases.flags import Flags
 from flags.usecases.keyring import Keyring
@@ -43,7 +44,7 @@ log = logging.getLogger(__name__)
 
 TABLES = Tables(Outbox, Lease, Idempotency)
 RPC_NAMES = (
-    "switchyard.flags.v1.Flags",
+    NAME,
     "flagd.evaluation.v1.Service",
     "flagd.evaluation.v2.Service",
     "flagd.sync.v1.FlagSyncService",
@@ -53,7 +54,10 @@ RPC_NAMES = (
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncGenerator[Service]:
     """Wire the service from the inside out; close whatever it opened."""
-    async with framed("flags", settings, TABLES) as frame, redis_at(settings.redis_url) as redis:
+    async with (
+        framed("flags", settings, TABLES, INTERNAL) as frame,
+        redis_at(settings.redis_url) as redis,
+    ):
         news = RedisNews(redis)
         work = sql_work(frame.sessions, frame.relay.wake, news)
         projects = Projects(work, _now, uuid7)
@@ -73,7 +77,8 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         desks = Desks(rulesets, frame.identity, limiter, frame.denials)
         ofrep = Ofrep(desks, _tickets(settings))
         rest = ofrep.before(frame.rest("flags", routers, flags, projects, *others, desks, ofrep))
-        servicer = FlagsServicer(flags, frame.identity, frame.cursors)
+        allocations = Allocations(work, _now, uuid7)
+        servicer = FlagsServicer(flags, allocations, frame.identity, frame.cursors)
         flags_pb2_grpc.add_FlagsServicer_to_server(servicer, frame.rpc)
         evaluation_v1.add_ServiceServicer_to_server(EvaluationV1(desks), frame.rpc)
         evaluation_v2.add_ServiceServicer_to_server(EvaluationV2(desks), frame.rpc)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from chassis.facts import Fact
 from chassis.pages import PageAsk, Slice
+from flags.domain.allocation import Kept
 from flags.domain.analyse import Neighbours
 from flags.domain.compile import StoredSegment
 from flags.domain.flag import Flag
@@ -146,6 +147,22 @@ class UseBook(Protocol):
         ...
 
 
+class AllocationBook(Protocol):
+    """What experiments want of flags."""
+
+    async def take(self, experiment_id: UUID) -> Kept | None:
+        """Return what was last said of an experiment, locked until the work ends; None if nothing ever was."""
+        ...
+
+    async def put(self, kept: Kept) -> bool:
+        """Keep what an experiment wants; False if something newer is kept already."""
+        ...
+
+    async def of_flag(self, flag: Flag) -> Sequence[Kept]:
+        """Return what experiments want of a flag, in all environments."""
+        ...
+
+
 class Work(Protocol):
     """One transaction: everything in it is kept, or nothing is."""
 
@@ -172,6 +189,11 @@ class Work(Protocol):
     @property
     def uses(self) -> UseBook:
         """Who uses what, as this transaction sees it."""
+        ...
+
+    @property
+    def allocations(self) -> AllocationBook:
+        """What experiments want, inside this transaction."""
         ...
 
     def record(self, fact: Fact) -> None:
@@ -204,7 +226,7 @@ class Shelf(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Recalled:
     """A reading that outlived the process that made it, and when (seconds since 1970) it was known to be in force."""
 
     place: Place
@@ -227,7 +249,7 @@ class Snapshots(Protocol):
         """Note that everything that is kept is still in force."""
         ...
 
-    def recall(self) -> Iterable[Kept]:
+    def recall(self) -> Iterable[Recalled]:
         """Yield what was kept; what is damaged is refused, and the one before it taken."""
         ...
 

@@ -13,6 +13,7 @@ from pydantic import Field, StringConstraints
 from chassis.errors import Invalid
 from chassis.http import Body, View, doors, given, keyed
 from flags.api.desks import Desk, Desks
+from flags.api.rendered import marks
 from flags.domain.answers import Answer
 from flags.domain.compile import Asked
 from flags.domain.context import UNIT, Context, plain
@@ -53,13 +54,17 @@ class TroubleView(View):
 
 
 class EvaluationView(View):
-    """What a flag serves. Where `error` is set there is neither value nor variant: use the default in your code."""
+    """What a flag serves. Where `error` is set there is neither value nor variant: use the default in your code.
+
+    `metadata` names the experiment that whoever was asked for is in, if any.
+    """
 
     key: str
     value: Any
     variant: str | None
     reason: str
     error: TroubleView | None
+    metadata: dict[str, Any]
 
 
 class OneView(EvaluationView):
@@ -125,12 +130,13 @@ def _said(key: str, answer: Answer) -> dict[str, Any]:
     else:
         error = {"code": answer.trouble.value, "message": answer.details}
         told = {"value": None, "variant": None, "error": error}
-    return {"key": key, "reason": answer.reason.value, **told}
+    return {"key": key, "reason": answer.reason.value, "metadata": marks(answer), **told}
 
 
 def _missing(key: str) -> dict[str, Any]:
     error = {"code": "FLAG_NOT_FOUND", "message": "there is no such flag for this API key"}
-    return {"key": key, "value": None, "variant": None, "reason": "ERROR", "error": error}
+    told = {"value": None, "variant": None, "reason": "ERROR", "error": error}
+    return {"key": key, "metadata": {}, **told}
 
 
 def _age(desks: Desks, desk: Desk) -> int:

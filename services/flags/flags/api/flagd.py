@@ -21,6 +21,7 @@ from flagd.evaluation.v2 import evaluation_pb2 as v2
 from flagd.evaluation.v2 import evaluation_pb2_grpc as rpc2
 from flags.api.changes import changes
 from flags.api.desks import Desk, Desks
+from flags.api.rendered import marks
 from flags.domain.answers import Answer, Reason, Trouble
 from flags.domain.compile import Asked
 from flags.domain.context import plain
@@ -113,7 +114,7 @@ class Resolving:
             said = f"TYPE_MISMATCH: flag {flag.key!r} is not of type {kind.name}"
             await call.abort(StatusCode.INVALID_ARGUMENT, said)
         told = {"value": kind.told(answer.value), "variant": answer.variant}
-        return {**told, "reason": answer.reason.value, "metadata": metadata(ruleset)}
+        return {**told, "reason": answer.reason.value, "metadata": metadata(ruleset, answer)}
 
     async def every(self, request: v1.ResolveAllRequest, call: Call) -> v1.ResolveAllResponse:
         """Return what all flags serve; one with a list for its value has none here, and says so by its reason."""
@@ -121,7 +122,7 @@ class Resolving:
         ruleset, context = desk.ruleset, plain(context_of(request.context))
         asked = Asked(self.clock(), members={})
         flags = {
-            flag.key: any_flag(ruleset.serve(flag, context, asked))
+            flag.key: any_flag(ruleset, ruleset.serve(flag, context, asked))
             for flag in ruleset.visible(client_side=desk.client_side)
         }
         return v1.ResolveAllResponse(flags=flags, metadata=metadata(ruleset))
@@ -151,8 +152,8 @@ def is_object(value: object) -> bool:
 OBJECT = Kind("object", is_object, struct_of)
 
 
-def metadata(ruleset: Ruleset) -> Struct:
-    """Return where an answer comes from."""
+def metadata(ruleset: Ruleset, answer: Answer | None = None) -> Struct:
+    """Return where an answer comes from, and in which experiment it puts who asks."""
     place = ruleset.place
     return struct_of(
         {
@@ -160,13 +161,15 @@ def metadata(ruleset: Ruleset) -> Struct:
             "version": str(ruleset.revision),
             "project": place.project,
             "environment": place.environment,
+            **(marks(answer) if answer else {}),
         }
     )
 
 
-def any_flag(answer: Answer) -> v1.AnyFlag:
+def any_flag(ruleset: Ruleset, answer: Answer) -> v1.AnyFlag:
     """Return an answer of any type. What has no value says ERROR."""
-    made = v1.AnyFlag(reason=answer.reason.value, variant=answer.variant)
+    about = metadata(ruleset, answer)
+    made = v1.AnyFlag(reason=answer.reason.value, variant=answer.variant, metadata=about)
     value = answer.value
     if isinstance(value, bool):
         made.bool_value = value

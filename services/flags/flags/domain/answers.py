@@ -30,13 +30,24 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What a client gets: a variant and its value, or with `trouble` neither. Two answers are never the same one."""
+    """What a client gets: a variant and its value, or with `trouble` neither. Two answers are never the same one.
+
+    In an experiment the variant is the key of the arm, which is what an exposure has to name.
+    """
 
     value: Value
     variant: str
     reason: Reason
     trouble: Trouble | None = None
     details: str = ""
+    experiment: str = ""
+    phase: int = 0
+    stands_for: str = ""
+
+    @property
+    def serves(self) -> str:
+        """The flag's own variant: that which the arm of an experiment stands for, else the one that is named."""
+        return self.stands_for or self.variant
 
 
 def failed(trouble: Trouble, details: str) -> Answer:
@@ -56,6 +67,21 @@ class Answers:
         key = (variant, reason.value)
         if key not in self._made:
             self._made[key] = Answer(self._variants[variant], variant, reason)
+        return self._made[key]
+
+    def arm(self, arm: str, serves: str, experiment: str, phase: int) -> Answer:
+        """Return the answer of an arm of an experiment, which serves one of the variants; KeyError if there is none."""
+        key = (arm, f"{Reason.SPLIT.value} {experiment}")
+        if key not in self._made:
+            value = self._variants[serves]
+            self._made[key] = Answer(
+                value,
+                arm,
+                Reason.SPLIT,
+                experiment=experiment,
+                phase=phase,
+                stands_for=serves,
+            )
         return self._made[key]
 
     def trouble(self, trouble: Trouble, details: str) -> Answer:

@@ -106,6 +106,8 @@ class Writer:
         recipe = recipe_of(row)
         if not row.enabled:
             return row.off_variant, None
+        if recipe.allocations:
+            raise Unsaid("an experiment draws its units in a way that cannot be said")
         if not recipe.targeting:
             return row.default_variant, None
         return row.default_variant, self._chain(recipe)

@@ -7,7 +7,7 @@ and nothing else.
 import re
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from authz.replica import ApiKey
 from flags.domain.compile import StoredSegment
 from flags.domain.place import Place
 from flags.domain.ruleset import Stored
-from flags.ports import Kept, Reading
+from flags.ports import Reading, Recalled
 from flags.store import sealed
 
 PLACE, KEYS = "place", "keys"
@@ -36,7 +36,7 @@ class Folder:
         content = {
             "place": [str(place.tenant), place.project, place.environment],
             "revision": reading.revision,
-            "rows": [asdict(row) for row in reading.rows],
+            "rows": [_row(row) for row in reading.rows],
             "segments": [_segment(segment) for segment in reading.segments],
         }
         sealed.write(self._path(place), PLACE, content, self._clock())
@@ -52,7 +52,7 @@ class Folder:
         path.touch(mode=0o600)
         path.write_text(f"{self._clock()}\n")
 
-    def recall(self) -> Iterable[Kept]:
+    def recall(self) -> Iterable[Recalled]:
         """Yield every place that can be read."""
         names = {path.name.removesuffix(sealed.LAST) for path in _listed(self._folder)}
         confirmed = self._confirmed()
@@ -94,14 +94,14 @@ def _listed(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
 
 
-def _first(path: Path, confirmed: float) -> Kept | None:
+def _first(path: Path, confirmed: float) -> Recalled | None:
     for found in sealed.candidates(path, PLACE):
         try:
             place, reading = _place(found.content)
         except _STRANGE as why:
             sealed.refused(path, f"it cannot be understood: {why}")
         else:
-            return Kept(place, reading, max(found.at, confirmed))
+            return Recalled(place, reading, max(found.at, confirmed))
     return None
 
 
@@ -109,10 +109,16 @@ def _place(content: Any) -> tuple[Place, Reading]:  # noqa: ANN401 - JSON is any
     tenant, project, environment = content["place"]
     reading = Reading(
         revision=int(content["revision"]),
-        rows=[Stored(**row) for row in content["rows"]],
+        rows=[
+            Stored(**{**row, "allocations": tuple(row["allocations"])}) for row in content["rows"]
+        ],
         segments=[StoredSegment(**segment) for segment in content["segments"]],
     )
     return Place(UUID(tenant), str(project), str(environment)), reading
+
+
+def _row(row: Stored) -> dict[str, Any]:
+    return {field.name: getattr(row, field.name) for field in fields(row)}
 
 
 def _segment(segment: StoredSegment) -> dict[str, Any]:

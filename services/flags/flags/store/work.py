@@ -9,6 +9,7 @@ from chassis.db import Sessions, transaction
 from chassis.facts import Fact
 from chassis.outbox import record
 from flags.ports import News, OpenWork, Work
+from flags.store.allocations import SqlAllocationBook
 from flags.store.flags import SqlFlagBook
 from flags.store.projects import SqlProjectBook
 from flags.store.revisions import SqlRevisionBook
@@ -28,6 +29,7 @@ class SqlWork:
         self.segments = SqlSegmentBook(session)
         self.history = SqlRevisionBook(session)
         self.uses = SqlUses(session)
+        self.allocations = SqlAllocationBook(session)
 
     def record(self, fact: Fact) -> None:
         """Leave a fact for the audit log, kept together with the change."""

@@ -15,7 +15,7 @@ from flags.domain.place import Place, Project
 from flags.domain.revision import Revision, reverted
 from flags.domain.uses import Use
 from flags.ports import Hold, OpenWork, Work
-from flags.usecases.checking import allowed, check, named
+from flags.usecases.checking import allowed, check, check_experiments, named
 from flags.usecases.homes import home
 
 Move = Callable[[Flag, datetime], Flag]
@@ -79,6 +79,7 @@ class Flags:
             after = before.changed(aim.place.environment, self.now(), change)
             if after is not before:
                 await check(work, project, after, _rechecked(before, after))
+                await check_experiments(work, after, after.variants)
                 fact = _fact(
                     caller,
                     "flag.updated",
@@ -101,6 +102,7 @@ class Flags:
             after = reverted(before, then.document, self.now())
             if after is not before:
                 await check(work, project, after, _rechecked(before, after))
+                await check_experiments(work, after, after.variants)
                 fact = _fact(
                     caller,
                     "flag.reverted",
@@ -129,6 +131,7 @@ class Flags:
                 raise FlagInUse(
                     f"flag {flag.key!r} is asked for by {named(users)}: change those first"
                 )
+            await check_experiments(work, flag, ())
             await work.flags.remove(flag)
             await work.projects.bump(project, flag.switches)
             work.record(_fact(caller, "flag.deleted", flag, before=told(flag), reason=aim.reason))

@@ -25,6 +25,7 @@ async def test_one_flag_is_answered_with_its_reason(sdk, shop, ofrep):
         "variant": "de",
         "reason": "STATIC",
         "error": None,
+        "metadata": {},
         "revision": got.json()["revision"],
         "age": 0,
     }
