@@ -109,12 +109,15 @@ def _place(content: Any) -> tuple[Place, Reading]:  # noqa: ANN401 - JSON is any
     tenant, project, environment = content["place"]
     reading = Reading(
         revision=int(content["revision"]),
-        rows=[
-            Stored(**{**row, "allocations": tuple(row["allocations"])}) for row in content["rows"]
-        ],
+        rows=[_stored(row) for row in content["rows"]],
         segments=[StoredSegment(**segment) for segment in content["segments"]],
     )
     return Place(UUID(tenant), str(project), str(environment)), reading
+
+
+def _stored(row: dict[str, Any]) -> Stored:
+    said: dict[str, Any] = {**row, "allocations": tuple[Any, ...](row.get("allocations", ()))}
+    return Stored(**said)
 
 
 def _row(row: Stored) -> dict[str, Any]:
