@@ -23,6 +23,7 @@ from flags.api.grpc import INTERNAL, NAME, FlagsServicer
 from flags.api.ofrep import Ofrep
 from flags.api.rest import routers
 from flags.api.tickets import Tickets
+from flags.api.unleash import Unleash
 from flags.clients import RedisNews, redis_at
 from flags.jobs import freshness, keeping
 from flags.settings import Settings
@@ -76,7 +77,8 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
 
         desks = Desks(rulesets, frame.identity, limiter, frame.denials)
         ofrep = Ofrep(desks, _tickets(settings))
-        rest = ofrep.before(frame.rest("flags", routers, flags, projects, *others, desks, ofrep))
+        evaluating = (desks, ofrep, Unleash(desks))
+        rest = ofrep.before(frame.rest("flags", routers, flags, projects, *others, *evaluating))
         allocations = Allocations(work, _now, uuid7)
         servicer = FlagsServicer(flags, allocations, frame.identity, frame.cursors)
         flags_pb2_grpc.add_FlagsServicer_to_server(servicer, frame.rpc)

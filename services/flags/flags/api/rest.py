@@ -8,6 +8,7 @@ from flags.api import (
     past_flags,
     projects,
     segments,
+    unleash,
 )
 
 routers = (
@@ -18,4 +19,6 @@ routers = (
     projects.router,
     ofrep_routes.router,
     ofrep_stream.router,
+    unleash.client,
+    unleash.frontend,
 )

@@ -16,6 +16,7 @@ from flags.api.desks import Desks
 from flags.api.ofrep import Ofrep
 from flags.api.rest import routers
 from flags.api.tickets import Tickets
+from flags.api.unleash import Unleash
 from flags.domain.flag import Draft
 from flags.domain.values import FlagType
 from flags.usecases.flags import Aim
@@ -71,7 +72,7 @@ def ofrep(rulesets, keys):
 @pytest.fixture
 def documented(ofrep, flags, projects):
     """The app without the raw door before it."""
-    uses = {type(use): use for use in (flags, projects, ofrep.desks, ofrep)}
+    uses = {type(use): use for use in (flags, projects, ofrep.desks, ofrep, Unleash(ofrep.desks))}
     return rest_app("flags", routers, Wiring(identity=ofrep.desks.identity, uses=uses))
 
 
