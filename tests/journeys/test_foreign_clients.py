@@ -134,7 +134,7 @@ def javascript_clients():
 @contextlib.asynccontextmanager
 async def running(command, mode):
     """Run a client program; yield how to say a line to it and hear one."""
-    errors = tempfile.TemporaryFile()
+    errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         *command, mode, stdin=pipe, stdout=pipe, stderr=errors, limit=1 << 24
