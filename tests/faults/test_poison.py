@@ -115,7 +115,9 @@ async def test_a_flag_that_somebody_ruined_in_the_database_is_served_as_it_last_
     for key in ("good", "poisoned") * 20:
         assert await is_on(org, key)
     assert platform.pid("flags") == before
-    await database.execute("UPDATE flags.switch SET targeting = NULL WHERE flag_id = $1::uuid", flag)
+    await database.execute(
+        "UPDATE flags.switch SET targeting = NULL WHERE flag_id = $1::uuid", flag
+    )
     finding(
         "R13",
         "rules of no known form written by SQL",
