@@ -177,6 +177,12 @@ class HoldoutKeyTaken(Conflict):
     code = "experiments.holdout_key_taken"
 
 
+class TooManyHoldouts(Conflict):
+    """A tenant has at most 100 holdouts; delete one that is no longer needed."""
+
+    code = "experiments.too_many_holdouts"
+
+
 class ReportNotFound(NotFound):
     """There is no such report, or it is not for the caller to read."""
 

@@ -14,10 +14,17 @@ from chassis.caller import Caller
 from chassis.errors import NotFound
 from chassis.facts import Actor, Fact, Target
 from chassis.pages import PageAsk, Slice
-from experiments.domain.errors import HoldoutNotFound, LayerInUse, LayerNotFound
+from experiments.domain.errors import (
+    HoldoutNotFound,
+    LayerInUse,
+    LayerNotFound,
+    TooManyHoldouts,
+)
 from experiments.domain.experiment import check_key
 from experiments.domain.layers import Holdout, Layer, Slot, Words
 from experiments.ports import OpenWork, Work
+
+MOST_HOLDOUTS = 100  # each is a gate that every evaluation of every experiment passes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +137,8 @@ class Holdouts:
             updated_at=now,
         )
         async with self.work() as work:
+            if len(await work.holdouts.all(caller.tenant)) >= MOST_HOLDOUTS:
+                raise TooManyHoldouts(f"there are {MOST_HOLDOUTS} holdouts already; delete one")
             await work.holdouts.add(made)
             work.record(_told(caller, "created", None, made))
         return made
