@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, text
+from sqlalchemy import BigInteger, Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -38,3 +38,41 @@ class AgentRow(Base):
     version: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(Instant)
     updated_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class UsageRow(Base):
+    """One line of the ledger: appended, and never changed."""
+
+    __tablename__ = "usage"
+    __table_args__ = (
+        UniqueConstraint("tenant", "source", "event_id", name="usage_event"),
+        Index("usage_occurred", "tenant", "occurred_at", "id"),
+        Index("usage_corrects", "corrects", postgresql_where=text("corrects IS NOT NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[UUID]
+    source: Mapped[str]
+    event_id: Mapped[str]
+    kind: Mapped[str]
+    agent_id: Mapped[UUID | None]
+    vm_id: Mapped[UUID | None]
+    calls: Mapped[int] = mapped_column(BigInteger)
+    token_count: Mapped[int | None] = mapped_column(BigInteger)
+    seconds: Mapped[int] = mapped_column(BigInteger)
+    cost_micros: Mapped[int | None] = mapped_column(BigInteger)
+    occurred_at: Mapped[datetime] = mapped_column(Instant)
+    recorded_at: Mapped[datetime] = mapped_column(Instant)
+    recorded_by: Mapped[str]
+    corrects: Mapped[UUID | None]
+
+
+class IntervalRow(Base):
+    """A machine that runs: since when, and when it was last seen running. One at most for each machine."""
+
+    __tablename__ = "vm_interval"
+
+    vm_id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[UUID]
+    started_at: Mapped[datetime] = mapped_column(Instant)
+    seen_at: Mapped[datetime] = mapped_column(Instant)

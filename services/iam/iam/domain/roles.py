@@ -19,11 +19,12 @@ _ORG_ADMIN = (
     _USER
     | of("user", "group", "service_account", "pipeline_account", "project")
     | of("role", "invitation", "api_key", "session", "agent", "audit")
-    | {"tenant:read", "tenant:update", "quota:read", "flag:evaluate"}
+    | {"tenant:read", "tenant:update", "quota:read", "flag:evaluate", "usage:create"}
 ) - {"user:impersonate"}
 _DEVELOPER = (
     of("flag", "segment", "environment", "experiment", "metric", "exposure", "event")
-    | {"report:read", "user:read", "role:read", "template:read", "usage:read", "quota:read"}
+    | {"report:read", "user:read", "role:read", "template:read", "quota:read"}
+    | {"usage:read", "usage:create"}
     | {"vm:read", "vm:create", "vm:update", "vm:delete", "vm:power_manage", "vm:read_logs"}
     | {"agent:read", "agent:create", "agent:execute", "project:read", "audit:read"}
 )
