@@ -12,11 +12,16 @@ from experiments.store.work import sql_work
 
 
 @pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.store)])
-async def open_work(request, work):
-    if request.param == "memory":
+def url(request):
+    return request.getfixturevalue("database_url") if request.param == "postgres" else ""
+
+
+@pytest.fixture
+async def open_work(url, work):
+    if not url:
         yield work
         return
-    async with database(request.getfixturevalue("database_url"), "experiments") as sessions:
+    async with database(url, "experiments") as sessions:
         yield sql_work(sessions, lambda: None)
 
 
