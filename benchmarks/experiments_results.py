@@ -30,7 +30,7 @@ from experiments.domain.inference.histogram import bucket
 from experiments.domain.metric import Definition, MetricKind
 from experiments.domain.trial import Frozen
 from experiments.ports import OpenWork
-from experiments.store.tables import CellRow
+from experiments.store.data_tables import CellRow
 from experiments.store.work import sql_work
 from experiments.usecases.results import Results
 from schemas.migrate import migrate

@@ -21,6 +21,8 @@ WITHOUT_CALLER = {
     "iam": "signing in, registering, and what other services ask about credentials",
     "audit.Recorder.adopt": "a job: logs from before logs were trees",
     "audit.Recorder.record": "a step of a transaction that somebody was admitted to",
+    "experiments.Publishing": "a job: what flags has to know, told until flags has taken it",
+    "experiments.Reports.linked": "whoever holds the link: its token is the permission",
     "audit.KeyCache": "keys of people, for whoever writes",
     "compute.Reconciler.reconcile": "a job: one step for one machine",
     "audit.Signer": "a job, and what the prover asks of it",

@@ -19,8 +19,8 @@ from experiments.domain.trial import Frozen
 from experiments.ports.measuring import Absorbed, Parcel
 from experiments.store import packing
 from experiments.store import statements as sql
+from experiments.store.data_tables import InboxRow, MeasureRow, ShardRow, SourceRow
 from experiments.store.measures import exposed, measured, sources_of
-from experiments.store.tables import InboxRow, MeasureRow, ShardRow, SourceRow
 
 _EVENT = ("unit", "id", "name", "at", "value", "properties")
 _EXPOSURE = ("experiment", "unit", "variant", "phase", "at", "dims")

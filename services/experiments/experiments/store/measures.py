@@ -7,7 +7,7 @@ from uuid import UUID
 from experiments.domain.aggregation import Kind, Measure
 from experiments.domain.metric import WHETHER, definition_of, document, measure
 from experiments.domain.trial import Frozen
-from experiments.store.tables import MeasureRow
+from experiments.store.data_tables import MeasureRow
 
 
 def exposed(experiment: UUID) -> dict[str, Any]:
