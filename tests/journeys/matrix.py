@@ -267,6 +267,7 @@ RECIPES = {
             ("PATCH", "/{agent}", _named),
         )
     },
+    "PUT /api/v1/quotas": lambda _: dict.fromkeys(("vms", "cpu", "memory_gb", "disk_gb")),
     "POST /api/v1/vms": _vm,
     "PATCH /api/v1/vms/{vm}": _named,
     "POST /ofrep/v1/evaluate/flags": lambda _: {"context": {"targetingKey": "u"}},

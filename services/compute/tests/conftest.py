@@ -19,7 +19,7 @@ from compute.domain.agent_errors import AgentNameTaken, AgentTypeTaken
 from compute.domain.errors import ChangedMeanwhile
 from compute.domain.host import Probe
 from compute.domain.order import Order, SourceType, Template
-from compute.domain.quota import Amount, Quota
+from compute.domain.quota import Amount, Limits, Quota
 from compute.domain.usage import summed
 from compute.domain.usage import total as sum_of
 from compute.domain.vm import Vm
@@ -36,7 +36,7 @@ LIMIT = Amount(vms=3, cpu=8, memory_gb=16, disk_gb=100)
 PERMISSIONS = (
     *("vm:read", "vm:create", "vm:update", "vm:delete", "template:read"),
     *("agent:read", "agent:create", "agent:update", "agent:delete"),
-    *("usage:read", "usage:create"),
+    *("usage:read", "usage:create", "quota:read", "quota:update"),
 )
 
 
@@ -122,10 +122,16 @@ class MemoryTemplates:
 
 class MemoryQuotas:
     def __init__(self):
-        self.used, self.numbers = {}, {}
+        self.used, self.numbers, self.limits = {}, {}, {}
 
     async def find(self, tenant, limit):
-        return Quota(limit, self.used.get(tenant, Amount()))
+        limits, version = self.limits.get(tenant, (Limits(), 1))
+        return Quota(limits.over(limit), self.used.get(tenant, Amount()), limits, version)
+
+    lock = find
+
+    async def put(self, tenant, quota):
+        self.limits[tenant] = quota.limits, quota.version
 
     async def take(self, tenant, limit, more):
         self.used[tenant] = (await self.find(tenant, limit)).taken(more).used
@@ -380,7 +386,9 @@ def ana(tenant):
 def vera(ana):
     """A colleague who may only read."""
     return replace(
-        ana, subject="vera", permissions=frozenset({"vm:read", "template:read", "agent:read"})
+        ana,
+        subject="vera",
+        permissions=frozenset({"vm:read", "template:read", "agent:read", "quota:read"}),
     )
 
 

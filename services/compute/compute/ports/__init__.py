@@ -83,7 +83,15 @@ class QuotaBook(Protocol):
     """What each tenant has."""
 
     async def find(self, tenant: UUID, limit: Amount) -> Quota:
-        """Return what a tenant may have and has."""
+        """Return what a tenant may have and has. `limit` is what holds where nothing was said for this tenant."""
+        ...
+
+    async def lock(self, tenant: UUID, limit: Amount) -> Quota:
+        """Return the same; nobody takes, gives back or sets until the work ends."""
+        ...
+
+    async def put(self, tenant: UUID, quota: Quota) -> None:
+        """Keep the limits of a quota that was locked before."""
         ...
 
     async def take(self, tenant: UUID, limit: Amount, more: Amount) -> int:
