@@ -82,9 +82,7 @@ class Image:
 
     def made(self, blob: Blob, now: datetime) -> "Image":
         """Return the image once it is there."""
-        whole = replace(
-            self.progress, received_bytes=blob.size_bytes, total_bytes=blob.size_bytes
-        )
+        whole = replace(self.progress, received_bytes=blob.size_bytes, total_bytes=blob.size_bytes)
         done = replace(self, state=ImageState.READY, sha256=blob.sha256, progress=whole)
         return replace(done, trouble=None, lease_until=None, updated_at=now)
 

@@ -73,7 +73,3 @@ class Quota:
         if over:
             raise QuotaExceeded(f"that is more than the quota: {'; '.join(over)}")
         return replace(self, used=after)
-
-    def given_back(self, less: Amount) -> "Quota":
-        """Return the quota after giving some back."""
-        return replace(self, used=self.used - less)

@@ -4,20 +4,25 @@ catalogue   agents
 ledger      usage, and the metering of machines
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
 from chassis.facts import Fact
 from chassis.pages import PageAsk, Slice
+from compute.domain.guest import Definition, Key, Line, Seen, Switch
+from compute.domain.happening import Happening
 from compute.domain.host import Probe
+from compute.domain.operation import Operation
 from compute.domain.order import Template
 from compute.domain.quota import Amount, Quota
 from compute.domain.vm import Status, Vm
 from compute.ports.catalogue import AgentBook
 from compute.ports.ledger import Ledger, MeterBook
+
+SnapshotVerb = Literal["take", "restore", "drop"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +36,92 @@ class Wanted:
     sort: str = "-created_at"
 
 
+class StaleFence(Exception):
+    """A host has heard a higher fence for this machine: whoever spoke has lost its lease, and nothing was done."""
+
+
+class HostTrouble(Exception):
+    """A host could not do what it was told; the text says why, in words for the machine's owner."""
+
+
+class Console(Protocol):
+    """The serial console of a guest, both ways. One at a time has it."""
+
+    async def read(self) -> bytes:
+        """Return what the guest wrote; nothing once it ended."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Type something."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
 class Hypervisor(Protocol):
-    """What runs machines."""
+    """What runs machines. Every verb is "ensure": done twice it is done once, and cut off it can be done again.
+
+    What changes something is keyed by machine, generation and fence. StaleFence: somebody newer spoke. HostTrouble says
+    why something could not be done.
+    """
+
+    @property
+    def host(self) -> str:
+        """Which host this is: the same after a restart, another on another machine."""
+        ...
 
     async def probe(self) -> Probe:
-        """Look whether machines can be run here; what was found may be a few seconds old."""
+        """Tell whether machines can be run here, as far as it is known; what was found may be a few seconds old."""
+        ...
+
+    def templates(self) -> Sequence[Template]:
+        """Return the templates for all that lie on this host; `created_at` is when they came there."""
+        ...
+
+    async def list(self) -> Mapping[UUID, Seen]:
+        """Return every guest of this host, also those that nobody knows of."""
+        ...
+
+    async def observe(self, vm: UUID) -> Seen:
+        """Look at one guest."""
+        ...
+
+    async def ensure_disk(self, key: Key, definition: Definition) -> None:
+        """Make the disk, a linked clone of its template, unless it is there."""
+        ...
+
+    async def ensure_defined(self, key: Key, definition: Definition) -> None:
+        """Write down what the guest is to be like when it is switched on next."""
+        ...
+
+    async def ensure_power(self, key: Key, switch: Switch) -> None:
+        """Switch a guest; what is as wished already stays. ON starts it with its definition."""
+        ...
+
+    async def ensure_absent(self, key: Key) -> None:
+        """End the guest and free everything that it has."""
+        ...
+
+    async def snapshot(self, key: Key, name: str, verb: SnapshotVerb) -> None:
+        """Take a snapshot of the disk, go back to it (of a guest that is off), or drop it."""
+        ...
+
+    async def grow_disk(self, key: Key, gb: int) -> None:
+        """Make the disk so big, unless it is."""
+        ...
+
+    async def console(self, vm: UUID) -> Console:
+        """Open the serial console of a guest that runs."""
+        ...
+
+    async def read_console(self, vm: UUID, limit: int) -> Sequence[Line]:
+        """Return the last lines that the guest wrote to its console, the oldest of them first."""
+        ...
+
+    def events(self) -> AsyncIterator[UUID]:
+        """Yield guests of which something is to be seen, as it happens."""
         ...
 
 
@@ -48,6 +134,18 @@ class VmBook(Protocol):
 
     async def take(self, tenant: UUID, vm_id: UUID) -> Vm | None:
         """Return the machine, locked until the work ends; None if there is none."""
+        ...
+
+    async def take_any(self, vm_id: UUID) -> Vm | None:
+        """Return the machine of whichever tenant, locked until the work ends; None if there is none."""
+        ...
+
+    async def on_host(self, host: str) -> Sequence[Vm]:
+        """Return the machines of all tenants that are on a host, and those that are on none yet."""
+        ...
+
+    async def known(self, vms: Sequence[UUID]) -> Collection[UUID]:
+        """Return which of these machines there are, in whichever tenant and on whichever host."""
         ...
 
     async def list(self, tenant: UUID, wanted: Wanted) -> Slice[Vm]:
@@ -78,6 +176,10 @@ class TemplateBook(Protocol):
         """Return a part of the templates that the tenant may use."""
         ...
 
+    async def put(self, template: Template) -> bool:
+        """Keep a template, or change it; tell whether that made a difference."""
+        ...
+
 
 class QuotaBook(Protocol):
     """What each tenant has."""
@@ -103,6 +205,54 @@ class QuotaBook(Protocol):
         ...
 
 
+class OperationBook(Protocol):
+    """What was asked of machines."""
+
+    async def find(self, tenant: UUID, operation_id: UUID) -> Operation | None:
+        """Return the operation; None if there is none."""
+        ...
+
+    async def open_of(self, vm_id: UUID) -> Sequence[Operation]:
+        """Return what was asked of a machine and has not ended."""
+        ...
+
+    async def add(self, operation: Operation) -> None:
+        """Keep a new operation."""
+        ...
+
+    async def put(self, operation: Operation) -> None:
+        """Keep an operation as it is now."""
+        ...
+
+
+class Log(Protocol):
+    """What happened to machines."""
+
+    async def add(self, vm_id: UUID, happening: Happening) -> None:
+        """Keep something that happened to a machine."""
+        ...
+
+    async def last(self, vm_id: UUID, limit: int) -> Sequence[Happening]:
+        """Return what happened last, the oldest of it first."""
+        ...
+
+
+class Leases(Protocol):
+    """Which worker may touch which machine."""
+
+    async def hold(self, vm_id: UUID) -> int | None:
+        """Take or renew the lease on a machine; return its fence, or None while another holds it."""
+        ...
+
+    async def holds(self, vm_id: UUID, fence: int) -> bool:
+        """Tell whether the lease is still ours with this fence, and keep it from being taken until the work ends."""
+        ...
+
+    async def drop(self, vm_id: UUID) -> None:
+        """Forget the lease of a machine that is gone."""
+        ...
+
+
 class Work(Protocol):
     """One transaction: everything in it is kept, or nothing is."""
 
@@ -119,6 +269,25 @@ class Work(Protocol):
     @property
     def quotas(self) -> QuotaBook:
         """The quotas, inside this transaction."""
+        ...
+
+    @property
+    def operations(self) -> OperationBook:
+        """The operations, inside this transaction."""
+        ...
+
+    @property
+    def log(self) -> Log:
+        """What happened to machines, inside this transaction."""
+        ...
+
+    @property
+    def leases(self) -> Leases:
+        """The leases on machines, inside this transaction."""
+        ...
+
+    def stir(self) -> None:
+        """Tell whoever makes wishes come true, once this is committed."""
         ...
 
     @property
