@@ -47,7 +47,7 @@ async def opened(
         headers = {name.decode("latin-1"): v.decode("latin-1") for name, v in begun.headers}
         yield Incoming(begun.status_code, headers, _pieces(wire, reader, patience))
     finally:
-        writer.close()
+        writer.transport.abort()  # nothing more is to be said, and what is left of the answer is not wanted
 
 
 async def _send(

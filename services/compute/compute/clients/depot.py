@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from compute.domain.image import Blob, Image, Progress
 from compute.ports.images import NeverThere, NotNow
@@ -26,13 +26,25 @@ _TOLD_EVERY = 1 << 20
 _AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504))
 
 
+class Digest(Protocol):
+    """A checksum that is not finished."""
+
+    def update(self, data: bytes, /) -> None:
+        """Go on with these bytes."""
+        ...
+
+    def hexdigest(self) -> str:
+        """Return the checksum so far."""
+        ...
+
+
 @dataclass(slots=True)
 class _Part:
     """What has come so far: a file, its digest and its size."""
 
     file: IO[bytes]
     size: int = 0
-    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    digest: Digest = field(default_factory=hashlib.sha256)
 
     def write(self, piece: bytes) -> None:
         self.file.write(piece)
@@ -66,6 +78,11 @@ class Depot:
         """Return where something that was fetched lies."""
         return self.root / "blobs" / digest
 
+    def make(self) -> None:
+        """Create the folders, closed to others."""
+        for folder in ("parts", "blobs"):
+            (self.root / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+
     async def fetch(self, image: Image, told: Callable[[Progress], None]) -> Blob:
         """Fetch an image, going on where an earlier worker stopped; tell how far it is. NeverThere or NotNow."""
         try:
@@ -78,8 +95,7 @@ class Depot:
             raise NotNow(f"it could not be kept: {full.strerror}") from full
 
     async def _fetched(self, image: Image, told: Callable[[Progress], None]) -> Blob:
-        for folder in ("parts", "blobs"):
-            (self.root / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.make()
         mine = self.root / "parts" / f"{image.id}.{image.fence}"
         earlier = self._earlier(image)
         with mine.open("w+b") as file:

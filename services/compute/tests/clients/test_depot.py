@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -32,7 +32,7 @@ class Server:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         self.asked.append(head)
         writer.write(self.answer or self._whole(head))
-        writer.close()
+        await writer.drain()
 
     def _whole(self, head):
         start, status = 0, b"200 OK"
@@ -53,9 +53,21 @@ class Server:
 
 @asynccontextmanager
 async def serving(server):
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    """Serve, and wait at the end until everybody has been answered."""
+    answered = []
+
+    async def serve(reader, writer):
+        answered.append(asyncio.current_task())
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await server.serve(reader, writer)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with listening:
         yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/x.qcow2"
+        await asyncio.gather(*answered)
 
 
 @pytest.fixture
@@ -186,17 +198,15 @@ async def test_without_a_length_the_cap_and_the_checksum_hold(depot):
 async def test_a_server_that_falls_silent_is_given_up_on(tmp_path):
     depot = Depot(tmp_path, HERE, most=100, patience=0.1)
 
-    async def silent(reader, writer):
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhello")
-        await reader.read()
-        writer.close()
+    class Silent(Server):
+        async def serve(self, reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhello")
+            await reader.read()
 
-    listening = await asyncio.start_server(silent, "127.0.0.1", 0)
-    async with listening:
-        port = listening.sockets[0].getsockname()[1]
+    async with serving(Silent()) as url:
         with pytest.raises(NotNow, match="nothing came"):
-            await depot.fetch(image(f"http://127.0.0.1:{port}/x"), quiet)
+            await depot.fetch(image(url), quiet)
 
 
 @pytest.mark.parametrize(

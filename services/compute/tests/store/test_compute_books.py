@@ -1,7 +1,7 @@
 """One contract for all books of compute: those in memory and those in PostgreSQL."""
 
 import asyncio
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import product
 from uuid import uuid4
 
@@ -17,7 +17,7 @@ from compute.domain.order import SourceType
 from compute.domain.quota import Amount, Limits, Quota
 from compute.domain.vm import Status, Step, Wish
 from compute.ports import Wanted
-from compute.store.tables import Outbox, TemplateRow
+from compute.store.tables import Outbox
 from compute.store.work import sql_work
 
 LIMIT = Amount(vms=10, cpu=1000, memory_gb=1000, disk_gb=1000)
@@ -25,15 +25,13 @@ ONE = Amount(vms=1, cpu=1, memory_gb=2, disk_gb=3)
 
 
 @pytest.fixture
-async def offer(url, work):
-    """Put templates where the store finds them; nothing in the service does so yet."""
+async def offer(open_work):
+    """Put templates where the store finds them."""
 
     async def put(*templates):
-        if not url:
-            work.templates.kept |= {it.id: it for it in templates}
-            return
-        async with database(url, "compute") as sessions, sessions.begin() as session:
-            session.add_all(TemplateRow(**asdict(it)) for it in templates)
+        async with open_work() as work:
+            for it in templates:
+                await work.templates.put(it)
 
     return put
 
