@@ -27,7 +27,7 @@ from compute.domain.quota import Amount, Limits, Quota
 from compute.domain.usage import summed
 from compute.domain.usage import total as sum_of
 from compute.domain.vm import Vm
-from compute.ports import HostTrouble, StaleFence
+from compute.ports.hypervisor import HostTrouble, StaleFence
 from compute.store.work import sql_work
 from compute.usecases.agents import Agents
 from compute.usecases.operations import Operations

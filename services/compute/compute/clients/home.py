@@ -17,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from compute.domain.guest import Key
-from compute.ports import StaleFence
+from compute.ports.hypervisor import StaleFence
 
 KEPT = 24 * 3600.0
 DISK, SEED, BOOT, ENDED = "disk.qcow2", "seed.iso", "boot.json", "ended"

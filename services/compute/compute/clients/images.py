@@ -13,7 +13,7 @@ from typing import IO
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from compute.clients.home import read, settle
-from compute.ports import HostTrouble
+from compute.ports.hypervisor import HostTrouble
 
 TOLD = "template.json"
 BUILT_IN = "switchyard-linux"

@@ -11,7 +11,7 @@ from compute.clients.home import CONSOLE, DISK, MONITOR, SEED, SERIAL
 from compute.clients.images import Image, run
 from compute.clients.monitor import Silent, ask
 from compute.clients.processes import PID_FILE, running
-from compute.ports import HostTrouble
+from compute.ports.hypervisor import HostTrouble
 
 EMULATOR = "qemu-system-x86_64"
 COMPLAINTS = "qemu.log"

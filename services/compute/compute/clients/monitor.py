@@ -13,7 +13,7 @@ from qemu.qmp import QMPClient, QMPError
 from qemu.qmp.qmp_client import ExecuteError
 
 from compute.clients.home import MONITOR
-from compute.ports import HostTrouble
+from compute.ports.hypervisor import HostTrouble
 
 PATIENCE = 2.0
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)  # what goes wrong is told by who asked

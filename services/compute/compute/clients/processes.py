@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from uuid import UUID
 
-from compute.ports import HostTrouble
+from compute.ports.hypervisor import HostTrouble
 
 PROC = Path("/proc")
 PID_FILE = "pid"

@@ -24,7 +24,7 @@ from compute.clients.trial import Trial
 from compute.domain.guest import ABSENT, Definition, Key, Line, Power, Seen, Switch
 from compute.domain.host import Probe
 from compute.domain.order import Template
-from compute.ports import HostTrouble, SnapshotVerb
+from compute.ports.hypervisor import HostTrouble, SnapshotVerb
 
 _POWERS = {
     "running": Power.RUNNING,

@@ -15,7 +15,7 @@ from pathlib import Path
 from compute.clients.home import CONSOLE, SERIAL
 from compute.clients.monitor import dialled
 from compute.domain.guest import Line
-from compute.ports import HostTrouble
+from compute.ports.hypervisor import HostTrouble
 
 TIMES = "serial.times"
 MOST, KEPT = 4 << 20, 1 << 20

@@ -21,7 +21,7 @@ from compute.clients.machine import EMULATOR, Machine, start
 from compute.clients.seed import write_seed
 from compute.domain.guest import Definition
 from compute.domain.host import Probe
-from compute.ports import HostTrouble
+from compute.ports.hypervisor import HostTrouble
 
 PATIENCE = 60.0
 AGAIN = 60.0  # seconds until what is missing is looked for again

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from chassis.facts import Actor, Fact, Target
-from compute.ports import Hypervisor, OpenWork
+from compute.ports import OpenWork
+from compute.ports.hypervisor import Hypervisor
 
 WORKER = Actor("service", "compute", "compute")
 

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from compute.domain.guest import Key
-from compute.ports import HostTrouble, Hypervisor, OpenWork, StaleFence
+from compute.ports import OpenWork
+from compute.ports.hypervisor import HostTrouble, Hypervisor, StaleFence
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from compute.domain.course import Course, Deed, Terms, failed, idle, progressed,
 from compute.domain.guest import ABSENT, Definition, Key, Seen, Switch
 from compute.domain.happening import Happening, Level
 from compute.domain.vm import Step, Vm
-from compute.ports import HostTrouble, Hypervisor, OpenWork, StaleFence, Work
+from compute.ports import OpenWork, Work
+from compute.ports.hypervisor import HostTrouble, Hypervisor, StaleFence
 from compute.usecases.vms import cancelled, document
 
 log = logging.getLogger(__name__)

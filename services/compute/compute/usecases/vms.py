@@ -17,7 +17,8 @@ from compute.domain.operation import Operation
 from compute.domain.order import Order, Template
 from compute.domain.quota import Amount
 from compute.domain.vm import Action, Changes, Vm, Wish
-from compute.ports import Hypervisor, OpenWork, Wanted, Work
+from compute.ports import OpenWork, Wanted, Work
+from compute.ports.hypervisor import Hypervisor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

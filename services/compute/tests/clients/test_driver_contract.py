@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from compute.domain.guest import ABSENT, Key, Power, Switch
-from compute.ports import HostTrouble, StaleFence
+from compute.ports.hypervisor import HostTrouble, StaleFence
 
 BOOT = 90  # seconds; without KVM and with neighbours a guest takes ten
 

@@ -11,7 +11,7 @@ import pytest
 from compute.clients import processes, seed, serial
 from compute.clients.home import Homes
 from compute.domain.guest import Definition, Key, Power, Switch
-from compute.ports import HostTrouble, StaleFence
+from compute.ports.hypervisor import HostTrouble, StaleFence
 
 BOOT = 90
 SCRIPT = "#!/bin/sh\necho the user data ran\n"

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0002"
-down_revision = "0004"  # it landed first
+down_revision = "0004"  # that landed first
 
 SCHEMA = "compute"
 INSTANT = sa.DateTime(timezone=True)
