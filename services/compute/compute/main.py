@@ -25,6 +25,7 @@ from compute.store.tables import Idempotency, Lease, Outbox
 from compute.store.work import sql_work
 from compute.usecases.agents import Agents
 from compute.usecases.importer import Importer
+from compute.usecases.metering import Meter
 from compute.usecases.offers import Offers
 from compute.usecases.operations import Operations
 from compute.usecases.orphans import Orphans
@@ -48,7 +49,10 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         work = sql_work(frame.sessions, frame.relay.wake, stirred.set)
         limit, (trial, host) = _limit(settings), _host(settings)
         vms = Vms(work=work, hypervisor=host, limit=limit, now=_now, new_id=uuid7)
-        reconciler = Reconciler(work=work, hypervisor=host, terms=_terms(settings), now=_now)
+        meter = Meter(uuid7, _now)
+        reconciler = Reconciler(
+            work=work, hypervisor=host, terms=_terms(settings), now=_now, meter=meter
+        )
         grace = timedelta(seconds=settings.orphan_seconds)
         orphans = Orphans(work, host, _now, grace, ORPHANS.set)
 

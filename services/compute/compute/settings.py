@@ -1,5 +1,6 @@
 """The settings of compute, read once from `COMPUTE_*`."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +9,10 @@ from pydantic_settings import SettingsConfigDict
 
 from chassis.settings import ServiceSettings
 from egress.guard import Rules
+
+_OUR_OWN = tuple(
+    ip_network(net) for net in ("127.0.0.0/8", "169.254.0.0/16", "0.0.0.0/8", "::/127", "fe80::/10")
+)
 
 
 class Settings(ServiceSettings):
@@ -44,8 +49,10 @@ class Settings(ServiceSettings):
 
     @model_validator(mode="after")
     def _production_asks_nothing_of_its_own(self) -> "Settings":
-        rules = Rules.of(self.egress_allowed)
-        here = [net for net in rules.allowed if net.is_loopback or net.is_link_local]
+        allowed = Rules.of(self.egress_allowed).allowed
+        here = any(
+            net.version == own.version and net.overlaps(own) for net in allowed for own in _OUR_OWN
+        )
         if self.profile == "production" and (here or self.egress_plain_http):
             raise ValueError(
                 "in production no image comes from loopback, link-local or over plain HTTP"

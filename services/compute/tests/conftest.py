@@ -30,6 +30,7 @@ from compute.domain.vm import Vm
 from compute.ports.hypervisor import HostTrouble, StaleFence
 from compute.store.work import sql_work
 from compute.usecases.agents import Agents
+from compute.usecases.metering import Meter
 from compute.usecases.operations import Operations
 from compute.usecases.quotas import Quotas
 from compute.usecases.reconciler import Reconciler
@@ -375,6 +376,9 @@ class MemoryMeter:
 
     async def drop(self, vm_id):
         self.kept.pop(vm_id, None)
+
+    async def open_of(self, vm_ids):
+        return frozenset(self.kept.keys() & set(vm_ids))
 
     async def beat(self, vm_ids, at):
         for vm_id in self.kept.keys() & set(vm_ids):
@@ -722,7 +726,8 @@ def quotas(work):
 
 @pytest.fixture
 def reconciler(work, clock, driven):
-    return Reconciler(work=work, hypervisor=driven, terms=Terms(), now=clock)
+    meter = Meter(uuid4, clock)
+    return Reconciler(work=work, hypervisor=driven, terms=Terms(), now=clock, meter=meter)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from compute.clients.home import DEFINITION, DISK, Homes, read, settle
 from compute.clients.images import TOLD, Images, run
 from compute.domain.image import Blob
 from compute.domain.order import Template
-from compute.ports import HostTrouble
+from compute.ports.hypervisor import HostTrouble
 from compute.ports.images import NeverThere, NotNow
 
 _MAGIC = b"QFI\xfb"

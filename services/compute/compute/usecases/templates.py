@@ -23,7 +23,8 @@ from compute.domain.image_errors import (
 )
 from compute.domain.order import Template
 from compute.domain.vm import Status
-from compute.ports import Hypervisor, OpenWork, Wanted, Work
+from compute.ports import OpenWork, Wanted, Work
+from compute.ports.hypervisor import Hypervisor
 from compute.ports.images import Depot
 
 MOST = 100  # templates that one tenant may have of its own
