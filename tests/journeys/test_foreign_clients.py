@@ -16,6 +16,7 @@ import venv
 from hashlib import sha256
 from pathlib import Path
 
+import httpx
 import pytest
 
 pytestmark = pytest.mark.journey
@@ -163,12 +164,12 @@ class Shop:
     def __init__(self, org, url, key, ids):
         self.org, self.url, self.key, self.ids = org, url, key, ids
 
+    def web(self):
+        return httpx.AsyncClient(base_url=self.url, headers={"x-api-key": self.key}, timeout=10)
+
     async def expected(self, context):
-        got = await self.org.web.post(
-            "/api/v1/feature-flags/evaluate/bulk",
-            json={"context": context},
-            headers={"x-api-key": self.key, "authorization": ""},
-        )
+        async with self.web() as web:
+            got = await web.post("/api/v1/feature-flags/evaluate/bulk", json={"context": context})
         return {flag["key"]: flag for flag in got.raise_for_status().json()["flags"]}
 
     def job(self):
