@@ -104,6 +104,11 @@ class Replica:
         async with httpx.AsyncClient(base_url=self.url, timeout=2) as web:
             return (await web.get("/readyz")).status_code == 200
 
+    def written(self):
+        """Return what it has written, by file."""
+        folder = Path(self.env["FLAGS_SNAPSHOT_DIR"])
+        return {path.name: path.read_text() for path in folder.iterdir() if path.suffix != ".part"}
+
     async def kill(self):
         self.process.send_signal(signal.SIGKILL)
         await self.process.wait()
@@ -195,14 +200,13 @@ async def test_evaluation_outlives_everything_even_a_restart(platform, replica):
 
 async def on_disk(replica, key):
     """What is in force is written, API keys by their digests only."""
-    folder = Path(replica.env["FLAGS_SNAPSHOT_DIR"])
 
     async def kept():
-        names = [path.name for path in folder.iterdir()]
+        names = replica.written().keys()
         return "api.keys" in names and any(name.endswith(".place") for name in names)
 
     await until(kept, 15, "the state is on disk")
-    assert key not in "".join(path.read_text() for path in folder.iterdir())
+    assert key not in "".join(replica.written().values())
 
 
 async def says_how_old_it_is(sdk):
