@@ -18,6 +18,8 @@ from flags.domain.operators.versions import version
 from flags.domain.place import Place
 from flags.domain.ruleset import Stored, compile_all
 
+HASHED = {0: lambda unit: unit}  # what of a text flagd hashes
+
 
 class JavaScript:
     """JSON values as JavaScript compares and spells them."""
@@ -93,7 +95,8 @@ def run(logic, data, js):  # noqa: C901, PLR0915 - one branch per operator
         return found
     if op == "fractional":
         [unit, *weights] = [run(args[0], data, js), *args[1:]]
-        bucket, end = mmh3.hash(unit, signed=False) * 100_000 >> 32, 0
+        hashed = mmh3.hash(HASHED[0](unit), signed=False)
+        bucket, end = hashed * sum(weight for _, weight in weights) >> 32, 0
         for variant, weight in weights:
             end += weight
             if bucket < end:
@@ -328,3 +331,12 @@ def test_a_segment_with_too_many_ids_is_not_said():
         [stored(targeting=when({"op": "in_segment", "segments": ["inner"]}))], [many], {}
     )
     assert "10000" in left["f"]
+
+
+def test_a_provider_that_hashes_in_another_way_says_nothing(monkeypatch):
+    split = {"weights": [{"variant": "on", "weight": 50_000}, {"variant": "off", "weight": 50_000}]}
+    row = stored(targeting={"rules": [{"split": split}]})
+    ours, theirs = both(row, {"targetingKey": "u1"})
+    assert set(theirs) == {ours}
+    monkeypatch.setitem(HASHED, 0, lambda unit: b"\x62" + unit.encode())  # CBOR
+    assert set(both(row, {"targetingKey": "u1"})[1]) == {UNSAID}
