@@ -26,7 +26,8 @@ class Wire:
     """A TCP connection that can be cut: nobody answers at its port then, and open connections break."""
 
     def __init__(self, host, port):
-        self.there, self.port, self._server, self._open = (host, port), free_port(), None, set()
+        self.there, self.port, self._server = (host, port), free_port(), None
+        self._open, self._carrying = set(), set()
 
     async def join(self):
         self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
@@ -35,9 +36,12 @@ class Wire:
         self._server.close()
         for writer in self._open:
             writer.transport.abort()
+        await asyncio.gather(*self._carrying, return_exceptions=True)
         self._open.clear()
+        self._carrying.clear()
 
     async def _carry(self, reader, writer):
+        self._carrying.add(asyncio.current_task())
         try:
             there, back = await asyncio.open_connection(*self.there)
         except OSError:
@@ -168,9 +172,13 @@ async def replica(platform, tmp_path):
     made = Replica(environment(platform.pid("flags")), tmp_path / "snapshots")
     for wire in made.wires:
         await wire.join()
-    await made.start()
-    yield made
-    await made.kill()
+    try:
+        await made.start()
+        yield made
+    finally:
+        await made.kill()
+        for wire in made.wires:
+            await wire.cut()
 
 
 @pytest.mark.journey
