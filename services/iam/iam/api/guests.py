@@ -55,7 +55,7 @@ async def remove(tenant_id: TenantId, user_id: UserId, caller: Asking, guests: U
     await guests.remove(caller, tenant_id, user_id)
 
 
-@router.post("/invitations/join", status_code=201, **anybody())
+@router.post("/invitations/join", status_code=201, **anybody(**{"x-errors": [404]}))
 async def join(body: JoinBody, caller: Asking, guests: Uses, response: Response) -> UserView:
     """Accept an invitation with the account that you are logged in with; log in with its subdomain to act there."""
     user = await guests.join(caller, body.token)

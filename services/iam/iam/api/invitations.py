@@ -18,7 +18,7 @@ router = doors("/api/v1/invitations", "invitations")
 Uses = Annotated[Invitations, given(Invitations)]
 Jar = Annotated[Cookies, given(Cookies)]
 InvitationId = Annotated[UUID, Path(description="The invitation's UUID")]
-_STRICT: dict[str, Any] = {"x-limit": "strict"}
+_STRICT: dict[str, Any] = {"x-limit": "strict", "x-errors": [404]}
 
 
 class InvitationBody(Body):

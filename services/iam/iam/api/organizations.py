@@ -195,10 +195,7 @@ async def get_tenant(
     response: Response,
 ) -> OrganizationView | Response:
     """Return a tenant that you can reach."""
-    tenant = await organizations.tenant(caller, tenant_id)
-    if tagged(response, request, tenant.version):
-        return Response(status_code=304, headers={"etag": etag(tenant.version)})
-    return view(tenant)
+    return _shown(await organizations.tenant(caller, tenant_id), request, response)
 
 
 async def update_tenant(
@@ -221,7 +218,10 @@ async def get(
     response: Response,
 ) -> OrganizationView | Response:
     """Return your organization."""
-    tenant = await organizations.get(caller, organization_id)
+    return _shown(await organizations.get(caller, organization_id), request, response)
+
+
+def _shown(tenant: Tenant, request: Request, response: Response) -> OrganizationView | Response:
     if tagged(response, request, tenant.version):
         return Response(status_code=304, headers={"etag": etag(tenant.version)})
     return view(tenant)

@@ -39,7 +39,7 @@ class ResetView(View):
     expires_at: datetime
 
 
-@router.post("/users/me/password", status_code=204, **anybody())
+@router.post("/users/me/password", status_code=204, **anybody(**{"x-errors": [404]}))
 async def change(body: PasswordBody, caller: Asking, passwords: Uses) -> None:
     """Choose another password. You stay logged in here and nowhere else."""
     await passwords.change(caller, body.current_password, body.new_password)

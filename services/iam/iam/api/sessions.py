@@ -13,6 +13,7 @@ from iam.domain.session import Session
 from iam.usecases.sessions import Sessions
 
 router = doors("/api/v1/sessions", "sessions")
+_OF_NOBODY: dict[str, Any] = {"x-errors": [404]}  # `user_id` may name nobody
 Uses = Annotated[Sessions, given(Sessions)]
 SessionId = Annotated[UUID, Path(description="The session's UUID")]
 Whose = Annotated[
@@ -62,7 +63,9 @@ def view(caller: Caller, session: Session) -> SessionView:
     )
 
 
-@router.get("", response_model=SessionPage, response_model_exclude_unset=True, **anybody())
+@router.get(
+    "", response_model=SessionPage, response_model_exclude_unset=True, **anybody(**_OF_NOBODY)
+)
 async def list_sessions(
     caller: Asking, sessions: Uses, pager: Paging, user_id: Whose = None
 ) -> dict[str, Any]:
@@ -77,7 +80,7 @@ async def get(session_id: SessionId, caller: Asking, sessions: Uses) -> SessionV
     return view(caller, await sessions.get(caller, session_id))
 
 
-@router.delete("", status_code=204, **anybody())
+@router.delete("", status_code=204, **anybody(**_OF_NOBODY))
 async def end_all(
     caller: Asking, sessions: Uses, user_id: Whose = None, keep_current: KeepCurrent = False
 ) -> None:

@@ -196,8 +196,7 @@ async def _looked_at(work: Work, one: Happening) -> Posted:
     if entity is None:
         return Posted(happening=one, entity=None, lent=Acl(), named=frozenset(), keys={})
     lent = await (_last_lent(work, entity) if entity.deleted_at else _lent_to(work, entity))
-    ends = {id_ for id_ in (entity.parent, entity.principal) if id_}
-    keys = dict(await work.entities.last_keys(ends)) if ends else {}
+    keys = dict(await work.entities.last_keys(entity.ends)) if entity.ends else {}
     named = {p for acl in (entity.acl, lent) for e in acl.entries for p in e.principals}
     return Posted(happening=one, entity=entity, lent=lent, named=frozenset(named), keys=keys)
 

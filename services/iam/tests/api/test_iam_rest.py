@@ -384,3 +384,18 @@ def test_every_operation_says_who_may_use_it(app):
     }
     login = document["paths"]["/api/v1/login"]["post"]
     assert login["x-limit"] == "strict"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("post", "/api/v1/invitations/join"),
+        ("post", "/api/v1/invitations/accept"),
+        ("get", "/api/v1/invitations/verify"),
+        ("post", "/api/v1/users/me/password"),
+        ("get", "/api/v1/sessions"),
+        ("delete", "/api/v1/sessions"),
+    ],
+)
+def test_what_may_name_nothing_says_so_in_the_document(app, method, path):
+    assert "404" in app.openapi()["paths"][path][method]["responses"]
