@@ -18,6 +18,8 @@ GRAPH = yaml.safe_load((ROOT / "deploy/service-graph.yaml").read_text())["servic
 WITHOUT_CALLER = {
     "flags.Rulesets.heard": "an announcement of another replica",
     "flags.Rulesets.poll": "a job: what was missed",
+    "flags.Counting.flush": "a job: counts of evaluations",
+    "flags.Changing.project": "a step of a transaction that somebody was admitted to",
     "iam": "signing in, registering, and what other services ask about credentials",
     "audit.Recorder.adopt": "a job: logs from before logs were trees",
     "audit.Recorder.record": "a step of a transaction that somebody was admitted to",

@@ -12,18 +12,23 @@ from chassis.serve import Service
 from flags.api.grpc import FlagsServicer
 from flags.api.ofrep import Ofrep
 from flags.api.rest import routers
-from flags.clients import RedisNews, redis_at
-from flags.jobs import freshness
+from flags.clients import KnownAuthors, RedisNews, redis_at
+from flags.jobs import counting, freshness, sweeping, ticking
 from flags.settings import Settings
 from flags.store.shelf import SqlShelf
 from flags.store.tables import Idempotency, Lease, Outbox
 from flags.store.work import sql_work
+from flags.usecases.clockwork import Clockwork
+from flags.usecases.emergency import Emergency
 from flags.usecases.explaining import Explaining
 from flags.usecases.flags import Flags
 from flags.usecases.projects import Projects
 from flags.usecases.revisions import Revisions
+from flags.usecases.rollouts import Rollouts
 from flags.usecases.rulesets import Rulesets
+from flags.usecases.schedules import Schedules
 from flags.usecases.segments import Segments
+from flags.usecases.usage import Counting, Usages
 from switchyard.flags.v1 import flags_pb2_grpc
 
 TABLES = Tables(Outbox, Lease, Idempotency)
@@ -44,17 +49,29 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
             Segments(work, _now, uuid7),
             Revisions(work, _now, uuid7),
             Explaining(work, rulesets.shelf, rulesets.seen, _now, uuid7),
+            Usages(work, _now, uuid7),
         )
+        plans = (
+            Schedules(work, _now, uuid7),
+            Rollouts(work, _now, uuid7),
+            Emergency(work, _now, uuid7),
+        )
+        counts = Counting(rulesets, work, _now)
+        clockwork = Clockwork(work, KnownAuthors(frame.identity), _now, uuid7)
 
         ofrep = Ofrep(rulesets, frame.identity, limiter, frame.denials)
 
-        rest = ofrep.before(frame.rest("flags", routers, flags, projects, *others, ofrep))
+        rest = ofrep.before(frame.rest("flags", routers, flags, projects, *others, *plans, ofrep))
         servicer = FlagsServicer(flags, frame.identity, frame.cursors)
         flags_pb2_grpc.add_FlagsServicer_to_server(servicer, frame.rpc)
         yield frame.service(
             rest,
             ("switchyard.flags.v1.Flags",),
-            always=freshness(rulesets, news, settings.poll_every),
+            jobs=(sweeping(counts), ticking(clockwork)),
+            always=(
+                *freshness(rulesets, news, settings.poll_every),
+                counting(counts, settings.usage_every),
+            ),
         )
 
 

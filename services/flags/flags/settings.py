@@ -15,3 +15,5 @@ class Settings(ServiceSettings):
     poll_every: float = Field(default=5.0, gt=0, le=10)
     # What one API key may evaluate each second, at each replica: far more than it may manage.
     evaluations_per_second: int = Field(default=20_000, gt=0)
+    # How often counts of evaluations are stored (seconds): so much of them is lost with a process that is killed.
+    usage_every: float = Field(default=10.0, gt=0, le=600)

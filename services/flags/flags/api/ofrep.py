@@ -146,9 +146,12 @@ class Ofrep:
         answers = desk.answers
         if answers.ruleset is not desk.held.ruleset:
             answers = desk.answers = self._answers(desk.held, client_side=desk.client_side)
-        found = answers.single.get(path) or answers.alone(path, context, self.clock())
-        if found is None:
-            found = self._otherwise(answers, Asking(path, headers, body, context))
+        answer = answers.single.get(path) or answers.alone(path, context, self.clock())
+        if answer is None:
+            found = self._otherwise(desk, Asking(path, headers, body, context))
+        else:
+            desk.held.tally.answers[answer] += 1
+            found = answers.replies[answer]
         fields = found[1] + (self._told.get(left // self._shade) or self._tell(left))
         if b"x-request-id" in headers:
             fields.append(_echo(headers))
@@ -209,13 +212,14 @@ class Ofrep:
             self._rendered[held.place, client_side] = known
         return known
 
-    def _otherwise(self, answers: Rendered, asking: Asking) -> Reply:
+    def _otherwise(self, desk: Desk, asking: Asking) -> Reply:
         """Return the answer to what is not the plain path of a flag: the bulk, a trailing slash, or no such flag."""
         path = asking.path.rstrip("/")
         if path == PREFIX:
-            return _bulk(answers, asking, self.clock())
-        if found := answers.alone(path, asking.context, self.clock()):
-            return found
+            return _bulk(desk, asking, self.clock())
+        if answer := desk.answers.alone(path, asking.context, self.clock()):
+            desk.held.tally.answers[answer] += 1
+            return desk.answers.replies[answer]
         key = key_in(path)
         return failure(404, "FLAG_NOT_FOUND", f"there is no flag {key!r} for this API key", key)
 
@@ -250,13 +254,19 @@ def _credential(headers: Headers) -> bytes:
     return key if bearer is None else key + b"\n" + bearer
 
 
-def _bulk(answers: Rendered, asking: Asking, now: float) -> Reply:
+def _bulk(desk: Desk, asking: Asking, now: float) -> Reply:
     """Answer 304 before anything is evaluated; only where time itself decides, the tag is that of the answer."""
-    said = answers.everything(asking.context, now) if answers.timed else None
-    tag = answers.etag(asking.body if said is None else said)
+    answers = desk.answers
+    served = answers.served(asking.context, now) if answers.timed else None
+    body = None if served is None else answers.written(served)
+    tag = answers.etag(asking.body if body is None else body)
     if tag in tags(asking.headers.get(b"if-none-match", b"")):
         return 304, [(b"etag", tag)], b""
-    return reply(200, said or answers.everything(asking.context, now), [(b"etag", tag)])
+    if served is None or body is None:
+        served = answers.served(asking.context, now)
+        body = answers.written(served)
+    desk.held.tally.together(answers.same, served)
+    return reply(200, body, [(b"etag", tag)])
 
 
 def _echo(headers: Headers) -> tuple[bytes, bytes]:

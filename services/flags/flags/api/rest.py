@@ -1,10 +1,23 @@
 """Every REST door of flags."""
 
-from flags.api import feature_flags, ofrep_routes, past_flags, projects, segments
+from flags.api import (
+    feature_flags,
+    ofrep_routes,
+    past_flags,
+    projects,
+    rollouts,
+    schedules,
+    segments,
+    usage,
+)
 
+# Words that stand where a flag's key does (`/stale`) come before it.
 routers = (
+    usage.router,
     feature_flags.router,
     past_flags.router,
+    schedules.router,
+    rollouts.router,
     segments.router,
     projects.router,
     ofrep_routes.router,

@@ -30,39 +30,51 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What a client gets: a variant and its value, or with `trouble` neither. Two answers are never the same one."""
+    """What a client gets: a variant and its value, or with `trouble` neither. Two answers are never the same one.
+
+    `flag` is the key of the flag that gives it, so that answers can be counted.
+    """
 
     value: Value
     variant: str
     reason: Reason
     trouble: Trouble | None = None
     details: str = ""
+    flag: str = ""
 
 
-def failed(trouble: Trouble, details: str) -> Answer:
+@dataclass(frozen=True, slots=True, eq=False)
+class Bundle:
+    """Answers that are always given together, so that they can be counted as one."""
+
+    answers: tuple[Answer, ...]
+
+
+def failed(trouble: Trouble, details: str, flag: str = "") -> Answer:
     """Return the answer of a flag that cannot be served; a client falls back to the default in its code."""
-    return Answer(None, "", Reason.ERROR, trouble, details)
+    return Answer(None, "", Reason.ERROR, trouble, details, flag)
 
 
 class Answers:
     """Every answer that one flag can give: a variant for a reason, or trouble."""
 
-    def __init__(self, variants: Mapping[str, Value]) -> None:
+    def __init__(self, variants: Mapping[str, Value], flag: str = "") -> None:
         self._variants = variants
+        self._flag = flag
         self._made: dict[tuple[str, str], Answer] = {}
 
     def of(self, variant: str, reason: Reason) -> Answer:
         """Return the answer that serves a variant for a reason; KeyError if there is no such variant."""
         key = (variant, reason.value)
         if key not in self._made:
-            self._made[key] = Answer(self._variants[variant], variant, reason)
+            self._made[key] = Answer(self._variants[variant], variant, reason, flag=self._flag)
         return self._made[key]
 
     def trouble(self, trouble: Trouble, details: str) -> Answer:
         """Return the answer that tells of trouble."""
         key = ("", trouble.value)
         if key not in self._made:
-            self._made[key] = failed(trouble, details)
+            self._made[key] = failed(trouble, details, self._flag)
         return self._made[key]
 
     def all(self) -> tuple[Answer, ...]:

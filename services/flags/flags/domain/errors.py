@@ -145,3 +145,75 @@ class BadKey(Invalid):
     """The key has the form of an id, so nobody could tell which of the two is meant."""
 
     code = "flags.bad_key"
+
+
+class BadPeriod(Invalid):
+    """The period that is asked about is empty, or too long to be told at once."""
+
+    code = "flags.bad_period"
+
+
+class ApprovalNeeded(Conflict):
+    """The environment takes changes only by a change request that others have approved."""
+
+    code = "flags.approval_needed"
+
+
+class BadSchedule(Invalid):
+    """The time of a scheduled change is over or too far away, or the change says nothing."""
+
+    code = "flags.bad_schedule"
+
+
+class ScheduleNotFound(NotFound):
+    """The flag has no such scheduled change."""
+
+    code = "flags.schedule_not_found"
+
+
+class ScheduleOver(Conflict):
+    """The scheduled change was made, has failed or was cancelled already."""
+
+    code = "flags.schedule_over"
+
+
+class TooManySchedules(Conflict):
+    """A flag has at most 100 changes scheduled at a time."""
+
+    code = "flags.too_many_schedules"
+
+
+class BadRollout(Invalid):
+    """The stages of a rollout do not grow, or its rule would be reached by nobody."""
+
+    code = "flags.bad_rollout"
+
+
+class RolloutNotFound(NotFound):
+    """The flag has no such rollout."""
+
+    code = "flags.rollout_not_found"
+
+
+class RolloutOver(Conflict):
+    """The rollout is completed, aborted or failed, and does not move any more."""
+
+    code = "flags.rollout_over"
+
+
+class RolloutRunning(Conflict):
+    """The flag has an unfinished rollout in this environment already: abort that one first."""
+
+    code = "flags.rollout_running"
+
+
+class RolloutLost(Conflict):
+    """The rule of the rollout was removed from the flag, so that its share cannot be changed."""
+
+    code = "flags.rollout_lost"
+
+
+class AuthorGone(Forbidden):
+    """Whoever asked for a change that was to be made later cannot act any more: gone, disabled, or the key revoked."""
+
+    code = "flags.author_gone"

@@ -7,7 +7,7 @@ is announced, and when polling shows that an announcement was missed. What canno
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import Gauge
@@ -18,6 +18,7 @@ from flags.domain.context import UNIT, Context
 from flags.domain.place import Place, place_of
 from flags.domain.ruleset import Ruleset, compile_all
 from flags.ports import Shelf
+from flags.usecases.tally import Counts, Tally
 
 MOST_SEEN = 1_000  # contexts that are remembered of each place
 
@@ -34,6 +35,7 @@ class Held:
     ruleset: Ruleset | None = None
     reading: asyncio.Task[None] | None = None
     seen: deque[Context] = field(default_factory=lambda: deque[Context](maxlen=MOST_SEEN))
+    tally: Tally = field(default_factory=Tally)
 
 
 @dataclass(slots=True)
@@ -59,6 +61,12 @@ class Rulesets:
         """Return the contexts that this replica was lately asked with at a place: the last one of each unit."""
         held = self._held.get(place)
         return list({str(c.get(UNIT)): c for c in held.seen}.values()) if held else []
+
+    def drain(self) -> Iterator[tuple[Place, Counts]]:
+        """Yield how often each answer of each place was given since this was asked last."""
+        for place, held in self._held.items():
+            if counts := held.tally.take():
+                yield place, counts
 
     async def heard(self, place: Place, revision: int) -> None:
         """Take notice that a place has a newer revision; places that nobody asks for do not matter."""

@@ -18,6 +18,8 @@ from flags.domain.revision import Revision
 from flags.domain.ruleset import Stored
 from flags.domain.segment import Members, Segment
 from flags.domain.uses import Use
+from flags.ports.plans import RolloutBook, ScheduleBook
+from flags.ports.usage import UsageBook
 
 # How a project is held, before anything in it is locked: `shared` while a flag is switched, so that its environments
 # stay; `changed` by one at a time, who changes who uses what; `alone` while environments come and go.
@@ -77,6 +79,10 @@ class FlagBook(Protocol):
 
     async def page(self, project: Project, wanted: Wanted, ask: PageAsk) -> Slice[Flag]:
         """Return the part of a project's flags that is asked for."""
+        ...
+
+    async def served(self, project: Project, owner: str | None) -> Sequence[Flag]:
+        """Return every flag that is served, by key: all of a project, or those of one owner."""
         ...
 
 
@@ -172,6 +178,21 @@ class Work(Protocol):
     @property
     def uses(self) -> UseBook:
         """Who uses what, as this transaction sees it."""
+        ...
+
+    @property
+    def usage(self) -> UsageBook:
+        """How often flags are used."""
+        ...
+
+    @property
+    def schedules(self) -> ScheduleBook:
+        """The scheduled changes, inside this transaction."""
+        ...
+
+    @property
+    def rollouts(self) -> RolloutBook:
+        """The progressive rollouts, inside this transaction."""
         ...
 
     def record(self, fact: Fact) -> None:
