@@ -22,7 +22,7 @@ here = @test -x $(PY) || { echo "make $@: there is no .venv, so nothing was ever
 # A target whose part is missing says so and fails.
 need = @test -e $(1) || { echo "make $@: $(1) is not in this checkout, so there is nothing to run" >&2; exit 1; }
 
-.PHONY: help setup ready up down logs status reset migrate seed test check protos openapi docs derive k8s-check pins fmt lint types contracts calibrate load faults
+.PHONY: help setup ready up down logs status reset migrate seed backup restore test check protos openapi docs derive k8s-check pins fmt lint types contracts calibrate load faults
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,14 @@ migrate: ready ## bring the schemas of the running platform up to date (s=flags 
 
 seed: ready ## load demonstration data into the running platform
 	@$(YARD) seed
+
+backup: ready ## write everything that cannot be made anew into FILE=…
+	@$(if $(FILE),,echo "make backup FILE=switchyard.tar" >&2; exit 2)
+	@$(YARD) backup "$(FILE)"
+
+restore: ready ## fill an empty data folder from FILE=… (then: make up)
+	@$(if $(FILE),,echo "make restore FILE=switchyard.tar" >&2; exit 2)
+	@$(YARD) restore "$(FILE)"
 
 test: setup ## run tests on a throw-away platform (s=flags, T=path)
 	@$(YARD) with -- $(PY) -m pytest $(if $(T),,-n 2) $(TESTS)

@@ -23,9 +23,10 @@ from uuid_utils.compat import uuid7
 
 from audit.clients.seal import AesVault
 from audit.clients.signer import new_key, signing
-from audit.domain.entry import Event, instant, prepared
+from audit.domain.entry import Event, instant
 from audit.domain.merkle import Frontier, leaf_hash
 from audit.domain.wanted import Wanted
+from audit.domain.writing import prepared
 from audit.store.log import _COLUMNS
 from audit.store.work import sql_work
 from audit.usecases.prover import Prover

@@ -15,10 +15,11 @@ from uuid import UUID, uuid4
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.domain import export as lines
-from audit.domain.entry import Event, Origin, prepared, read
+from audit.domain.entry import Event, Origin, read
 from audit.domain.evidence import Verifier
 from audit.domain.merkle import Frontier, leaf_hash
 from audit.domain.note import Checkpoint, signed, vkey
+from audit.domain.writing import prepared
 from chassis.facts import Actor, Target
 
 

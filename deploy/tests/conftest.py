@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-OVERLAYS = ("base", "overlays/dev", "overlays/prod")
+OVERLAYS = ("base", "overlays/dev", "overlays/prod", "overlays/cnpg", "overlays/airgap")
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<how>:-|:\?)(?P<rest>(?:[^{}]|\$\{[^{}]*\})*))?\}")
 
 

@@ -21,6 +21,11 @@ class Platform:
     def pid(self, name):
         return json.loads(self._state.read_text())["pids"][name]
 
+    @property
+    def data(self):
+        """The data folder."""
+        return self._state.parents[1]
+
     def kill(self, name):
         """Kill a process without warning."""
         pid = self.pid(name)

@@ -128,11 +128,13 @@ OF = {
     "invitation_id": "invitation",
     "session_id": "session",
     "experiment": "experiment",
+    "metric": "metric",
     "flag": "flag",
     "segment": "segment",
     "environment": "environment",
     "key": "flag_key",
     "vm": "vm",
+    "agent": "agent",
     "template": "template",
 }
 # What stands in a path after the thing that is looked for, or is the same for all.
@@ -171,6 +173,10 @@ def _vm(_):
     }
 
 
+def _agent(_):
+    return {"agent_type": unique("a-"), "name": unique("agent ")}
+
+
 def _user(_):
     name = unique()
     return {
@@ -187,6 +193,10 @@ def _nothing(_):
 
 def _named(_):
     return {"name": unique("n-")}
+
+
+def _metric(_):
+    return {**_keyed(None), "kind": "count", "event": "purchase"}
 
 
 def _keyed(_):
@@ -261,6 +271,17 @@ RECIPES = {
     **{
         f"POST /api/v1/experiments/{{experiment}}/{verb}": _nothing
         for verb in ("archive", "complete", "pause", "resume", "start")
+    },
+    "POST /api/v1/metrics": _metric,
+    "PATCH /api/v1/metrics/{metric}": _named,
+    **{
+        f"{method} /api{version}/agents{tail}": sends
+        for version in ("", "/v1")
+        for method, tail, sends in (
+            ("POST", "", _agent),
+            ("POST", "/resolve", lambda _: {"agent_types": ["writer"]}),
+            ("PATCH", "/{agent}", _named),
+        )
     },
     "POST /api/v1/vms": _vm,
     "PATCH /api/v1/vms/{vm}": _named,
@@ -358,9 +379,11 @@ class Place:
                 "id",
             ),
             "experiment": ("experiments", _keyed(None), "id"),
+            "metric": ("metrics", _metric(None), "id"),
             "flag": ("feature-flags", _keyed(None), "id"),
             "segment": ("segments", _keyed(None), "id"),
             "environment": ("environments", _keyed(None), "key"),
+            "agent": ("agents", _agent(None), "id"),
         }[kind]
         made = await self.post(f"/api/v1/{path}", body)
         return (made[name],) * 2
@@ -421,9 +444,11 @@ class Place:
                     "role": "roles",
                     "invitation": "invitations",
                     "experiment": "experiments",
+                    "metric": "metrics",
                     "flag": "feature-flags",
                     "segment": "segments",
                     "environment": "environments",
+                    "agent": "agents",
                 }.get(kind, kind)
                 answer = await self.web.delete(f"/api/v1/{where}/{here}")
                 assert answer.status_code == 204, answer.text
@@ -486,6 +511,9 @@ class Asker:
             return await self.login(), None
         if kind == "key":
             made = await self.web.post("/api/v1/api-keys", json={"name": "k", "kind": "management"})
+            return (made.json()["id"], None) if made.status_code == 201 else None
+        if kind == "agent":
+            made = await self.web.post("/api/v1/agents", json=_agent(None))
             return (made.json()["id"], None) if made.status_code == 201 else None
         if kind.startswith("global/") and kind != "global/permissions":
             return (await self.home.make(kind, self.handle))[0], None

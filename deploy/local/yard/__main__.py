@@ -1,9 +1,11 @@
-"""The verbs: `python -m yard up | down | status | logs | reset | seed | migrate | audit verify | with -- CMD`."""
+"""The verbs: `python -m yard up | down | status | logs | reset | seed | migrate | backup FILE |
+restore FILE | audit verify | with -- CMD`."""
 
 import argparse
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from yard import YardError
 from yard.site import here
@@ -42,6 +44,11 @@ def _parser() -> argparse.ArgumentParser:
     verb("migrate", _migrate, "bring the schemas of the running platform up to date").add_argument(
         "name", nargs="?", default=""
     )
+    for name, do, text in (
+        ("backup", _backup, "write everything that cannot be made anew into one file"),
+        ("restore", _restore, "fill an empty data folder from such a file"),
+    ):
+        verb(name, do, text).add_argument("file", type=Path, metavar="FILE")
     throw_away = verb("with", _with, "run a command inside a platform of its own")
     throw_away.add_argument(
         "--database-only", action="store_true", help="PostgreSQL and Valkey, no services"
@@ -102,6 +109,18 @@ def _migrate(asked: argparse.Namespace) -> int:
     from yard import migrate
 
     return migrate.migrate(here(), asked.name)
+
+
+def _backup(asked: argparse.Namespace) -> None:
+    from yard import backup
+
+    backup.backup(here(), asked.file)
+
+
+def _restore(asked: argparse.Namespace) -> None:
+    from yard import backup
+
+    backup.restore(here(), asked.file)
 
 
 def _with(asked: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ replica       subjects, memberships and projects, fed change by change; makes st
 told          the same, read off what iam tells
 queue         how many may wait for news at once
 limits        how often one may ask: a bucket per credential
+confusable    names that look alike though they are written with other letters
 tally         how often one was refused: the first at once, then counted
 usage         which API keys were used lately
 apikeys       what an API key looks like, and under which digest it is known

@@ -17,7 +17,7 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
     "template": _CRUD,
     "agent": (*_CRUD, "execute"),
     "quota": ("read", "update"),
-    "usage": ("read",),
+    "usage": ("read", "create"),
     "audit": ("read", "export", "admin"),
     "user": (*_CRUD, "impersonate", "reset_credentials"),
     "group": _CRUD,

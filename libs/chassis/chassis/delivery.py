@@ -14,9 +14,8 @@ from chassis.rpc import as_fault
 from switchyard.audit.v1 import audit_pb2 as pb
 from switchyard.audit.v1 import audit_pb2_grpc
 
-MOST_BYTES = (
-    4_000_000  # a message may have 4 MiB (rpc.OPTIONS), and each event costs a few bytes of frame
-)
+# A message may have 4 MiB (rpc.OPTIONS), and each event costs a few bytes of frame.
+MOST_BYTES = 4_000_000
 _OUTCOMES = {
     Outcome.SUCCESS: pb.OUTCOME_SUCCESS,
     Outcome.DENIED: pb.OUTCOME_DENIED,
@@ -84,4 +83,5 @@ def _actor(actor: Mapping[str, str]) -> pb.Actor:
 
 
 def _document(value: Mapping[str, Any] | None) -> str:
-    return "" if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    spelled = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return "" if value is None else spelled

@@ -23,6 +23,7 @@ from chassis.leases import LeaseRow, hold
 from chassis.outbox import ATTEMPTS, OutboxRow, Relay, record
 
 pytestmark = pytest.mark.store
+BACKEND = text("SELECT pg_backend_pid()")
 
 
 class Room:
@@ -90,6 +91,19 @@ class TestTransactions:
             with pytest.raises(Unavailable, match="database"):
                 async with transaction(sessions) as session:
                     await session.execute(text("SELECT 1"))
+
+    async def test_a_connection_that_the_server_closed_is_not_lent_again(self, room, admin_url):
+        async with database(admin_url, room.schema, pool=1) as sessions:
+            async with transaction(sessions) as session:
+                raw = await (await session.connection()).get_raw_connection()
+                driver, pid = raw.driver_connection, await session.scalar(BACKEND)
+            async with transaction(room.sessions) as session:
+                await session.execute(text(f"SELECT pg_terminate_backend({pid})"))
+            async with asyncio.timeout(5):
+                while not driver.is_closed():
+                    await asyncio.sleep(0.01)
+            async with transaction(sessions) as session:
+                assert await session.scalar(BACKEND) != pid
 
     async def test_a_bug_in_sql_is_not_renamed(self, room):
         from sqlalchemy.exc import ProgrammingError

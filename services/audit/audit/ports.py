@@ -4,10 +4,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from audit.domain.entry import Entry, Prepared
+from audit.domain.entry import Entry
 from audit.domain.keeping import Erasure, Retention
 from audit.domain.merkle import Frontier
 from audit.domain.sequence import Counts, Head, Leaf, Seen
@@ -15,6 +15,7 @@ from audit.domain.strands import Strands
 from audit.domain.stream import Stream
 from audit.domain.tiles import Tile
 from audit.domain.wanted import Wanted
+from audit.domain.writing import Prepared
 
 PersonId = tuple[UUID, str]  # in whose log, and who
 
@@ -55,12 +56,15 @@ class Person:
     names: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class Kept(NamedTuple):
     """An entry as it is kept: its bytes, and its personal parts under their people's keys."""
 
-    entry: Leaf
+    leaf: Leaf
     sealed: Mapping[str, bytes]
+
+
+class SeenBefore(Exception):
+    """An event is in its log already: ask which, and enter the others."""
 
 
 class Vault(Protocol):
@@ -115,7 +119,10 @@ class Log(Protocol):
         ...
 
     async def enter(self, kept: Sequence[Kept], heads: Sequence[Head]) -> Mapping[UUID, str]:
-        """Add entries and move the heads to their ends; return the newest signed checkpoints that there are."""
+        """Add entries and move the heads to their ends; return the newest signed checkpoints that there are.
+
+        SeenBefore, and the transaction is lost, if an event is there already.
+        """
         ...
 
     async def behind(self) -> Sequence[UUID]:

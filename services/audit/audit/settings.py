@@ -1,6 +1,6 @@
 """What the audit service needs to be told."""
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from chassis.settings import ServiceSettings
@@ -14,8 +14,8 @@ class Settings(ServiceSettings):
         env_prefix="AUDIT_", frozen=True, extra="ignore", hide_input_in_errors=True
     )
 
-    # Wraps the keys of people and of the log; the mesh secret does where this is not set. Never change it lightly:
-    # without it nothing personal can be read again.
+    # Wraps the keys of people and of the log; outside production the mesh secret does where this is not set. Never
+    # change it lightly: without it nothing personal can be read again.
     key_secret: SecretStr | None = Field(default=None, min_length=32)
     # The name that this platform's logs sign with: a schema-less URL (C2SP checkpoint).
     log_name: str = Field(default="switchyard.local/audit", pattern=r"^[^\s+]{1,200}$")
@@ -29,6 +29,16 @@ class Settings(ServiceSettings):
     def _are_networks(cls, given: str) -> str:
         Rules.of(given)
         return given
+
+    @model_validator(mode="after")
+    def _sealed_in_production(self) -> "Settings":
+        """The mesh secret is changed now and then; what wraps keys for years must not change with it."""
+        if self.profile == "production" and self.key_secret is None:
+            raise ValueError(
+                "AUDIT_KEY_SECRET must be set in production: it wraps the keys of people and of the log. "
+                "A log that was kept without it goes on with the mesh secret of that time as its value"
+            )
+        return self
 
     @property
     def sealing_secret(self) -> str:

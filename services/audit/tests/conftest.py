@@ -10,10 +10,11 @@ from uuid_utils.compat import uuid7
 
 from audit.clients.seal import AesVault
 from audit.domain.draft import Draft
-from audit.domain.entry import ACTOR, Event, Origin, prepared, read
+from audit.domain.entry import ACTOR, Event, Origin, read
 from audit.domain.sequence import Head
 from audit.domain.strands import values
-from audit.ports import Person, Span, Window
+from audit.domain.writing import prepared
+from audit.ports import Person, SeenBefore, Span, Window
 from audit.usecases.sealing import opened
 from chassis.caller import Caller
 from chassis.facts import Actor, Target
@@ -59,12 +60,11 @@ class MemoryLog:
         return {t: [self._opened(one) for one in log] for t, log in self.kept.items()}
 
     def _opened(self, one):
-        entry, tenant = one.entry.entry, one.entry.tenant
-        event = entry.event
+        event, tenant = one.leaf.one.event, one.leaf.tenant
         people = {part: event.doer if part == ACTOR else event.subject for part in one.sealed}
         known = {part: self.people.known[tenant, who] for part, who in people.items()}
         keys = {part: person.key for part, person in known.items() if person.key}
-        return read(entry.body, opened(VAULT, keys, one.sealed, event))
+        return read(one.leaf.body, opened(VAULT, keys, one.sealed, event))
 
     async def lock(self, tenants):
         for tenant in tenants:
@@ -81,9 +81,9 @@ class MemoryLog:
             tenant: {
                 (which, value): max(
                     (
-                        one.entry.ordinals[which]
+                        one.leaf.ordinals[which]
                         for one in self.kept.get(tenant, ())
-                        if values(one.entry.entry.event)[which] == value
+                        if values(one.leaf.one.event)[which] == value
                     ),
                     default=0,
                 )
@@ -93,8 +93,10 @@ class MemoryLog:
         }
 
     async def enter(self, kept, heads):
+        if await self.seen([one.leaf.one for one in kept]):
+            raise SeenBefore
         for one in kept:
-            self.kept.setdefault(one.entry.tenant, []).append(one)
+            self.kept.setdefault(one.leaf.tenant, []).append(one)
         self.heads |= {head.tenant: head for head in heads}
         return {}
 
@@ -116,10 +118,9 @@ class MemoryLog:
     def _strand(self, tenant, strand, span):
         which, value = strand
         return [
-            (one.entry.entry.seq, one.entry.ordinals[which])
+            (one.leaf.seq, one.leaf.ordinals[which])
             for one in self.kept.get(tenant, ())
-            if span.low <= one.entry.entry.seq <= span.high
-            and values(one.entry.entry.event)[which] == value
+            if span.low <= one.leaf.seq <= span.high and values(one.leaf.one.event)[which] == value
         ]
 
     async def stretch(self, tenant, strand, span):

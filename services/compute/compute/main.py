@@ -15,8 +15,10 @@ from compute.domain.quota import Amount
 from compute.settings import Settings
 from compute.store.tables import Idempotency, Lease, Outbox
 from compute.store.work import sql_work
+from compute.usecases.agents import Agents
 from compute.usecases.quotas import Quotas
 from compute.usecases.templates import Templates
+from compute.usecases.usage import Usage
 from compute.usecases.vms import Vms
 from switchyard.compute.v1 import compute_pb2_grpc
 
@@ -30,7 +32,10 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         work, limit = sql_work(frame.sessions, frame.relay.wake), _limit(settings)
         vms = Vms(work=work, hypervisor=LocalQemu(), limit=limit, now=_now, new_id=uuid7)
 
-        rest = frame.rest("compute", routers, vms, Templates(work), Quotas(work, limit))
+        agents, usage = Agents(work, _now, uuid7), Usage(work, _now, uuid7)
+        templates, quotas = Templates(work), Quotas(work, limit)
+
+        rest = frame.rest("compute", routers, vms, templates, quotas, agents, usage)
         servicer = ComputeServicer(vms, frame.identity, frame.cursors)
         compute_pb2_grpc.add_ComputeServicer_to_server(servicer, frame.rpc)
         yield frame.service(rest, ("switchyard.compute.v1.Compute",))

@@ -9,23 +9,35 @@ import httpx
 import pytest
 
 from chassis.caller import Caller
+from chassis.db import database
 from chassis.http import Wiring, rest_app
 from chassis.identity import NoCredential
 from chassis.pages import Slice, cut
 from compute.api.rest import routers
+from compute.domain.agent import AgentStatus
+from compute.domain.agent_errors import AgentNameTaken, AgentTypeTaken
 from compute.domain.errors import ChangedMeanwhile
 from compute.domain.host import Probe
 from compute.domain.order import Order, SourceType, Template
 from compute.domain.quota import Amount, Quota
+from compute.domain.usage import summed
+from compute.domain.usage import total as sum_of
 from compute.domain.vm import Vm
+from compute.store.work import sql_work
+from compute.usecases.agents import Agents
 from compute.usecases.quotas import Quotas
 from compute.usecases.templates import Templates
+from compute.usecases.usage import Usage
 from compute.usecases.vms import Vms
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 ISO = "https://images.example/debian.iso"
 LIMIT = Amount(vms=3, cpu=8, memory_gb=16, disk_gb=100)
-PERMISSIONS = ("vm:read", "vm:create", "vm:update", "vm:delete", "template:read")
+PERMISSIONS = (
+    *("vm:read", "vm:create", "vm:update", "vm:delete", "template:read"),
+    *("agent:read", "agent:create", "agent:update", "agent:delete"),
+    *("usage:read", "usage:create"),
+)
 
 
 def part_of(found, wanted):
@@ -124,11 +136,135 @@ class MemoryQuotas:
         self.used[tenant] -= less
 
 
+class MemoryAgents:
+    def __init__(self):
+        self.kept = {}
+
+    async def find(self, tenant, agent_id):
+        agent = self.kept.get(agent_id)
+        return agent if agent and agent.usable_by(tenant) else None
+
+    take = find
+
+    async def list(self, tenant, wanted):
+        text = wanted.search.lower()
+        return part_of(
+            [
+                it
+                for it in self.kept.values()
+                if it.usable_by(tenant)
+                and any(text in said.lower() for said in (it.name, it.description, it.agent_type))
+                and wanted.status in (None, it.status)
+                and wanted.agent_type in (None, it.agent_type)
+                and wanted.free in (None, it.is_free_agent)
+                and (it.is_free_agent or wanted.owner_id in (None, it.owner_id))
+            ],
+            wanted,
+        )
+
+    async def active(self, tenant, agent_types):
+        return [
+            it
+            for it in self.kept.values()
+            if it.usable_by(tenant)
+            and it.status is AgentStatus.ACTIVE
+            and it.agent_type in agent_types
+        ]
+
+    async def known(self, tenant, agents):
+        return frozenset(a for a in agents if a in self.kept and self.kept[a].usable_by(tenant))
+
+    async def add(self, agent):
+        rivals = [
+            it
+            for it in self.kept.values()
+            if it.owner_tenant_id == agent.owner_tenant_id
+            and it.id != agent.id
+            and {it.status, agent.status} == {AgentStatus.ACTIVE}
+        ]
+        if any(it.agent_type == agent.agent_type for it in rivals):
+            raise AgentTypeTaken(agent.agent_type)
+        if any(it.look == agent.look for it in rivals):
+            raise AgentNameTaken(agent.name)
+        self.kept[agent.id] = agent
+
+    put = add
+
+
+class MemoryLedger:
+    def __init__(self):
+        self.kept = {}
+
+    async def enter(self, records):
+        for record in records:
+            self.kept.setdefault((record.tenant, *record.key), record)
+        return [self.kept[record.tenant, *record.key] for record in records]
+
+    async def take(self, tenant, ids):
+        ours = [r for r in self.kept.values() if r.tenant == tenant]
+        return [r for r in ours if r.id in ids] + [r for r in ours if r.corrects in ids]
+
+    def _which(self, tenant, wanted):
+        return [
+            r
+            for r in self.kept.values()
+            if r.tenant == tenant
+            and wanted.since <= r.occurred_at < wanted.until
+            and wanted.kind in (None, r.kind)
+            and wanted.agent_id in (None, r.agent_id)
+            and wanted.vm_id in (None, r.vm_id)
+        ]
+
+    async def list(self, tenant, wanted):
+        def position(record):
+            return record.occurred_at.isoformat(), str(record.id)
+
+        found = sorted(self._which(tenant, wanted), key=lambda r: (r.occurred_at, r.id))[::-1]
+        return self._part(found, wanted, position)
+
+    async def summary(self, tenant, wanted):
+        records = self._which(tenant, wanted)
+        lines = summed(records, wanted.by, wanted.period)
+        return self._part(lines, wanted, lambda line: line.place), sum_of(records)
+
+    def _part(self, found, wanted, position):
+        ask, count = wanted.ask, len(found)
+        if ask.after:
+            at = [position(it) for it in found].index(ask.after)
+            found = found[at + 1 :]
+        items, after = cut(found[ask.offset : ask.offset + ask.limit + 1], ask.limit, position)
+        return Slice(items=items, next=after, total=count)
+
+
+class MemoryMeter:
+    def __init__(self):
+        self.kept = {}
+
+    async def take(self, vm_id):
+        return self.kept.get(vm_id)
+
+    async def put(self, interval):
+        before = self.kept.get(interval.vm_id, interval)
+        self.kept[interval.vm_id] = interval.seen(before.seen_at)
+
+    async def drop(self, vm_id):
+        self.kept.pop(vm_id, None)
+
+    async def beat(self, vm_ids, at):
+        for vm_id in self.kept.keys() & set(vm_ids):
+            self.kept[vm_id] = self.kept[vm_id].seen(at)
+
+    async def due(self, most):
+        return [it for it in self.kept.values() if it.cut()[0]][:most]
+
+
 class MemoryWork:
     """A transaction in memory: what is changed is put back when the block fails."""
 
     def __init__(self):
         self.vms, self.templates, self.quotas = MemoryVms(), MemoryTemplates(), MemoryQuotas()
+        self.agents = MemoryAgents()
+        self.ledger, self.meter = MemoryLedger(), MemoryMeter()
         self.facts = []
 
     def record(self, fact):
@@ -136,11 +272,14 @@ class MemoryWork:
 
     @asynccontextmanager
     async def __call__(self):
+        agents, ledger = dict(self.agents.kept), dict(self.ledger.kept)
+        meter = dict(self.meter.kept)
         vms, used, facts = dict(self.vms.kept), dict(self.quotas.used), len(self.facts)
         try:
             yield self
         except BaseException:
             self.vms.kept, self.quotas.used = vms, used
+            self.agents.kept, self.ledger.kept, self.meter.kept = agents, ledger, meter
             del self.facts[facts:]
             raise
 
@@ -200,6 +339,16 @@ def work():
 
 
 @pytest.fixture
+async def open_work(url, work):
+    """What opens transactions, in memory and in PostgreSQL."""
+    if not url:
+        yield work
+        return
+    async with database(url, "compute", pool=20) as sessions:
+        yield sql_work(sessions, lambda: None)
+
+
+@pytest.fixture
 def clock():
     return Clock()
 
@@ -230,7 +379,9 @@ def ana(tenant):
 @pytest.fixture
 def vera(ana):
     """A colleague who may only read."""
-    return replace(ana, subject="vera", permissions=frozenset({"vm:read", "template:read"}))
+    return replace(
+        ana, subject="vera", permissions=frozenset({"vm:read", "template:read", "agent:read"})
+    )
 
 
 @pytest.fixture
@@ -243,6 +394,12 @@ def nora(ana):
 def otto(ana):
     """Somebody with every permission, in another tenant."""
     return replace(ana, subject="otto", tenant=uuid4())
+
+
+@pytest.fixture
+def root(ana):
+    """An administrator of the platform."""
+    return replace(ana, subject="root", tenant=uuid4(), platform=True)
 
 
 @pytest.fixture
@@ -305,14 +462,24 @@ def quotas(work):
 
 
 @pytest.fixture
-def identity(ana, vera, nora, otto):
-    return Names(ana, vera, nora, otto)
+def agents(work, clock):
+    return Agents(work, clock, uuid4)
 
 
 @pytest.fixture
-async def client(vms, templates, quotas, identity):
+def usage(work, clock):
+    return Usage(work, clock, uuid4)
+
+
+@pytest.fixture
+def identity(ana, vera, nora, otto, root):
+    return Names(ana, vera, nora, otto, root)
+
+
+@pytest.fixture
+async def client(vms, templates, quotas, agents, usage, identity):
     """Ana, before the real REST doors."""
-    uses = {Vms: vms, Templates: templates, Quotas: quotas}
+    uses = {type(use): use for use in (vms, templates, quotas, agents, usage)}
     app = rest_app("compute", routers, Wiring(identity=identity, uses=uses))
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app),

@@ -15,6 +15,7 @@ from experiments.settings import Settings
 from experiments.store.tables import Idempotency, Lease, Outbox
 from experiments.store.work import sql_work
 from experiments.usecases.experiments import Experiments, Schedules
+from experiments.usecases.metrics import Metrics
 from switchyard.experiments.v1 import experiments_pb2_grpc
 
 TABLES = Tables(Outbox, Lease, Idempotency)
@@ -40,5 +41,5 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         experiments, schedules = Experiments(work, now, uuid7), Schedules(work, now)
         servicer = ExperimentsServicer(experiments, frame.identity, frame.cursors)
         experiments_pb2_grpc.add_ExperimentsServicer_to_server(servicer, frame.rpc)
-        rest = frame.rest("experiments", routers, experiments, schedules)
+        rest = frame.rest("experiments", routers, experiments, schedules, Metrics(work, now, uuid7))
         yield frame.service(rest, (RPC,), jobs=(scheduler.run,))

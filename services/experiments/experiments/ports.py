@@ -1,6 +1,6 @@
 """What the experiments service asks of the world."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +10,7 @@ from uuid import UUID
 from chassis.facts import Fact
 from chassis.pages import PageAsk, Slice
 from experiments.domain.experiment import Experiment, Status
+from experiments.domain.metric import Metric, MetricKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +65,60 @@ class ExperimentBook(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedMetrics:
+    """Which metrics of a tenant are wanted. `sort` as for experiments."""
+
+    ask: PageAsk
+    search: str = ""
+    kind: MetricKind | None = None
+    owner_id: str | None = None
+    sort: str = "-created_at"
+
+
+class MetricBook(Protocol):
+    """The metrics of every tenant. One that was deleted is found no more, and its key is free."""
+
+    async def find(self, tenant: UUID, name: str) -> Metric | None:
+        """Return the metric with this id or key; None if there is none."""
+        ...
+
+    async def take(self, tenant: UUID, name: str) -> Metric | None:
+        """Return the metric with this id or key, locked until the work ends; None if there is none."""
+        ...
+
+    async def list(self, tenant: UUID, wanted: WantedMetrics) -> Slice[Metric]:
+        """Return a part of a tenant's metrics."""
+        ...
+
+    async def add(self, metric: Metric) -> None:
+        """Keep a new metric; MetricKeyTaken if the tenant has one with its key."""
+        ...
+
+    async def put(self, metric: Metric) -> None:
+        """Keep a locked metric as it is now."""
+        ...
+
+    async def remove(self, metric: Metric) -> None:
+        """Forget a locked metric."""
+        ...
+
+    async def running_with(self, metric: Metric) -> Sequence[str]:
+        """Return the keys of the experiments that are ACTIVE or PAUSED and measure this metric."""
+        ...
+
+
 class Work(Protocol):
     """One transaction: everything in it is kept, or nothing is."""
 
     @property
     def experiments(self) -> ExperimentBook:
         """The experiments, inside this transaction."""
+        ...
+
+    @property
+    def metrics(self) -> MetricBook:
+        """The metrics, inside this transaction."""
         ...
 
     async def lead(self, seconds: float) -> bool:

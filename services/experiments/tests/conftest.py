@@ -13,10 +13,12 @@ from chassis.http import Wiring, rest_app
 from chassis.identity import NoCredential
 from chassis.pages import Slice, cut
 from experiments.api.rest import routers
-from experiments.domain.errors import ChangedMeanwhile, KeyTaken
+from experiments.domain.errors import ChangedMeanwhile, KeyTaken, MetricKeyTaken
 from experiments.domain.experiment import Experiment
+from experiments.domain.metric import Metric
 from experiments.domain.moves import due_at, settled
 from experiments.usecases.experiments import Draft, Experiments, Schedules
+from experiments.usecases.metrics import Metrics
 
 VERBS = ("read", "create", "update", "delete", "schedule", "process")
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -91,11 +93,66 @@ class MemoryBook:
         return min((due_at(it) for it in self.kept.values() if due_at(it)), default=None)
 
 
+class MemoryMetrics:
+    """The metric book in memory: the same contract as the one in PostgreSQL."""
+
+    def __init__(self):
+        self.kept: dict[UUID, Metric] = {}
+        self.running: dict[str, list[str]] = {}
+
+    async def find(self, tenant, name):
+        for it in self.kept.values():
+            if it.tenant == tenant and name in (it.key, str(it.id)):
+                return it
+        return None
+
+    take = find
+
+    async def list(self, tenant, wanted):
+        found = [
+            it
+            for it in self.kept.values()
+            if it.tenant == tenant
+            and wanted.owner_id in (None, it.owner_id)
+            and wanted.kind in (None, it.definition.kind)
+            and any(
+                wanted.search.lower() in said.lower() for said in (it.key, it.name, it.description)
+            )
+        ]
+        field = wanted.sort.removeprefix("-")
+        found.sort(key=lambda it: (getattr(it, field), it.id), reverse=wanted.sort.startswith("-"))
+
+        def position(it):
+            said = getattr(it, field)
+            return (said.isoformat() if isinstance(said, datetime) else said, str(it.id))
+
+        total, ask = len(found), wanted.ask
+        if ask.after:
+            found = found[[position(it) for it in found].index(ask.after) + 1 :]
+        items, after = cut(found[ask.offset : ask.offset + ask.limit + 1], ask.limit, position)
+        return Slice(items=items, next=after, total=total)
+
+    async def add(self, metric):
+        if await self.find(metric.tenant, metric.key):
+            raise MetricKeyTaken(metric.key)
+        self.kept[metric.id] = metric
+
+    async def put(self, metric):
+        self.kept[metric.id] = metric
+
+    async def remove(self, metric):
+        del self.kept[metric.id]
+
+    async def running_with(self, metric):
+        return self.running.get(metric.key, [])
+
+
 class MemoryWork:
     """A transaction in memory: what is changed is put back when the block fails."""
 
     def __init__(self):
         self.experiments = MemoryBook()
+        self.metrics = MemoryMetrics()
         self.facts = []
         self.leads = True
 
@@ -175,14 +232,15 @@ def ana(tenant):
         subject="ana",
         tenant=tenant,
         name="Ana",
-        permissions=frozenset(f"experiment:{verb}" for verb in VERBS),
+        permissions=frozenset(f"experiment:{verb}" for verb in VERBS)
+        | frozenset(f"metric:{verb}" for verb in ("read", "create", "update", "delete")),
     )
 
 
 @pytest.fixture
 def vera(ana):
     """A colleague who may only read."""
-    return replace(ana, subject="vera", permissions=frozenset({"experiment:read"}))
+    return replace(ana, subject="vera", permissions=frozenset({"experiment:read", "metric:read"}))
 
 
 @pytest.fixture
@@ -208,6 +266,11 @@ def schedules(work, clock):
 
 
 @pytest.fixture
+def metrics(work, clock):
+    return Metrics(work, clock, uuid4)
+
+
+@pytest.fixture
 async def draft(experiments, ana, work):
     made = await experiments.create(ana, Draft(key="checkout", name="New checkout"))
     work.facts.clear()
@@ -220,9 +283,9 @@ def identity(ana, vera, nora, otto):
 
 
 @pytest.fixture
-async def client(experiments, schedules, identity):
+async def client(experiments, schedules, metrics, identity):
     """Ana, before the real REST doors."""
-    uses = {Experiments: experiments, Schedules: schedules}
+    uses = {Experiments: experiments, Schedules: schedules, Metrics: metrics}
     app = rest_app("experiments", routers, Wiring(identity=identity, uses=uses))
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app),

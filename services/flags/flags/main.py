@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 from authz.limits import Limiter
 from chassis.frame import Tables, framed
 from chassis.serve import Service
-from flags.api.grpc import FlagsServicer
+from flags.api.grpc import INTERNAL, NAME, FlagsServicer
 from flags.api.ofrep import Ofrep
 from flags.api.rest import routers
 from flags.clients import KnownAuthors, RedisNews, redis_at
@@ -18,6 +18,7 @@ from flags.settings import Settings
 from flags.store.shelf import SqlShelf
 from flags.store.tables import Idempotency, Lease, Outbox
 from flags.store.work import sql_work
+from flags.usecases.allocations import Allocations
 from flags.usecases.clockwork import Clockwork
 from flags.usecases.emergency import Emergency
 from flags.usecases.explaining import Explaining
@@ -37,7 +38,10 @@ TABLES = Tables(Outbox, Lease, Idempotency)
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncGenerator[Service]:
     """Wire the service from the inside out; close whatever it opened."""
-    async with framed("flags", settings, TABLES) as frame, redis_at(settings.redis_url) as redis:
+    async with (
+        framed("flags", settings, TABLES, INTERNAL) as frame,
+        redis_at(settings.redis_url) as redis,
+    ):
         news = RedisNews(redis)
         work = sql_work(frame.sessions, frame.relay.wake, news)
         projects = Projects(work, _now, uuid7)
@@ -62,11 +66,13 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         ofrep = Ofrep(rulesets, frame.identity, limiter, frame.denials)
 
         rest = ofrep.before(frame.rest("flags", routers, flags, projects, *others, *plans, ofrep))
-        servicer = FlagsServicer(flags, frame.identity, frame.cursors)
+        servicer = FlagsServicer(
+            flags, Allocations(work, _now, uuid7), frame.identity, frame.cursors
+        )
         flags_pb2_grpc.add_FlagsServicer_to_server(servicer, frame.rpc)
         yield frame.service(
             rest,
-            ("switchyard.flags.v1.Flags",),
+            (NAME,),
             jobs=(sweeping(counts), ticking(clockwork)),
             always=(
                 *freshness(rulesets, news, settings.poll_every),

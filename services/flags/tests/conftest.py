@@ -16,6 +16,7 @@ from flags.domain.analyse import Neighbour, Neighbours, segment_uses
 from flags.domain.compile import StoredSegment
 from flags.domain.errors import AuthorGone, FlagKeyTaken, SegmentKeyTaken
 from flags.domain.flag import SERVED, Switch
+from flags.domain.neighbourhood import uses_of_experiments
 from flags.domain.place import Place
 from flags.domain.reading import membership_of, targeting_of
 from flags.domain.revision import stored_at, stored_now
@@ -25,6 +26,7 @@ from flags.domain.segment import Members
 from flags.domain.usage import Count, Used
 from flags.domain.uses import Use, used_by
 from flags.ports import Reading
+from flags.usecases.allocations import Allocations
 from flags.usecases.clockwork import Clockwork
 from flags.usecases.emergency import Emergency
 from flags.usecases.explaining import Explaining
@@ -347,8 +349,8 @@ class MemoryRevisions:
 class MemoryUses:
     """Who uses what, found by looking at everything."""
 
-    def __init__(self, flags, segments):
-        self._flags, self._segments = flags, segments
+    def __init__(self, flags, segments, allocations):
+        self._flags, self._segments, self._allocations = flags, segments, allocations
 
     def _of(self, project):
         for flag in self._flags.values():
@@ -358,6 +360,10 @@ class MemoryUses:
         for segment, _ in self._segments.values():
             if segment.project_id == project.id:
                 yield Use("segment", segment.key), segment_uses(membership_of(segment.document))
+        for kept in self._allocations.values():
+            if kept.document:
+                use = Use("experiment", kept.document["experiment"])
+                yield use, uses_of_experiments([kept.document])
 
     async def neighbours(self, project, environment):
         found = list(self._of(project))
@@ -378,6 +384,27 @@ class MemoryUses:
         return [u for u, uses in sorted(self._of(project), key=_by_name) if key in uses.segments]
 
 
+class MemoryAllocations:
+    """What experiments want, over a dictionary."""
+
+    def __init__(self, kept):
+        self._kept = kept
+
+    async def take(self, experiment_id):
+        return self._kept.get(experiment_id)
+
+    async def put(self, kept):
+        before = self._kept.get(kept.experiment_id)
+        if before and before.version >= kept.version:
+            return False
+        self._kept[kept.experiment_id] = kept
+        return True
+
+    async def of_flag(self, flag):
+        found = [k for k in self._kept.values() if k.flag_id == flag.id and k.document]
+        return sorted(found, key=lambda k: k.experiment_id)
+
+
 def _by_name(found):
     return (found[0].kind, found[0].key, found[0].environment)
 
@@ -393,6 +420,7 @@ class MemoryWork:
     kept_usage: dict = field(default_factory=dict)
     kept_schedules: dict = field(default_factory=dict)
     kept_rollouts: dict = field(default_factory=dict)
+    kept_allocations: dict = field(default_factory=dict)
     facts: list = field(default_factory=list)
     told: list = field(default_factory=list)
     away: bool = False
@@ -409,6 +437,7 @@ class MemoryWork:
             self.kept_usage,
             self.kept_schedules,
             self.kept_rollouts,
+            self.kept_allocations,
         )
         lists = self.facts, self.told, self.kept_revisions
         before = [dict(one) for one in kept], [list(one) for one in lists]
@@ -416,10 +445,11 @@ class MemoryWork:
         self.flags = MemoryFlags(self.kept_flags)
         self.segments = MemorySegments(self.kept_segments)
         self.history = MemoryRevisions(self.kept_revisions, self.kept_flags)
-        self.uses = MemoryUses(self.kept_flags, self.kept_segments)
         self.schedules = MemoryPlans(self.kept_schedules, {ScheduleStatus.PENDING})
         self.rollouts = MemoryPlans(self.kept_rollouts, UNFINISHED)
         self.usage = MemoryUsage(self.kept_usage, self.kept_projects, self.kept_flags)
+        self.allocations = MemoryAllocations(self.kept_allocations)
+        self.uses = MemoryUses(self.kept_flags, self.kept_segments, self.kept_allocations)
         try:
             yield self
         except BaseException:
@@ -440,8 +470,12 @@ class MemoryWork:
         project = self.kept_projects.get((place.tenant, place.project))
         if project is None:
             return Reading(0, ())
+        where, wanted = project.environment(place.environment).id, {}
+        for k in sorted(self.kept_allocations.values(), key=lambda k: k.experiment_id):
+            if k.document and k.environment_id == where:
+                wanted[k.flag_id] = (*wanted.get(k.flag_id, ()), k.document)
         rows = [
-            _stored(f, place.environment)
+            replace(_stored(f, place.environment), allocations=wanted.get(f.id, ()))
             for f in self.kept_flags.values()
             if f.project_id == project.id and f.lifecycle in SERVED
         ]
@@ -528,6 +562,11 @@ def segments(work, clock, new_id):
 @pytest.fixture
 def revisions(work, clock, new_id):
     return Revisions(work, clock, new_id)
+
+
+@pytest.fixture
+def allocations(work, clock, new_id):
+    return Allocations(work, clock, new_id)
 
 
 @pytest.fixture

@@ -9,15 +9,16 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from authz.confusable import skeleton
 from chassis.caller import Caller
 from chassis.pages import Slice
 from iam.clients.keyring import Keyring
 from iam.clients.seal import AesSealer
 from iam.clients.throttle import MemoryThrottle
+from iam.domain.account import Account
 from iam.domain.acl import Acl
 from iam.domain.authority import DECISIVE, Change, EndedSession, Kind, LiveKey, PublicKey
 from iam.domain.avatar import NotAnImage, StorageAway
-from iam.domain.confusable import skeleton
 from iam.domain.errors import EmailTaken, InvitationPending, TenantTaken, UsernameTaken
 from iam.domain.gitops import Collection, Entity, edge, user_key
 from iam.domain.gitops_errors import KeyTaken
@@ -28,7 +29,7 @@ from iam.domain.names import folded
 from iam.domain.password import POLICIES
 from iam.domain.reach_errors import AlreadyMember, LineTaken
 from iam.domain.roles import ADMINISTRATORS, SYSTEM, permissions_of
-from iam.domain.session import Issuer, Lifetimes
+from iam.domain.session import Family, Issuer, Lifetimes
 from iam.domain.signing import Rotation
 from iam.domain.stats import Connected, Counted
 from iam.domain.tenant import PLATFORM, Tenant
@@ -217,18 +218,6 @@ class FakeUsers:
             return None
         return self._seen(self._read(found), tenant)
 
-    async def named(self, login, subdomain, limit):
-        key = folded(login)
-        slug = {t.id: t.subdomain for t in self._world.tenants.values()}
-        tenant = next((id_ for id_, name in slug.items() if name == subdomain), None)
-        if subdomain and tenant is None:
-            return []
-        meant = [
-            u for u in self._within(tenant) if key in (folded(u.email), folded(u.username or ""))
-        ]
-        first = lambda u: u.guest if tenant else slug[u.tenant] != PLATFORM  # noqa: E731
-        return sorted(meant, key=lambda u: (first(u), u.id))[:limit]
-
     async def list(self, query, ask):
         users = self._within(query.tenant)
         if query.guests:
@@ -281,6 +270,42 @@ class FakeUsers:
             self._world.bindings[user.tenant, user.id] = own
         else:
             self._world.users[user.id] = replace(user, grants=own, tenants=(), elsewhere=())
+
+
+class FakeAccounts:
+    def __init__(self, world, users):
+        self._world = world
+        self._users = users
+
+    def _account(self, user):
+        there, home = (self._world.tenants[t] for t in (user.tenant, user.home or user.tenant))
+        return Account(
+            id=user.id,
+            tenant=user.tenant,
+            name=user.name,
+            password=user.password,
+            subdomain=there.subdomain,
+            open=user.active and there.active and home.active,
+        )
+
+    async def get(self, tenant, user):
+        found = await self._users.get(tenant, user)
+        return found and self._account(found)
+
+    async def named(self, login, subdomain, limit):
+        key = folded(login)
+        slug = {t.id: t.subdomain for t in self._world.tenants.values()}
+        tenant = next((id_ for id_, name in slug.items() if name == subdomain), None)
+        if subdomain and tenant is None:
+            return []
+        meant = [
+            u
+            for u in self._users._within(tenant)
+            if key in (folded(u.email), folded(u.username or ""))
+        ]
+        first = lambda u: u.guest if tenant else slug[u.tenant] != PLATFORM  # noqa: E731
+        found = sorted(meant, key=lambda u: (first(u), u.id))[:limit]
+        return [self._account(user) for user in found]
 
     async def logged_in(self, user, at, rehashed):
         known = self._world.users[user]
@@ -511,8 +536,9 @@ class FakeApiKeys:
 
 
 class FakeSessions:
-    def __init__(self, world):
+    def __init__(self, world, accounts):
         self._world = world
+        self._accounts = accounts
 
     async def get(self, session, *, lock=False):
         return self._world.sessions.get(session)
@@ -537,11 +563,22 @@ class FakeSessions:
     async def put(self, session):
         self._world.sessions[session.id] = session
 
-    async def token(self, hash_):
-        return self._world.tokens.get(hash_)
+    async def family(self, hash_):
+        token = self._world.tokens.get(hash_)
+        session = token and self._world.sessions[token.session]
+        account = session and await self._accounts.get(session.tenant, session.user)
+        if account is None:
+            return None
+        told = {"name": account.name, "subdomain": account.subdomain, "open": account.open}
+        return Family(token=token, session=session, **told)
 
-    async def put_token(self, token):
+    async def begin(self, session, token):
+        self._world.sessions[session.id] = session
         self._world.tokens[token.hash] = token
+
+    async def rotate(self, used, session, following):
+        await self.begin(session, used)
+        await self.begin(session, following)
 
     async def sweep(self, before):
         over = [
@@ -837,13 +874,14 @@ class FakeWork:
         self._notes = {}
         self.tenants = FakeTenants(world)
         self.users = FakeUsers(world, clock)
+        self.accounts = FakeAccounts(world, self.users)
         self.roles = FakeRoles(world, self.users)
         self.bindings = FakeBindings(world, self.users)
         self.guests = FakeGuests(world)
         self.external = FakeExternal(world)
         self.invitations = FakeInvitations(world)
         self.api_keys = FakeApiKeys(world)
-        self.sessions = FakeSessions(world)
+        self.sessions = FakeSessions(world, self.accounts)
         self.resets = FakeResets(world)
         self.happenings = FakeHappenings(world)
         self.counts = FakeCounts(world)

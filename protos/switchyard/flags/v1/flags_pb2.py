@@ -22,25 +22,36 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fswitchyard/flags/v1/flags.proto\x12\x13switchyard.flags.v1\"@\n\nGetRequest\x12\x0c\n\x04\x66lag\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\"R\n\x0bListRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\"M\n\x0cListResponse\x12(\n\x05items\x18\x01 \x03(\x0b\x32\x19.switchyard.flags.v1.Flag\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"S\n\rToggleRequest\x12\x0c\n\x04\x66lag\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x04 \x01(\t\"\x83\x01\n\x04\x46lag\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x05 \x01(\x08\x12\x0f\n\x07version\x18\x06 \x01(\x03\x12\x0f\n\x07project\x18\x07 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x08 \x01(\t2\xe0\x01\n\x05\x46lags\x12\x41\n\x03Get\x12\x1f.switchyard.flags.v1.GetRequest\x1a\x19.switchyard.flags.v1.Flag\x12K\n\x04List\x12 .switchyard.flags.v1.ListRequest\x1a!.switchyard.flags.v1.ListResponse\x12G\n\x06Toggle\x12\".switchyard.flags.v1.ToggleRequest\x1a\x19.switchyard.flags.v1.Flagb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fswitchyard/flags/v1/flags.proto\x12\x13switchyard.flags.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x87\x02\n\x14PutAllocationRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x0c\n\x04\x66lag\x18\x04 \x01(\t\x12\x15\n\rexperiment_id\x18\x05 \x01(\t\x12\x12\n\nexperiment\x18\x06 \x01(\t\x12\x10\n\x08owner_id\x18\x07 \x01(\t\x12\x0f\n\x07version\x18\x08 \x01(\x03\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x33\n\nallocation\x18\n \x01(\x0b\x32\x1f.switchyard.flags.v1.Allocation\x12\x15\n\rvalidate_only\x18\x0b \x01(\x08\"\xfd\x01\n\nAllocation\x12\r\n\x05phase\x18\x01 \x01(\x05\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x0c\n\x04salt\x18\x03 \x01(\t\x12&\n\x04\x61rms\x18\x04 \x03(\x0b\x32\x18.switchyard.flags.v1.Arm\x12(\n\x05gates\x18\x05 \x03(\x0b\x32\x19.switchyard.flags.v1.Gate\x12\x16\n\x0etargeting_json\x18\x06 \x01(\t\x12-\n\tstarts_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"2\n\x03\x41rm\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x05\x12\x0e\n\x06serves\x18\x03 \x01(\t\">\n\x04Gate\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04salt\x18\x02 \x01(\t\x12\r\n\x05start\x18\x03 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x04 \x01(\x05\"Q\n\x15PutAllocationResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x14\n\x0c\x66lag_enabled\x18\x02 \x01(\x08\x12\x11\n\tflag_made\x18\x03 \x01(\x08\"@\n\nGetRequest\x12\x0c\n\x04\x66lag\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\"R\n\x0bListRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\"M\n\x0cListResponse\x12(\n\x05items\x18\x01 \x03(\x0b\x32\x19.switchyard.flags.v1.Flag\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"S\n\rToggleRequest\x12\x0c\n\x04\x66lag\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x04 \x01(\t\"\x83\x01\n\x04\x46lag\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x05 \x01(\x08\x12\x0f\n\x07version\x18\x06 \x01(\x03\x12\x0f\n\x07project\x18\x07 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x08 \x01(\t2\xc8\x02\n\x05\x46lags\x12\x41\n\x03Get\x12\x1f.switchyard.flags.v1.GetRequest\x1a\x19.switchyard.flags.v1.Flag\x12K\n\x04List\x12 .switchyard.flags.v1.ListRequest\x1a!.switchyard.flags.v1.ListResponse\x12G\n\x06Toggle\x12\".switchyard.flags.v1.ToggleRequest\x1a\x19.switchyard.flags.v1.Flag\x12\x66\n\rPutAllocation\x12).switchyard.flags.v1.PutAllocationRequest\x1a*.switchyard.flags.v1.PutAllocationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'switchyard.flags.v1.flags_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETREQUEST']._serialized_start=56
-  _globals['_GETREQUEST']._serialized_end=120
-  _globals['_LISTREQUEST']._serialized_start=122
-  _globals['_LISTREQUEST']._serialized_end=204
-  _globals['_LISTRESPONSE']._serialized_start=206
-  _globals['_LISTRESPONSE']._serialized_end=283
-  _globals['_TOGGLEREQUEST']._serialized_start=285
-  _globals['_TOGGLEREQUEST']._serialized_end=368
-  _globals['_FLAG']._serialized_start=371
-  _globals['_FLAG']._serialized_end=502
-  _globals['_FLAGS']._serialized_start=505
-  _globals['_FLAGS']._serialized_end=729
+  _globals['_PUTALLOCATIONREQUEST']._serialized_start=90
+  _globals['_PUTALLOCATIONREQUEST']._serialized_end=353
+  _globals['_ALLOCATION']._serialized_start=356
+  _globals['_ALLOCATION']._serialized_end=609
+  _globals['_ARM']._serialized_start=611
+  _globals['_ARM']._serialized_end=661
+  _globals['_GATE']._serialized_start=663
+  _globals['_GATE']._serialized_end=725
+  _globals['_PUTALLOCATIONRESPONSE']._serialized_start=727
+  _globals['_PUTALLOCATIONRESPONSE']._serialized_end=808
+  _globals['_GETREQUEST']._serialized_start=810
+  _globals['_GETREQUEST']._serialized_end=874
+  _globals['_LISTREQUEST']._serialized_start=876
+  _globals['_LISTREQUEST']._serialized_end=958
+  _globals['_LISTRESPONSE']._serialized_start=960
+  _globals['_LISTRESPONSE']._serialized_end=1037
+  _globals['_TOGGLEREQUEST']._serialized_start=1039
+  _globals['_TOGGLEREQUEST']._serialized_end=1122
+  _globals['_FLAG']._serialized_start=1125
+  _globals['_FLAG']._serialized_end=1256
+  _globals['_FLAGS']._serialized_start=1259
+  _globals['_FLAGS']._serialized_end=1587
 # @@protoc_insertion_point(module_scope)

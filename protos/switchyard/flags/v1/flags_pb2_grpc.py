@@ -50,6 +50,11 @@ class FlagsStub:
                 request_serializer=switchyard_dot_flags_dot_v1_dot_flags__pb2.ToggleRequest.SerializeToString,
                 response_deserializer=switchyard_dot_flags_dot_v1_dot_flags__pb2.Flag.FromString,
                 _registered_method=True)
+        self.PutAllocation = channel.unary_unary(
+                '/switchyard.flags.v1.Flags/PutAllocation',
+                request_serializer=switchyard_dot_flags_dot_v1_dot_flags__pb2.PutAllocationRequest.SerializeToString,
+                response_deserializer=switchyard_dot_flags_dot_v1_dot_flags__pb2.PutAllocationResponse.FromString,
+                _registered_method=True)
 
 
 class FlagsServicer:
@@ -77,6 +82,14 @@ class FlagsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PutAllocation(self, request, context):
+        """PutAllocation says what an experiment wants of a flag from now on; for services only. It may be repeated at will: of
+        an experiment's versions the newest counts, whatever the order in which they come.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FlagsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +107,11 @@ def add_FlagsServicer_to_server(servicer, server):
                     servicer.Toggle,
                     request_deserializer=switchyard_dot_flags_dot_v1_dot_flags__pb2.ToggleRequest.FromString,
                     response_serializer=switchyard_dot_flags_dot_v1_dot_flags__pb2.Flag.SerializeToString,
+            ),
+            'PutAllocation': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutAllocation,
+                    request_deserializer=switchyard_dot_flags_dot_v1_dot_flags__pb2.PutAllocationRequest.FromString,
+                    response_serializer=switchyard_dot_flags_dot_v1_dot_flags__pb2.PutAllocationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +196,33 @@ class Flags:
             '/switchyard.flags.v1.Flags/Toggle',
             switchyard_dot_flags_dot_v1_dot_flags__pb2.ToggleRequest.SerializeToString,
             switchyard_dot_flags_dot_v1_dot_flags__pb2.Flag.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutAllocation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.flags.v1.Flags/PutAllocation',
+            switchyard_dot_flags_dot_v1_dot_flags__pb2.PutAllocationRequest.SerializeToString,
+            switchyard_dot_flags_dot_v1_dot_flags__pb2.PutAllocationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,10 @@ class FlagsStub:
     """List returns a page of the caller's flags."""
     Toggle: _grpc.UnaryUnaryMultiCallable[_flags_pb2.ToggleRequest, _flags_pb2.Flag]
     """Toggle switches a flag over in one environment and returns its new state."""
+    PutAllocation: _grpc.UnaryUnaryMultiCallable[_flags_pb2.PutAllocationRequest, _flags_pb2.PutAllocationResponse]
+    """PutAllocation says what an experiment wants of a flag from now on; for services only. It may be repeated at will: of
+    an experiment's versions the newest counts, whatever the order in which they come.
+    """
 
 @_typing.type_check_only
 class FlagsAsyncStub(FlagsStub):
@@ -51,6 +55,10 @@ class FlagsAsyncStub(FlagsStub):
     """List returns a page of the caller's flags."""
     Toggle: _aio.UnaryUnaryMultiCallable[_flags_pb2.ToggleRequest, _flags_pb2.Flag]  # type: ignore[assignment]
     """Toggle switches a flag over in one environment and returns its new state."""
+    PutAllocation: _aio.UnaryUnaryMultiCallable[_flags_pb2.PutAllocationRequest, _flags_pb2.PutAllocationResponse]  # type: ignore[assignment]
+    """PutAllocation says what an experiment wants of a flag from now on; for services only. It may be repeated at will: of
+    an experiment's versions the newest counts, whatever the order in which they come.
+    """
 
 class FlagsServicer(metaclass=_abc_1.ABCMeta):
     """Flags is the machine-facing door of the flags service."""
@@ -78,5 +86,15 @@ class FlagsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_flags_pb2.Flag, _abc.Awaitable[_flags_pb2.Flag]]:
         """Toggle switches a flag over in one environment and returns its new state."""
+
+    @_abc_1.abstractmethod
+    def PutAllocation(
+        self,
+        request: _flags_pb2.PutAllocationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_flags_pb2.PutAllocationResponse, _abc.Awaitable[_flags_pb2.PutAllocationResponse]]:
+        """PutAllocation says what an experiment wants of a flag from now on; for services only. It may be repeated at will: of
+        an experiment's versions the newest counts, whatever the order in which they come.
+        """
 
 def add_FlagsServicer_to_server(servicer: FlagsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from operator import gt
 from uuid import UUID
 
 from audit.domain.entry import PLATFORM, UNKNOWN, Event, Json, Origin
@@ -15,7 +17,7 @@ MOST_DOCUMENT = 1_500_000  # characters; a body of a request is at most a mebiby
 _ACTION = re.compile(r"[a-z][a-z0-9_]{0,62}\.[a-z][a-z0-9_]{0,62}")
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _ACTORS = frozenset({"user", "service_account", "api_key", "service", "anonymous"})
-_OUTCOMES = frozenset(outcome.value for outcome in Outcome)
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # The most characters of each free text.
 _MOST = {
@@ -32,7 +34,7 @@ _MOST = {
     "context/service": 64,
     "reason": 10_000,
 }
-_LIMITS = tuple(_MOST.items())
+_LENGTHS = tuple(_MOST.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,17 +56,15 @@ class Draft:
 
 def accepted(index: int, draft: Draft) -> Event:
     """Return the event that a draft is; BadEvent, naming `index`, if it is none."""
-    for text, (where, most) in zip(_texts(draft), _LIMITS, strict=True):
-        if text and (len(text) > most or "\x00" in text):
-            long = len(text) > most
-            why = f"is longer than {most} characters" if long else "holds a NUL character"
-            raise BadEvent(index, where, why)
-    _check_names(index, draft)
+    _check_texts(index, _texts(draft))
+    names = (draft.action, draft.actor.type, draft.target.type, draft.outcome)
+    if (bad := _bad_name(*names)) is not None:
+        raise BadEvent(index, *bad)
     if draft.occurred_at is None:
         raise BadEvent(index, "occurred_at", "is missing or no time")
     return Event(
         id=_uuid(index, "event_id", draft.event_id),
-        tenant=_uuid(index, "tenant_id", draft.tenant_id) if draft.tenant_id else PLATFORM,
+        tenant=_tenant(draft.tenant_id) or _uuid(index, "tenant_id", draft.tenant_id),
         occurred_at=draft.occurred_at,
         actor=draft.actor,
         action=draft.action,
@@ -73,7 +73,7 @@ def accepted(index: int, draft: Draft) -> Event:
         before=draft.before,
         after=draft.after,
         reason=draft.reason,
-        outcome=Outcome(draft.outcome),
+        outcome=_OUTCOMES[draft.outcome],
     )
 
 
@@ -88,15 +88,32 @@ def _texts(draft: Draft) -> Sequence[str]:
     )
 
 
-def _check_names(index: int, draft: Draft) -> None:
-    if not _ACTION.fullmatch(draft.action):
-        raise BadEvent(index, "action", "is not spelled noun.verbed")
-    if draft.actor.type not in _ACTORS:
-        raise BadEvent(index, "actor/type", f"is none of {', '.join(sorted(_ACTORS))}")
-    if not _KIND.fullmatch(draft.target.type):
-        raise BadEvent(index, "target/type", "is not a lower-case name")
-    if draft.outcome not in _OUTCOMES:
-        raise BadEvent(index, "outcome", "is not given or not known")
+def _check_texts(index: int, texts: Sequence[str]) -> None:
+    if any(map(gt, map(len, texts), _LENGTHS)) or "\x00" in "".join(texts):
+        for text, (where, most) in zip(texts, _MOST.items(), strict=True):
+            if len(text) > most:
+                raise BadEvent(index, where, f"is longer than {most} characters")
+            if "\x00" in text:
+                raise BadEvent(index, where, "holds a NUL character")
+
+
+@lru_cache(maxsize=4096)
+def _bad_name(action: str, actor: str, target: str, outcome: str) -> tuple[str, str] | None:
+    """Return which name is bad, and why; there are few names, and each comes again and again."""
+    if not _ACTION.fullmatch(action):
+        return "action", "is not spelled noun.verbed"
+    if actor not in _ACTORS:
+        return "actor/type", f"is none of {', '.join(sorted(_ACTORS))}"
+    if not _KIND.fullmatch(target):
+        return "target/type", "is not a lower-case name"
+    return None if outcome in _OUTCOMES else ("outcome", "is not given or not known")
+
+
+@lru_cache(maxsize=4096)
+def _tenant(text: str) -> UUID | None:
+    if not text:
+        return PLATFORM
+    return UUID(text) if _UUID.fullmatch(text) else None
 
 
 def _uuid(index: int, where: str, text: str) -> UUID:

@@ -18,4 +18,4 @@ def values(event: Event) -> tuple[str, ...]:
     """Return what an event is in each strand, in the order of STRANDS."""
     target, action = event.target, event.action
     verb = action.partition(".")[2]
-    return (event.actor.id, target.id, target.type, verb, action, event.outcome.value)
+    return (event.actor.id, target.id, target.type, verb, action, str(event.outcome))

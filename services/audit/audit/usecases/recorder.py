@@ -8,10 +8,11 @@ from datetime import datetime
 from uuid import UUID
 
 from audit.domain.draft import MOST_EVENTS, Draft, accepted
-from audit.domain.entry import SALT, Event, Prepared, prepared, read
+from audit.domain.entry import SALT, Event, read
 from audit.domain.errors import TooManyEvents
-from audit.domain.sequence import Counts, Head, Placed, Placing, Receipt, placed, strands_of
-from audit.ports import OpenWork, Vault, Work
+from audit.domain.sequence import Counts, Head, Placed, Placing, Receipt, Seen, placed, strands_of
+from audit.domain.writing import Prepared, prepared
+from audit.ports import Kept, OpenWork, SeenBefore, Vault, Work
 from audit.usecases.sealing import KeyCache
 from audit.usecases.together import Together
 from chassis.caller import Caller
@@ -57,7 +58,8 @@ class Recorder:
     async def record(self, work: Work, *events: Event) -> Sequence[Receipt]:
         """Put events into their logs as a part of a transaction: they are there if and only if it commits."""
         ready = [prepared(event, self._dice(2 * SALT)) for event in events]
-        return (await self._put(work, ready, _Counted())).receipts  # it may yet be rolled back
+        batch = await self._put(work, ready, _Counted(), ask=True)  # it may yet be rolled back
+        return batch.receipts
 
     async def adopt(self) -> None:
         """Bring every log from before logs were trees into its tree."""
@@ -68,19 +70,28 @@ class Recorder:
                 await self._lock(work, {tenant})
 
     async def _store(self, events: Sequence[Prepared]) -> Sequence[Receipt]:
+        """Store as if all were new, since nearly always all are; if one is not, ask which."""
+        try:
+            return await self._stored(events, ask=False)
+        except SeenBefore:
+            return await self._stored(events, ask=True)
+
+    async def _stored(self, events: Sequence[Prepared], *, ask: bool) -> Sequence[Receipt]:
         try:
             async with self._work() as work:
-                batch = await self._put(work, events, self._counted)
+                batch = await self._put(work, events, self._counted, ask=ask)
         except BaseException:
             self._counted.forget({one.event.tenant for one in events})
             raise
         self._counted.believe(batch.heads)
         return batch.receipts
 
-    async def _put(self, work: Work, events: Sequence[Prepared], counted: "_Counted") -> Placed:
+    async def _put(
+        self, work: Work, events: Sequence[Prepared], counted: "_Counted", *, ask: bool
+    ) -> Placed:
         ring = await self._keys.ring(work, events)
         heads = await self._lock(work, {one.event.tenant for one in events})
-        seen = await work.log.seen(events)
+        seen: Seen = await work.log.seen(events) if ask else {}
         counts = counted.known(heads)
         strands = {t: [s for s in of if s not in counts[t]] for t, of in strands_of(events).items()}
         if any(strands.values()):
@@ -88,7 +99,7 @@ class Recorder:
                 counts[tenant].update(numbers)
         batch = placed(events, heads, seen, counts, self._now())
         if batch.leaves:
-            kept = [ring.kept(leaf) for leaf in batch.leaves]
+            kept = [Kept(leaf, ring.sealed(leaf.one)) for leaf in batch.leaves]
             self._notes.update(await work.log.enter(kept, batch.heads))
         return batch
 
@@ -111,7 +122,7 @@ class Recorder:
                 for one, entry in zip(events, entries, strict=True)
             ]
             (head,) = placing.heads()
-            await work.log.adopt([ring.kept(leaf) for leaf in leaves], [head])
+            await work.log.adopt([Kept(leaf, ring.sealed(leaf.one)) for leaf in leaves], [head])
         return head
 
 

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from audit.domain.entry import ACTOR, TARGET, Event, Prepared, names
-from audit.domain.sequence import Leaf
-from audit.ports import Kept, Person, PersonId, Vault, Work
+from audit.domain.entry import ACTOR, TARGET, Event
+from audit.domain.writing import Prepared
+from audit.ports import Person, PersonId, Vault, Work
 
 _MOST = 50_000
+Sealed = Mapping[str, bytes]
 
 
 def _about(tenant: UUID, event: UUID, part: str) -> bytes:
@@ -22,16 +23,16 @@ class Keyring:
     vault: Vault
     people: Mapping[PersonId, Person]
 
-    def kept(self, leaf: Leaf) -> Kept:
-        """Seal the personal parts of an entry. Of somebody who was erased, nothing is kept."""
-        event = leaf.entry.event
+    def sealed(self, one: Prepared) -> Sealed:
+        """Seal the personal parts of an event. Of somebody who was erased, nothing is kept."""
+        event = one.event
         sealed: dict[str, bytes] = {}
-        for part, secret in leaf.entry.secrets.items():
-            person = self.people[leaf.tenant, event.doer if part == ACTOR else event.subject]
+        for part, secret in one.secrets.items():
+            person = self.people[event.tenant, event.doer if part == ACTOR else event.subject]
             if person.key is not None:
-                about = _about(leaf.tenant, event.id, part)
+                about = _about(event.tenant, event.id, part)
                 sealed[part] = self.vault.seal(person.key, secret, about)
-        return Kept(entry=leaf, sealed=sealed)
+        return sealed
 
 
 def opened(
@@ -62,12 +63,11 @@ class KeyCache:
         """Return the keys for these events."""
         called: dict[PersonId, set[str]] = {}
         for one in events:
-            if one.secrets:
-                for person, name in names(one.event).items():
-                    called.setdefault((one.event.tenant, person), set()).add(name)
+            for person, name in one.names.items():
+                called.setdefault((one.event.tenant, person), set()).add(name)
         if unknown := [who for who, said in called.items() if not self._knows(who, said)]:
             await self._learn(work, unknown)
-        missing = [who for who, said in called.items() if not self._knows(who, said)]
+        missing = {who for who, said in called.items() if not self._knows(who, said)}
         found = {who: self._known[who] for who in called if who not in missing}
         if missing:
             found |= await work.people.keep(

@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from audit.domain.entry import Prepared
 from audit.domain.sequence import Receipt
+from audit.domain.writing import Prepared
 from chassis.errors import Fault
 
 log = logging.getLogger(__name__)
-MOST = 2_000
+MOST = 1_000  # while the database takes these, the next are prepared
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,13 @@ from audit.domain.entry import (
     folded,
     instant,
     names,
-    prepared,
     read,
     secret_of,
     value_of,
     without,
     words,
 )
+from audit.domain.writing import prepared
 from chassis.facts import Actor, Outcome, Target
 
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)

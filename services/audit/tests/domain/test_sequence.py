@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.domain.entry import Event, prepared
+from audit.domain.entry import Event
 from audit.domain.merkle import Frontier, leaf_hash
 from audit.domain.sequence import Head, Placing, placed
 from audit.domain.strands import values
+from audit.domain.writing import prepared
 from chassis.facts import Actor, Target
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -51,19 +52,18 @@ def test_numbers_have_no_gaps_times_never_go_back_and_nothing_is_there_twice(bat
             assert seen.setdefault(name, receipt.seq) == receipt.seq
     for tenant in TENANTS:
         leaves = [one for one in log if one.tenant == tenant]
-        own = [one.entry for one in leaves]
-        assert [e.seq for e in own] == list(range(1, len(own) + 1))
-        assert [e.ts for e in own] == sorted(e.ts for e in own)
-        assert len({e.event.id for e in own}) == len(own) == heads[tenant].seq
-        assert heads[tenant].ts == (own[-1].ts if own else T0)
+        assert [e.seq for e in leaves] == list(range(1, len(leaves) + 1))
+        assert [e.ts for e in leaves] == sorted(e.ts for e in leaves)
+        assert len({e.one.event.id for e in leaves}) == len(leaves) == heads[tenant].seq
+        assert heads[tenant].ts == (leaves[-1].ts if leaves else T0)
         tree = Frontier()
         for one in leaves:
-            assert one.leaf == leaf_hash(one.entry.body)
+            assert one.leaf == leaf_hash(one.body)
             tree.grow(one.leaf)
-        assert (heads[tenant].leaves, heads[tenant].edge) == (len(own), tree.packed())
+        assert (heads[tenant].leaves, heads[tenant].edge) == (len(leaves), tree.packed())
         numbers = {}
         for one in leaves:
-            for which, value in enumerate(values(one.entry.event)):
+            for which, value in enumerate(values(one.one.event)):
                 numbers[which, value] = numbers.get((which, value), 0) + 1
                 assert one.ordinals[which] == numbers[which, value]
 
@@ -85,6 +85,6 @@ def test_what_stands_already_is_adopted_in_its_place_and_in_no_other():
     with pytest.raises(ValueError, match="not the next leaf"):
         placing.adopt(one, 2, T0)
     leaf = placing.adopt(one, 1, T0 - timedelta(days=1))
-    assert (leaf.entry.seq, leaf.entry.ts) == (1, T0 - timedelta(days=1))
+    assert (leaf.seq, leaf.ts) == (1, T0 - timedelta(days=1))
     (moved,) = placing.heads()
     assert (moved.seq, moved.ts, moved.leaves) == (2, T0, 1)

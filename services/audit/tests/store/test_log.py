@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -79,6 +79,34 @@ class TestContract:
             assert await work.log.get(uuid7(), sent.id) is None
         assert found == entry
         assert (found.event, found.erased) == (sent, ())
+
+    @pytest.mark.parametrize(
+        "turn", [datetime(2026, 2, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)]
+    )
+    async def test_the_turn_of_a_month_is_no_event(self, open_work, event, clock, tenant, turn):
+        seqs = []
+        for moment in (turn - timedelta(microseconds=1), turn, turn + timedelta(days=62)):
+            clock.at = moment
+            ((entry,), _) = await put(open_work, [event()], clock)
+            seqs.append(entry.seq)
+        assert seqs == [1, 2, 3]
+        async with open_work() as work:
+            before = await work.log.span(tenant, None, turn - timedelta(microseconds=1))
+            month = await work.log.span(tenant, turn, turn + timedelta(days=27))
+            later = await work.log.span(tenant, turn + timedelta(days=28), None)
+        assert [(s.low, s.high) for s in (before, month, later)] == [(1, 1), (2, 2), (3, 3)]
+
+    async def test_what_is_there_is_not_entered_twice(self, open_work, event, clock, tenant, draft):
+        service = Caller(subject="flags", tenant=PLATFORM, permissions=frozenset({"audit:append"}))
+        recorder = Recorder(open_work, clock, os.urandom, VAULT)
+        sent = [draft() for _ in range(3)]
+        await recorder.append(service, sent[:2])
+        again = await recorder.append(service, [sent[2], *sent, sent[2]])
+        assert [(r.seq, r.seen_before) for r in again] == [
+            *((3, False), (1, True), (2, True), (3, True), (3, True))
+        ]
+        async with open_work() as work:
+            assert (await work.log.lock({tenant}))[tenant].seq == 3
 
     async def test_the_head_moves_and_the_seen_are_known(
         self, open_work, event, clock, tenant, written

@@ -1,5 +1,5 @@
 """Every REST door of compute."""
 
-from compute.api import quotas, templates, vms
+from compute.api import agents, quotas, templates, usage, vms
 
-routers = (vms.router, templates.router, quotas.router)
+routers = (vms.router, templates.router, quotas.router, *agents.routers, usage.router)

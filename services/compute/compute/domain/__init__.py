@@ -3,6 +3,8 @@
 vm        a machine: what its owner wishes, how far it has come, what people see
 order     what is asked for when a machine is to be made
 quota     how much a tenant may have, and has
+agent     an agent of the catalogue, free for all or one organization's
+usage     the ledger of usage, and what it adds up to      metering   how long machines ran
 host      what a look at the hypervisor found
-errors    what can go wrong
+errors, agent_errors, usage_errors   what can go wrong
 """

@@ -3,22 +3,36 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, SQLColumnExpression, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.pages import Position, cut
-from compute.ports import Wanted
+from chassis.pages import PageAsk, Position, cut
+from compute.store.ledger_tables import AgentRow
 from compute.store.tables import TemplateRow, VmRow
 
-R = TypeVar("R", VmRow, TemplateRow)
+R = TypeVar("R", VmRow, TemplateRow, AgentRow)
 _READ: dict[str, Callable[[str], object]] = {
     "created_at": datetime.fromisoformat,
     "name": str,
     "number": int,
 }
+
+
+class Part(Protocol):
+    """Which part of a list is wanted, in which order."""
+
+    @property
+    def ask(self) -> PageAsk:
+        """How many, and from where."""
+        ...
+
+    @property
+    def sort(self) -> str:
+        """The name of a column, with `-` for descending."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +43,7 @@ class Listing(Generic[R]):
     columns: Mapping[str, SQLColumnExpression[Any]]
 
     async def part(
-        self, session: AsyncSession, which: ColumnElement[bool], wanted: Wanted
+        self, session: AsyncSession, which: ColumnElement[bool], wanted: Part
     ) -> tuple[Sequence[R], Position | None, int]:
         """Return the rows of a part, the position after them if there are more, and how many there are in all."""
         ask, name = wanted.ask, wanted.sort.removeprefix("-")
@@ -45,7 +59,7 @@ class Listing(Generic[R]):
         return rows, after, total or 0
 
 
-def _position(row: VmRow | TemplateRow, name: str) -> Position:
+def _position(row: VmRow | TemplateRow | AgentRow, name: str) -> Position:
     value = getattr(row, name)
     return (value.isoformat() if isinstance(value, datetime) else str(value), str(row.id))
 

@@ -9,9 +9,12 @@ from chassis import outbox
 from chassis.db import Sessions, transaction
 from chassis.facts import Fact
 from compute.ports import OpenWork, Work
+from compute.store.agents import SqlAgentBook
+from compute.store.metering import SqlMeterBook
 from compute.store.quotas import SqlQuotaBook
 from compute.store.tables import Outbox
 from compute.store.templates import SqlTemplateBook
+from compute.store.usage import SqlLedger
 from compute.store.vms import SqlVmBook
 
 
@@ -24,6 +27,9 @@ class SqlWork:
         self.vms = SqlVmBook(session)
         self.templates = SqlTemplateBook(session)
         self.quotas = SqlQuotaBook(session)
+        self.agents = SqlAgentBook(session)
+        self.ledger = SqlLedger(session)
+        self.meter = SqlMeterBook(session)
 
     def record(self, fact: Fact) -> None:
         """Leave a fact for the audit log, kept together with the change."""

@@ -25,15 +25,6 @@ ONE = Amount(vms=1, cpu=1, memory_gb=2, disk_gb=3)
 
 
 @pytest.fixture
-async def open_work(url, work):
-    if not url:
-        yield work
-        return
-    async with database(url, "compute", pool=20) as sessions:
-        yield sql_work(sessions, lambda: None)
-
-
-@pytest.fixture
 async def offer(url, work):
     """Put templates where the store finds them; nothing in the service does so yet."""
 

@@ -5,7 +5,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from compute.store.tables import Base
+from compute.store.ledger_tables import Base
 from schemas.addresses import driver_url
 
 OPTIONS = {"include_schemas": True, "compare_server_default": True}

@@ -34,7 +34,7 @@ class WrongState(Conflict):
 
 
 class PlanFrozen(Conflict):
-    """Unit, flag and variants are settled once an experiment has started; make a new one to change them."""
+    """Unit, flag, environment and variants (not their weights) are settled by the start; make a new experiment."""
 
     code = "experiments.plan_frozen"
 
@@ -87,6 +87,36 @@ class ChangedMeanwhile(Conflict):
     code = "experiments.changed_meanwhile"
 
 
+class MetricNotFound(NotFound):
+    """There is no such metric in the caller's tenant."""
+
+    code = "experiments.metric_not_found"
+
+
+class MetricKeyTaken(Conflict):
+    """Another metric of the tenant has this key; choose another one, or delete that one."""
+
+    code = "experiments.metric_key_taken"
+
+
+class BadMetric(Invalid):
+    """The definition of the metric contradicts itself; the message says what must hold."""
+
+    code = "experiments.bad_metric"
+
+
+class MetricInUse(Conflict):
+    """A running experiment measures this metric; complete it first. The message names the experiments."""
+
+    code = "experiments.metric_in_use"
+
+
+class MetricStale(Stale):
+    """The metric was changed since the version that `If-Match` names; read it again."""
+
+    code = "experiments.metric_stale"
+
+
 class BadValue(Invalid):
     """A value to measure is not a finite number, or larger than 1e18 in size; send one that can be measured."""
 
@@ -97,3 +127,45 @@ class BadPlan(Invalid):
     """The plan of an analysis contradicts itself, such as an error rate above 0.5; the message says what must hold."""
 
     code = "experiments.bad_plan"
+
+
+class BadRange(Invalid):
+    """A range of a layer does not lie within 0 and 100000, or a holdout's share within 1 and 20000."""
+
+    code = "experiments.bad_range"
+
+
+class RangeTaken(Conflict):
+    """Another experiment that is not over has a part of this range of the layer; choose places that are free."""
+
+    code = "experiments.range_taken"
+
+
+class LayerNotFound(NotFound):
+    """There is no such layer in the caller's tenant."""
+
+    code = "experiments.layer_not_found"
+
+
+class LayerKeyTaken(Conflict):
+    """Another layer of the tenant has this key."""
+
+    code = "experiments.layer_key_taken"
+
+
+class LayerInUse(Conflict):
+    """Experiments have ranges of this layer; take them off it first."""
+
+    code = "experiments.layer_in_use"
+
+
+class HoldoutNotFound(NotFound):
+    """There is no such holdout in the caller's tenant."""
+
+    code = "experiments.holdout_not_found"
+
+
+class HoldoutKeyTaken(Conflict):
+    """Another holdout of the tenant has this key."""
+
+    code = "experiments.holdout_key_taken"

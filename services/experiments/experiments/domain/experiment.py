@@ -1,14 +1,16 @@
 """An experiment: what is compared, on whom, and how far it has come."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import TypedDict
+from typing import Any, TypedDict
 from uuid import UUID
 
 from chassis.errors import FieldError
+from experiments.domain.analysis import Analysis, MetricUse, check
 from experiments.domain.errors import BadKey, BadVariants, PlanFrozen, VersionStale, WrongState
+from experiments.domain.layers import Slot
 from experiments.domain.schedule import Schedule
 
 WHOLE = 100_000  # weights are whole thousandths of a percent
@@ -27,12 +29,18 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One of the things compared, and its share of the units in thousandths of a percent."""
+    """One of the things compared, and its share of the units in thousandths of a percent.
+
+    `serves` is the flag's variant that it stands for. Empty: the one of its own key; on a boolean flag without one,
+    `off` for the control and `on` for the others.
+    """
 
     key: str
     weight: int
+    serves: str = ""
 
 
+Targeting = Mapping[str, Any]  # a condition in the language of flags: who can be in the experiment
 EVEN = (Variant("control", WHOLE // 2), Variant("treatment", WHOLE // 2))
 
 
@@ -45,17 +53,28 @@ class Changes(TypedDict, total=False):
     unit: str
     flag_key: str
     variants: tuple[Variant, ...]
+    project: str
+    environment: str
+    traffic: int
+    targeting: Targeting | None
+    metrics: tuple[MetricUse, ...]
+    analysis: Analysis
+    tags: tuple[str, ...]
+    slot: Slot | None
 
 
-_PLAN = frozenset({"unit", "flag_key", "variants"})
+# Settled by the start; of the variants their keys and what they serve.
+_SETTLED = ("unit", "project", "environment", "flag_key", "arms")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
     """A comparison of variants of one flag, owned by one tenant. The first variant is the control.
 
-    `unit` is the attribute of the evaluation context that decides who gets what. Values are as stored; what is true
-    now, when a date of the schedule may have passed, is `moves.settled(experiment, now)`.
+    `unit` is the attribute of the evaluation context that decides who gets what, and `traffic` the share of the units
+    (in thousandths of a percent) that are assigned at all. `phase` counts the phases that have begun; `plan_hash` is
+    that of the analysis plan at the start. Values are as stored; what is true now, when a date of the schedule may have
+    passed, is `moves.settled(experiment, now)`.
     """
 
     id: UUID
@@ -68,16 +87,37 @@ class Experiment:
     description: str = ""
     hypothesis: str = ""
     unit: str = "targetingKey"
+    project: str = "default"
+    environment: str = "production"
     flag_key: str = ""
     variants: tuple[Variant, ...] = EVEN
+    traffic: int = WHOLE
+    targeting: Targeting | None = None
+    slot: Slot | None = None
+    metrics: tuple[MetricUse, ...] = ()
+    analysis: Analysis = field(default_factory=Analysis)
+    tags: tuple[str, ...] = ()
     status: Status = Status.DRAFT
     schedule: Schedule | None = None
     started_at: datetime | None = None
     completed_at: datetime | None = None
+    phase: int = 0
+    plan_hash: str = ""
     version: int = 1
 
     def __post_init__(self) -> None:
         check_variants(self.variants)
+        check(self.metrics, self.analysis)
+
+    @property
+    def arms(self) -> tuple[tuple[str, str], ...]:
+        """The variants without their weights: each key, and what it serves."""
+        return tuple((variant.key, variant.serves) for variant in self.variants)
+
+    @property
+    def allocation(self) -> tuple[object, ...]:
+        """Everything that decides who is assigned what: when it changes, a new phase begins."""
+        return self.variants, self.traffic, self.targeting, self.slot
 
     def expect(self, version: int | None) -> None:
         """Refuse to go on unless this is the version that was expected (None: any)."""
@@ -86,20 +126,29 @@ class Experiment:
             raise VersionStale(text)
 
     def changed(self, changes: Changes, now: datetime) -> "Experiment":
-        """Return the experiment with these changes; itself where they change nothing."""
+        """Return the experiment with these changes; itself where they change nothing.
+
+        While it is ACTIVE, a change of who is assigned what begins a new phase.
+        """
         after = replace(self, **changes)
         if after == self:
             return self
+        self._allow(after)
+        if self.status is Status.ACTIVE and after.allocation != self.allocation:
+            after = replace(after, phase=self.phase + 1)
+        return after.touched(now)
+
+    def _allow(self, after: "Experiment") -> None:
+        """Refuse changes that come too late."""
         if self.status is Status.ARCHIVED:
             raise WrongState(f"experiment {self.key!r} is ARCHIVED and cannot change any more")
-        if self.status is not Status.DRAFT and any(
-            getattr(after, name) != getattr(self, name) for name in _PLAN
-        ):
-            text = (
-                f"experiment {self.key!r} has started, so its unit, flag and variants are settled"
-            )
-            raise PlanFrozen(text)
-        return after.touched(now)
+        if self.status is Status.DRAFT:
+            return
+        late = [name for name in _SETTLED if getattr(after, name) != getattr(self, name)]
+        if late:
+            raise _settled(self.key, "variants" if late[0] == "arms" else late[0])
+        if self.status is Status.COMPLETED and after.allocation != self.allocation:
+            raise WrongState(f"experiment {self.key!r} is COMPLETED: nobody is assigned any more")
 
     def check_removable(self) -> None:
         """Refuse to forget an experiment that people have seen and that is not archived."""
@@ -111,6 +160,14 @@ class Experiment:
     def touched(self, now: datetime) -> "Experiment":
         """Return the next version."""
         return replace(self, version=self.version + 1, updated_at=now)
+
+
+def _settled(key: str, field_name: str) -> PlanFrozen:
+    text = (
+        f"experiment {key!r} has started, so its unit, flag, environment and variants are settled; "
+        "weights, traffic and targeting are not"
+    )
+    return PlanFrozen(text, errors=(FieldError(f"/{field_name}", text, PlanFrozen.code),))
 
 
 def check_key(key: str) -> None:

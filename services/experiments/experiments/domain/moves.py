@@ -11,6 +11,7 @@ from datetime import datetime
 
 from experiments.domain.errors import ScheduleOver, WrongState
 from experiments.domain.experiment import Experiment, Status
+from experiments.domain.planned import digest
 from experiments.domain.schedule import Schedule
 
 
@@ -108,12 +109,15 @@ def _next(experiment: Experiment) -> Move:
 
 def _after(experiment: Experiment, move: Move, at: datetime) -> Experiment:
     schedule = experiment.schedule
-    if schedule and move.to is Status.ACTIVE:
+    begins = move.to is Status.ACTIVE
+    if schedule and begins:
         schedule = replace(schedule, begun=True)
     return replace(
         experiment,
         status=move.to,
         schedule=schedule,
+        phase=experiment.phase + begins,
+        plan_hash=digest(experiment) if move is START else experiment.plan_hash,
         started_at=at if move is START else experiment.started_at,
         completed_at=at if move is COMPLETE else experiment.completed_at,
     ).touched(at)

@@ -10,6 +10,7 @@ from chassis.db import Sessions, transaction
 from chassis.facts import Fact
 from experiments.ports import OpenWork, Work
 from experiments.store.experiments import SqlExperimentBook
+from experiments.store.metrics import SqlMetricBook
 from experiments.store.tables import Lease, Outbox
 
 
@@ -21,6 +22,7 @@ class SqlWork:
         self._wake = wake
         self._holder = holder
         self.experiments = SqlExperimentBook(session)
+        self.metrics = SqlMetricBook(session)
 
     async def lead(self, seconds: float) -> bool:
         """Take the scheduler's lease, or renew it; tell whether it is ours."""

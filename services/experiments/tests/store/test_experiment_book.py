@@ -10,8 +10,10 @@ from sqlalchemy import select
 from chassis.db import database
 from chassis.facts import Actor, Fact, Target
 from chassis.pages import PageAsk
+from experiments.domain.analysis import Analysis, MetricRole, MetricUse
 from experiments.domain.errors import ChangedMeanwhile, KeyTaken
 from experiments.domain.experiment import Experiment, Status, Variant
+from experiments.domain.inference.plans import Method
 from experiments.domain.moves import settled
 from experiments.domain.schedule import Moment, Plan, Schedule
 from experiments.ports import Wanted
@@ -66,7 +68,19 @@ async def test_what_was_added_comes_back_whole(open_work, made, tenant, clock):
         hypothesis="h",
         unit="account.id",
         flag_key="flag",
-        variants=(Variant("a", 1), Variant("b", 99_999)),
+        project="shop",
+        environment="development",
+        variants=(Variant("a", 1, "blue"), Variant("b", 99_999)),
+        traffic=12_345,
+        targeting={"op": "eq", "attribute": "plan", "value": "größer"},
+        metrics=(
+            MetricUse(key="signup", effect=0.05),
+            MetricUse(key="latency", role=MetricRole.GUARDRAIL, margin=0.02, more_is_better=False),
+        ),
+        analysis=Analysis(method=Method.GROUPED, looks=(0.5, 1.0), units=40_000),
+        tags=("größe", "b"),
+        phase=2,
+        plan_hash="f" * 64,
         schedule=schedule,
         status=Status.PAUSED,
         started_at=clock(),

@@ -122,8 +122,16 @@ def _said(key: str, answer: Answer, metadata: Mapping[str, str]) -> dict[str, An
         "value": answer.value,
         "variant": answer.variant,
         "reason": answer.reason.value,
-        "metadata": metadata,
+        "metadata": {**metadata, **_marks(answer)},
     }
+
+
+def _marks(answer: Answer) -> dict[str, Any]:
+    """Return what tells a client of the experiment that it is in."""
+    if not answer.experiment:
+        return {}
+    marks = {"experiment": answer.experiment, "experimentPhase": answer.phase}
+    return {**marks, "flagVariant": answer.serves}
 
 
 def failure(status: int, code: str, details: str, key: str = "") -> Reply:

@@ -32,7 +32,8 @@ class Trouble(StrEnum):
 class Answer:
     """What a client gets: a variant and its value, or with `trouble` neither. Two answers are never the same one.
 
-    `flag` is the key of the flag that gives it, so that answers can be counted.
+    `flag` is the key of the flag that gives it, so that answers can be counted. In an experiment the variant is the key
+    of the arm, which is what an exposure has to name.
     """
 
     value: Value
@@ -41,6 +42,14 @@ class Answer:
     trouble: Trouble | None = None
     details: str = ""
     flag: str = ""
+    experiment: str = ""
+    phase: int = 0
+    stands_for: str = ""
+
+    @property
+    def serves(self) -> str:
+        """The flag's own variant: that which the arm of an experiment stands for, else the one that is named."""
+        return self.stands_for or self.variant
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +77,22 @@ class Answers:
         key = (variant, reason.value)
         if key not in self._made:
             self._made[key] = Answer(self._variants[variant], variant, reason, flag=self._flag)
+        return self._made[key]
+
+    def arm(self, arm: str, serves: str, experiment: str, phase: int) -> Answer:
+        """Return the answer of an arm of an experiment, which serves one of the variants; KeyError if there is none."""
+        key = (arm, f"{Reason.SPLIT.value} {experiment}")
+        if key not in self._made:
+            value = self._variants[serves]
+            self._made[key] = Answer(
+                value,
+                arm,
+                Reason.SPLIT,
+                experiment=experiment,
+                phase=phase,
+                stands_for=serves,
+                flag=self._flag,
+            )
         return self._made[key]
 
     def trouble(self, trouble: Trouble, details: str) -> Answer:

@@ -33,8 +33,8 @@ class Served(Protocol):
     """What a flag serves, as far as other flags look at it."""
 
     @property
-    def variant(self) -> str:
-        """The variant's name."""
+    def serves(self) -> str:
+        """The name of the flag's variant."""
         ...
 
 
@@ -273,6 +273,6 @@ def as_context(element: object) -> Context:
 def _evaluates(flag: str, variants: frozenset[str]) -> Holds:
     def holds(_: Context, asked: Asked) -> bool:
         served: Served | None = asked.memo.get(flag)
-        return served is not None and served.variant in variants
+        return served is not None and served.serves in variants
 
     return holds

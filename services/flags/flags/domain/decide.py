@@ -1,10 +1,11 @@
-"""One flag into the closure that decides what it serves: prerequisites, targets, rules in order, then the default."""
+"""One flag into the closure that decides: prerequisites, targets, experiments, rules in order, then the default."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from flags.domain.allocation import Assigner, assigner
 from flags.domain.answers import Answer, Answers, Reason, Trouble
 from flags.domain.bucketing import BUCKETS, bounds
 from flags.domain.compile import Asked, Compiler, Holds, Notes
@@ -35,6 +36,7 @@ class Recipe:
     off: str
     salt: str
     bucketing: int
+    allocations: tuple[object, ...] = ()
 
 
 def decision(recipe: Recipe, answers: Answers, compiler: Compiler, notes: Notes) -> Decide:
@@ -48,12 +50,23 @@ def decision(recipe: Recipe, answers: Answers, compiler: Compiler, notes: Notes)
         _step(at, rule, recipe, answers, compiler, notes) for at, rule in _numbered(targeting)
     )
     decide = _in_order(steps, default)
+    if found := assigners(recipe, answers, compiler, notes):
+        decide = _after_experiments(found, decide)
     if targets:
         decide = _after_targets(targets, decide)
     if unmet:
         off = _answer(answers, "/off_variant", recipe.off, Reason.DISABLED)
         decide = _after_prerequisites(unmet, off, decide)
     return decide
+
+
+def assigners(
+    recipe: Recipe, answers: Answers, compiler: Compiler, notes: Notes
+) -> tuple[Assigner, ...]:
+    """Return what experiments want of a flag, in the form that answers."""
+    return tuple(
+        assigner(said, recipe.bucketing, answers, compiler, notes) for said in recipe.allocations
+    )
 
 
 def _numbered(targeting: Targeting) -> Iterable[tuple[str, Rule]]:
@@ -153,13 +166,24 @@ def _after_targets(tables: list[tuple[Read, dict[str, Answer]]], otherwise: Deci
     return decide
 
 
+def _after_experiments(found: tuple[Assigner, ...], otherwise: Decide) -> Decide:
+    def decide(context: Context, asked: Asked) -> Answer:
+        for experiment in found:
+            answer = experiment.answer(context, asked)
+            if answer is not None:
+                return answer
+        return otherwise(context, asked)
+
+    return decide
+
+
 def _after_prerequisites(
     unmet: list[tuple[str, frozenset[str]]], off: Answer, otherwise: Decide
 ) -> Decide:
     def decide(context: Context, asked: Asked) -> Answer:
         for flag, wanted in unmet:
             served = asked.memo.get(flag)
-            if served is None or served.variant not in wanted:
+            if served is None or served.serves not in wanted:
                 return off
         return otherwise(context, asked)
 

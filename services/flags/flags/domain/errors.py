@@ -81,6 +81,18 @@ class FlagInUse(Conflict):
     code = "flags.in_use"
 
 
+class BadAllocation(Invalid):
+    """What an experiment wants of this flag cannot be served: an arm has no variant, or its targeting is wrong."""
+
+    code = "flags.bad_allocation"
+
+
+class InExperiment(Conflict):
+    """An experiment that is running or planned needs this flag, or this variant of it; end the experiment first."""
+
+    code = "flags.in_experiment"
+
+
 class SegmentNotFound(NotFound):
     """There is no such segment in this project of the caller's tenant."""
 

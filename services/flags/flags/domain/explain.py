@@ -11,9 +11,9 @@ from typing import Any
 
 from flags.domain.answers import Answer, Answers, Reason, Trouble
 from flags.domain.bucketing import BUCKETS, bounds, share_of
-from flags.domain.compile import StoredSegment
+from flags.domain.compile import Compiler, Notes, StoredSegment
 from flags.domain.context import Context, plain, reader, unit
-from flags.domain.decide import NO_UNIT
+from flags.domain.decide import NO_UNIT, Recipe, assigners
 from flags.domain.rules import Rule, Split, Target, Targeting
 from flags.domain.ruleset import Ruleset, Stored, recipe_of, variants_of
 from flags.domain.telling import Teller
@@ -43,7 +43,7 @@ class Explainer:
         """Return why a flag serves what it serves; KeyError if there is no such flag."""
         context, told = plain(context), dict[str, Explanation]()
         for each in self._order(key):
-            teller = Teller(self.segments, context, now, {k: told[k].answer.variant for k in told})
+            teller = Teller(self.segments, context, now, {k: told[k].answer.serves for k in told})
             told[each] = self._told(each, teller)
         asked = told.pop(key)
         return Explanation(asked.answer, asked.steps, told)
@@ -89,11 +89,22 @@ class _Walk:
         for index, target in enumerate(targeting.targets):
             if self._hit(index, target):
                 return answers.of(target.variant, Reason.TARGETING_MATCH)
+        if found := self._in_experiment(recipe, answers):
+            return found
         for index, rule in enumerate(targeting.rules):
             if found := self._served(index, rule, answers):
                 return found
         self.steps.append({"step": "default", "variant": stored.default_variant})
-        return answers.of(stored.default_variant, Reason.DEFAULT if targeting else Reason.STATIC)
+        same = not (targeting or recipe.allocations)
+        return answers.of(stored.default_variant, Reason.STATIC if same else Reason.DEFAULT)
+
+    def _in_experiment(self, recipe: Recipe, answers: Answers) -> Answer | None:
+        compiler, asked = Compiler(self.teller.segments), self.teller.asked()
+        for experiment in assigners(recipe, answers, compiler, Notes()):
+            self.steps.append(experiment.told(self.teller.context, asked))
+            if found := experiment.answer(self.teller.context, asked):
+                return found
+        return None
 
     def _met(self, targeting: Targeting) -> bool:
         for index, wanted in enumerate(targeting.prerequisites):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from flags.domain.allocation import allocation_of
 from flags.domain.compile import StoredSegment
 from flags.domain.reading import membership_of, targeting_of
 from flags.domain.ruleset import Stored
@@ -23,7 +24,7 @@ def around(key: str, rows: Iterable[Stored], segments: Iterable[StoredSegment]) 
             continue
         near[name] = None
         uses = (
-            uses_of(flags[name].targeting)
+            uses_of(flags[name].targeting) | uses_of_experiments(flags[name].allocations)
             if kind == "flag"
             else uses_of_segment(groups[name].document)
         )
@@ -40,6 +41,22 @@ def uses_of(targeting: object) -> Uses:
         return NOTHING if targeting is None else used_by(targeting_of(targeting))
     except Wrong:
         return NOTHING
+
+
+def uses_of_experiments(allocations: Iterable[object]) -> Uses:
+    """Return what the targeting of experiments uses; nothing of one that cannot be read."""
+    found = NOTHING
+    for said in allocations:
+        found |= _uses_of_experiment(said)
+    return found
+
+
+def _uses_of_experiment(said: object) -> Uses:
+    try:
+        when = allocation_of(said).when
+    except ValueError:
+        return NOTHING
+    return NOTHING if when is None else used_in([when])
 
 
 def uses_of_segment(document: object) -> Uses:

@@ -5,7 +5,7 @@ by hand, by a bug, by a newer version) keeps its last good form, or answers ERRO
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from chassis.errors import Fault
 from flags.domain.answers import Answer, Answers, Reason, Trouble, failed
@@ -47,6 +47,7 @@ class Stored:
     targeting: object = None
     salt: str = ""
     bucketing: int = NEWEST
+    allocations: tuple[object, ...] | list[object] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +128,7 @@ def compiled(stored: Stored, compiler: Compiler | None = None) -> Compiled:
         if name not in variants:
             raise ValueError(f"there is no variant {name!r}")
     recipe = recipe_of(stored)
-    if not stored.enabled or not recipe.targeting:
+    if not stored.enabled or not (recipe.targeting or recipe.allocations):
         reason = Reason.STATIC if stored.enabled else Reason.DISABLED
         return _static(stored, answers.of(served, reason))
     notes = Notes()
@@ -175,6 +176,7 @@ def recipe_of(stored: Stored) -> Recipe:
         off=stored.off_variant,
         salt=stored.salt or stored.key,
         bucketing=stored.bucketing,
+        allocations=tuple(stored.allocations),
     )
 
 
@@ -194,12 +196,22 @@ def compile_all(
             flags[stored.key] = compiled(stored, compiler)
         except (ValueError, RecursionError) as trouble:
             refused[stored.key] = str(trouble)
-            flags[stored.key] = _last_good(stored, before)
+            flags[stored.key] = _without_experiments(stored, compiler) or _last_good(stored, before)
     for ring in rings({flag.key: flag.needs for flag in flags.values()}):
         for key in ring:
             refused[key] = f"the flags {', '.join(ring[:5])} depend on each other in a ring"
             flags[key] = _broken(key, client_side=flags[key].client_side)
     return Ruleset(place=place, revision=revision, flags=flags), refused
+
+
+def _without_experiments(stored: Stored, compiler: Compiler) -> Compiled | None:
+    """Return a flag whose experiments, not itself, are what cannot be served; None if that is not it."""
+    if not stored.allocations:
+        return None
+    try:
+        return compiled(replace(stored, allocations=()), compiler)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _last_good(stored: Stored, before: Ruleset | None) -> Compiled:

@@ -43,8 +43,8 @@ def used_in(conditions: Iterable[Condition]) -> Uses:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A place where something is asked for: a flag in one environment, or a segment."""
+    """A place where something is asked for: a flag in one environment, a segment, or an experiment."""
 
-    kind: Literal["flag", "segment"]
+    kind: Literal["flag", "segment", "experiment"]
     key: str
     environment: str = ""

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from chassis.facts import Fact
 from chassis.pages import PageAsk, Slice
+from flags.domain.allocation import Kept
 from flags.domain.analyse import Neighbours
 from flags.domain.compile import StoredSegment
 from flags.domain.flag import Flag
@@ -152,6 +153,22 @@ class UseBook(Protocol):
         ...
 
 
+class AllocationBook(Protocol):
+    """What experiments want of flags."""
+
+    async def take(self, experiment_id: UUID) -> Kept | None:
+        """Return what was last said of an experiment, locked until the work ends; None if nothing ever was."""
+        ...
+
+    async def put(self, kept: Kept) -> bool:
+        """Keep what an experiment wants; False if something newer is kept already."""
+        ...
+
+    async def of_flag(self, flag: Flag) -> Sequence[Kept]:
+        """Return what experiments want of a flag, in all environments."""
+        ...
+
+
 class Work(Protocol):
     """One transaction: everything in it is kept, or nothing is."""
 
@@ -193,6 +210,11 @@ class Work(Protocol):
     @property
     def rollouts(self) -> RolloutBook:
         """The progressive rollouts, inside this transaction."""
+        ...
+
+    @property
+    def allocations(self) -> AllocationBook:
+        """What experiments want, inside this transaction."""
         ...
 
     def record(self, fact: Fact) -> None:

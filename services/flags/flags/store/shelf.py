@@ -13,6 +13,7 @@ from flags.domain.place import Place
 from flags.domain.ruleset import Stored
 from flags.ports import Reading
 from flags.store.tables import (
+    AllocationRow,
     EnvironmentRow,
     FlagRow,
     ProjectRow,
@@ -71,10 +72,30 @@ async def _rows(session: AsyncSession, environment_id: UUID) -> list[Stored]:
         .where(FlagRow.lifecycle.in_(SERVED))
         .order_by(FlagRow.key.collate("C"))
     )
-    return [_stored(flag, switch) for flag, switch in (await session.execute(query)).all()]
+    wanted = await _allocations(session, environment_id)
+    return [
+        _stored(flag, switch, wanted.get(flag.id, ()))
+        for flag, switch in (await session.execute(query)).all()
+    ]
 
 
-def _stored(flag: FlagRow, switch: SwitchRow) -> Stored:
+async def _allocations(
+    session: AsyncSession, environment_id: UUID
+) -> Mapping[UUID, tuple[object, ...]]:
+    """Return what experiments want of the flags of an environment, by the flags' ids."""
+    query = (
+        select(AllocationRow.flag_id, AllocationRow.document)
+        .where(AllocationRow.environment_id == environment_id, AllocationRow.document.is_not(None))
+        .order_by(AllocationRow.experiment_id)
+    )
+    found: dict[UUID, tuple[object, ...]] = {}
+    for flag_id, document in (await session.execute(query)).all():
+        if flag_id is not None:
+            found[flag_id] = (*found.get(flag_id, ()), document)
+    return found
+
+
+def _stored(flag: FlagRow, switch: SwitchRow, allocations: tuple[object, ...]) -> Stored:
     return Stored(
         key=flag.key,
         type=flag.type,
@@ -86,6 +107,7 @@ def _stored(flag: FlagRow, switch: SwitchRow) -> Stored:
         targeting=switch.targeting,
         salt=flag.salt,
         bucketing=flag.bucketing,
+        allocations=allocations,
     )
 
 

@@ -110,6 +110,27 @@ class SwitchRow(Base):
     version: Mapped[int]
 
 
+class AllocationRow(Base):
+    """What an experiment wants of a flag, as of the experiment's version; `document` NULL: nothing (any more).
+
+    The row outlives what it says, so that an older version that comes late is known to be old.
+    """
+
+    __tablename__ = "allocation"
+    __table_args__ = (Index("allocation_by_environment", "environment_id"),)
+
+    experiment_id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[UUID]
+    version: Mapped[int] = mapped_column(BigInteger)
+    flag_id: Mapped[UUID | None] = mapped_column(ForeignKey(FlagRow.id, ondelete="SET NULL"))
+    environment_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey(EnvironmentRow.id, ondelete="SET NULL")
+    )
+    document: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    uses_segments: Mapped[list[str]] = mapped_column(KEYS, server_default=_NO_KEYS)
+    updated_at: Mapped[datetime] = mapped_column(Time)
+
+
 class SegmentRow(Base):
     """A segment but for its lists; these are counted here."""
 

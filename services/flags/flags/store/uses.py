@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flags.domain.analyse import Neighbour, Neighbours
 from flags.domain.place import Project
 from flags.domain.uses import Use, Uses
-from flags.store.tables import EnvironmentRow, FlagRow, SegmentRow, SwitchRow
+from flags.store.tables import AllocationRow, EnvironmentRow, FlagRow, SegmentRow, SwitchRow
 
 
 class SqlUses:
@@ -44,11 +44,25 @@ class SqlUses:
 
     async def of_segment(self, project: Project, key: str) -> list[Use]:
         """Return where a segment is asked for."""
-        return await self._found(
+        found = await self._found(
             project,
             SwitchRow.uses_segments.contains([key]),
             SegmentRow.uses_segments.contains([key]),
         )
+        return [*found, *await self._experiments(project, key)]
+
+    async def _experiments(self, project: Project, segment: str) -> list[Use]:
+        query = (
+            select(AllocationRow.document)
+            .join(EnvironmentRow, EnvironmentRow.id == AllocationRow.environment_id)
+            .where(
+                EnvironmentRow.project_id == project.id,
+                AllocationRow.uses_segments.contains([segment]),
+                AllocationRow.document.is_not(None),
+            )
+        )
+        keys = {str(said["experiment"]) for said in await self._session.scalars(query) if said}
+        return [Use("experiment", key) for key in sorted(keys)]
 
     async def _found(
         self, project: Project, in_flag: ColumnElement[bool], in_segment: ColumnElement[bool]

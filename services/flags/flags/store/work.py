@@ -9,6 +9,7 @@ from chassis.db import Sessions, transaction
 from chassis.facts import Fact
 from chassis.outbox import record
 from flags.ports import News, OpenWork, Work
+from flags.store.allocations import SqlAllocationBook
 from flags.store.flags import SqlFlagBook
 from flags.store.plans import SqlRollouts, SqlSchedules
 from flags.store.projects import SqlProjectBook
@@ -33,6 +34,7 @@ class SqlWork:
         self.usage = SqlUsage(session)
         self.schedules = SqlSchedules(session)
         self.rollouts = SqlRollouts(session)
+        self.allocations = SqlAllocationBook(session)
 
     def record(self, fact: Fact) -> None:
         """Leave a fact for the audit log, kept together with the change."""

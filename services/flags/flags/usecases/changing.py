@@ -16,7 +16,7 @@ from flags.domain.flag import Flag, document, told
 from flags.domain.place import Place, Project
 from flags.domain.revision import Revision
 from flags.ports import Hold, Work
-from flags.usecases.checking import allowed, check
+from flags.usecases.checking import allowed, check, check_experiments
 from flags.usecases.homes import home
 
 Move = Callable[[Flag, datetime], Flag]
@@ -88,6 +88,8 @@ class Changing:
             if not aim.approved:
                 must_be_free(project, before.key, affected(before, after))
             await check(work, project, after, rechecked(before, after))
+            if before.variants.keys() - after.variants.keys():
+                await check_experiments(work, after, after.variants)
             await keep(work, project, before, after, tell(caller, aim, before, after))
         return after
 

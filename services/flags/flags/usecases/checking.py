@@ -1,12 +1,12 @@
 """What the verbs have in common: who may, and whether what is written can be served."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from authz.standing import Thing
 from chassis.caller import Caller
 from chassis.errors import FieldError
 from flags.domain.analyse import Finding, Neighbours, analyse, analyse_segment
-from flags.domain.errors import BadRules, FlagNotFound
+from flags.domain.errors import BadRules, FlagNotFound, InExperiment
 from flags.domain.flag import Flag
 from flags.domain.neighbourhood import uses_of, uses_of_segment
 from flags.domain.place import Project
@@ -31,6 +31,17 @@ async def check(work: Work, project: Project, flag: Flag, environments: Iterable
         if targeting:
             near = await _near(work, project, environment, uses_of(targeting))
             refuse(analyse(flag.key, flag.variants.keys(), targeting, near))
+
+
+async def check_experiments(work: Work, flag: Flag, variants: Collection[str]) -> None:
+    """Refuse to leave a flag only these variants while an experiment assigns units to others."""
+    for kept in await work.allocations.of_flag(flag):
+        said = kept.document or {}
+        lost = [a["serves"] for a in said.get("arms", ()) if a["serves"] not in variants]
+        if lost:
+            raise InExperiment(
+                f"experiment {said['experiment']!r} serves variant {lost[0]!r} of flag {flag.key!r}: end it first"
+            )
 
 
 async def check_segment(work: Work, project: Project, segment: Segment) -> None:

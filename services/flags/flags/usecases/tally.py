@@ -43,4 +43,4 @@ class Tally:
 
 
 def _served(answer: Answer) -> Served:
-    return Served(answer.flag, answer.variant, answer.reason.value)
+    return Served(answer.flag, answer.serves, answer.reason.value)

@@ -1,12 +1,16 @@
 """The gRPC door, over a real channel on loopback."""
 
+import time
+from uuid import UUID
+
 import grpc
 import pytest
 from grpc import aio
 
+from chassis import mesh
 from chassis.pages import Cursors
 from chassis.rpc import Guard
-from flags.api.grpc import FlagsServicer
+from flags.api.grpc import INTERNAL, FlagsServicer
 from switchyard.flags.v1 import flags_pb2 as pb
 from switchyard.flags.v1 import flags_pb2_grpc as rpc
 
@@ -14,9 +18,9 @@ ANA = (("authorization", "Bearer ana"),)
 
 
 @pytest.fixture
-async def stub(flags, identity):
-    server = aio.server(interceptors=[Guard("s" * 32)])
-    servicer = FlagsServicer(flags, identity, Cursors(b"test"))
+async def stub(flags, allocations, identity):
+    server = aio.server(interceptors=[Guard("s" * 32, INTERNAL)])
+    servicer = FlagsServicer(flags, allocations, identity, Cursors(b"test"))
     rpc.add_FlagsServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -71,3 +75,39 @@ async def test_a_fault_crosses_the_wire_with_its_code(stub, made, asked, metadat
         await stub.Get(asked, metadata=metadata)
     assert refused.value.code() is status
     assert dict(refused.value.trailing_metadata())["fault-code"] == code
+
+
+def put(ana, **more):
+    allocation = pb.Allocation(
+        phase=1,
+        unit="targetingKey",
+        salt="s",
+        arms=[pb.Arm(key="control", weight=50_000), pb.Arm(key="treatment", weight=50_000)],
+        targeting_json='{"op": "present", "attribute": "plan"}',
+        starts_at={"seconds": 1_900_000_000},
+    )
+    words = {"project": "default", "environment": "production", "flag": "f0", "version": 3}
+    return pb.PutAllocationRequest(
+        **{**words, "experiment": "e", "experiment_id": str(UUID(int=5))},
+        tenant_id=str(ana.tenant),
+        allocation=allocation,
+        **more,
+    )
+
+
+async def test_only_a_service_may_put_an_allocation(stub, made, ana):
+    with pytest.raises(aio.AioRpcError) as refused:
+        await stub.PutAllocation(put(ana), metadata=ANA)
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_a_service_puts_an_allocation_or_asks_whether_it_could(stub, made, ana, work):
+    signed = (("x-mesh", mesh.sign("s" * 32, "experiments", time.time())),)
+    asked = await stub.PutAllocation(put(ana, validate_only=True), metadata=signed)
+    assert (asked.flag_enabled, work.kept_allocations) == (False, {})
+    granted = await stub.PutAllocation(put(ana, reason="go"), metadata=signed)
+    [kept] = work.kept_allocations.values()
+    assert (granted.version, kept.version, kept.flag_id) == (3, 3, made[0].id)
+    assert kept.document["starts_at"] == "2030-03-17T17:46:40+00:00"
+    assert kept.document["when"] == {"op": "present", "attribute": "plan"}
+    assert (work.facts[-1].action, work.facts[-1].reason) == ("flag.allocated", "go")

@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
+from authz.confusable import skeleton
 from authz.permissions import ALL, named, of
-from iam.domain.confusable import skeleton
 from iam.domain.errors import BadName
 from iam.domain.grant_errors import RoleNameTaken, SystemRole, UnknownPermission
 from iam.domain.names import hides
@@ -19,11 +19,12 @@ _ORG_ADMIN = (
     _USER
     | of("user", "group", "service_account", "pipeline_account", "project")
     | of("role", "invitation", "api_key", "session", "agent", "audit")
-    | {"tenant:read", "tenant:update", "quota:read", "flag:evaluate"}
+    | {"tenant:read", "tenant:update", "quota:read", "flag:evaluate", "usage:create"}
 ) - {"user:impersonate"}
 _DEVELOPER = (
     of("flag", "segment", "environment", "experiment", "metric", "exposure", "event")
-    | {"report:read", "user:read", "role:read", "template:read", "usage:read", "quota:read"}
+    | {"report:read", "user:read", "role:read", "template:read", "quota:read"}
+    | {"usage:read", "usage:create"}
     | {"vm:read", "vm:create", "vm:update", "vm:delete", "vm:power_manage", "vm:read_logs"}
     | {"agent:read", "agent:create", "agent:execute", "project:read", "audit:read"}
 )

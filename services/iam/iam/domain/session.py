@@ -8,8 +8,6 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from iam.domain.user import User
-
 # Two requests of one client may race with the same refresh token; this long both get the same successor.
 REUSE = timedelta(seconds=10)
 # How much longer than their lifetime tokens are honoured where clocks differ (chassis.tokens.LEEWAY, rounded up).
@@ -64,6 +62,31 @@ class RefreshToken:
     successor: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """A refresh token that was shown, its session, and whose that is. `open` as an Account is; `name` is for facts."""
+
+    token: RefreshToken
+    session: Session
+    name: str
+    subdomain: str
+    open: bool
+
+    @property
+    def id(self) -> UUID:
+        """Whose session it is."""
+        return self.session.user
+
+    @property
+    def tenant(self) -> UUID:
+        """Where they act."""
+        return self.session.tenant
+
+    def goes_on(self, now: datetime) -> bool:
+        """Tell whether the session may be carried on by a token that is good for it."""
+        return self.open and self.session.live(now)
+
+
 class Verdict(Enum):
     """What becomes of a refresh token that is shown."""
 
@@ -93,7 +116,7 @@ class Issuer:
     audience: str
     lifetimes: Lifetimes
 
-    def claims(self, user: User, session: UUID, now: datetime, token_id: UUID) -> Mapping[str, Any]:
+    def claims(self, session: Session, now: datetime, token_id: UUID) -> Mapping[str, Any]:
         """Return what an access token says (RFC 9068): who, where, in which session; never what they may do.
 
         A token that is narrowed to nothing less has no `scope`: an empty one would be none (RFC 6749, 3.3).
@@ -102,10 +125,10 @@ class Issuer:
         return {
             "iss": self.name,
             "aud": self.audience,
-            "sub": str(user.id),
+            "sub": str(session.user),
             "client_id": "switchyard",
-            "tid": str(user.tenant),
-            "sid": str(session),
+            "tid": str(session.tenant),
+            "sid": str(session.id),
             "iat": issued,
             "exp": issued + int(self.lifetimes.access.total_seconds()),
             "jti": str(token_id),

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from chassis.facts import Fact
 from iam.domain.authority import Kind
+from iam.ports.accounts import Accounts
 from iam.ports.authority import AuthorityLog
 from iam.ports.bindings import Bindings, External, Guests, Turned
 from iam.ports.credentials import ApiKeys, Resets, Sessions, SigningKeys
@@ -20,6 +21,7 @@ from iam.ports.tenants import Tenants
 from iam.ports.users import UserQuery, Users
 
 __all__ = [
+    "Accounts",
     "ApiKeys",
     "AuthorityLog",
     "Bindings",
@@ -55,6 +57,8 @@ class Work(Protocol):
 
     @property
     def tenants(self) -> Tenants: ...  # noqa: D102 - its type says it
+    @property
+    def accounts(self) -> Accounts: ...  # noqa: D102
     @property
     def users(self) -> Users: ...  # noqa: D102
     @property

@@ -9,7 +9,7 @@ from chassis.pages import PageAsk, Slice
 from iam.domain.api_key import ApiKey
 from iam.domain.authority import LiveKey
 from iam.domain.reset import PasswordReset
-from iam.domain.session import RefreshToken, Session
+from iam.domain.session import Family, RefreshToken, Session
 from iam.domain.signing import SigningKey
 
 
@@ -65,12 +65,16 @@ class Sessions(Protocol):
         """Store a session."""
         ...
 
-    async def token(self, hash_: bytes) -> RefreshToken | None:
-        """Return a refresh token, locked until the work ends."""
+    async def family(self, hash_: bytes) -> Family | None:
+        """Return a refresh token with its session, both locked until the work ends; whoever it is is still there."""
         ...
 
-    async def put_token(self, token: RefreshToken) -> None:
-        """Store a refresh token of a session that is stored."""
+    async def begin(self, session: Session, token: RefreshToken) -> None:
+        """Store a new session with its first refresh token."""
+        ...
+
+    async def rotate(self, used: RefreshToken, session: Session, following: RefreshToken) -> None:
+        """Store that a token was used and a session seen by that, and the token that follows."""
         ...
 
     async def sweep(self, before: datetime) -> int:

@@ -1,8 +1,7 @@
 """What iam asks of the store about users."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -32,10 +31,6 @@ class Users(Protocol):
         """Return a user as they are in a tenant of theirs; in their own one if None."""
         ...
 
-    async def named(self, login: str, subdomain: str | None, limit: int) -> Sequence[User]:
-        """Return who may be meant by a name or an address, the platform's own and the oldest first."""
-        ...
-
     async def list(self, query: UserQuery, ask: PageAsk) -> Slice[User]:
         """Return a part of a tenant's users, each as they are there."""
         ...
@@ -50,8 +45,4 @@ class Users(Protocol):
 
     async def put(self, user: User) -> None:
         """Store a user with their grants, of a guest these only; EmailTaken or UsernameTaken on a clash."""
-        ...
-
-    async def logged_in(self, user: UUID, at: datetime, rehashed: str | None) -> None:
-        """Note a login, and a better hash of the same password if there is one."""
         ...

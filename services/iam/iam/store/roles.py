@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from iam.domain.confusable import skeleton
+from authz.confusable import skeleton
 from iam.domain.grant_errors import RoleNameTaken
 from iam.domain.grants import TENANT, Where
 from iam.domain.names import folded

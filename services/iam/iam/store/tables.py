@@ -1,7 +1,7 @@
 """The tables of the `iam` schema; those of roles are in `role_tables`."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import (
@@ -11,13 +11,14 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     LargeBinary,
+    Table,
     UniqueConstraint,
     Uuid,
     func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import Text
 
 from chassis.db import base_for
@@ -27,6 +28,11 @@ from chassis.outbox import OutboxRow
 
 Base = base_for("iam")
 Time = DateTime(timezone=True)
+
+
+def table_of(row: type[DeclarativeBase]) -> Table:
+    """Return the table of a kind of rows, for statements about columns: rows as objects cost much more."""
+    return cast("Table", row.__table__)
 
 
 class TenantRow(Base):

@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from authz.confusable import skeleton
 from chassis.pages import PageAsk, Slice, cut
-from iam.domain.confusable import skeleton
 from iam.domain.errors import TenantTaken
 from iam.domain.tenant import Tenant
 from iam.store.clash import flushed

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, text, tuple_, update
+from sqlalchemy import ColumnElement, Select, func, or_, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.errors import BadRequest
@@ -16,14 +16,13 @@ from iam.domain.errors import EmailTaken, UsernameTaken
 from iam.domain.grants import TENANT, Grant
 from iam.domain.names import folded
 from iam.domain.roles import ADMINISTRATORS
-from iam.domain.tenant import PLATFORM
 from iam.domain.user import User
 from iam.ports import UserQuery
 from iam.store.bindings import DEPTH, SqlGuests, grants_where, groups_of, rebound
 from iam.store.clash import flushed
 from iam.store.role_tables import GuestRow, RoleBindingRow
 from iam.store.roles import given_in
-from iam.store.tables import TenantRow, UserRow
+from iam.store.tables import UserRow
 
 _SORTS: dict[str, ColumnElement[Any]] = {
     "created_at": cast("ColumnElement[Any]", UserRow.created_at),
@@ -64,26 +63,6 @@ class SqlUsers:
         query = select(UserRow).where(UserRow.id == user, _HERE)
         found = await self.read(query.with_for_update() if lock else query)
         return found[0] and _seen(found[0], tenant) if found else None
-
-    async def named(self, login: str, subdomain: str | None, limit: int) -> Sequence[User]:
-        """Return who may be meant by a name or an address, the platform's own and the oldest first."""
-        key = folded(login)
-        query = (
-            select(UserRow)
-            .join(TenantRow, TenantRow.id == UserRow.tenant)
-            .where(or_(UserRow.email_key == key, UserRow.username_key == key), _HERE)
-            .order_by((TenantRow.subdomain == PLATFORM).desc(), UserRow.id)
-        )
-        if subdomain is None:
-            return await self.read(query.limit(limit))
-        meant = select(TenantRow.id).where(TenantRow.subdomain == subdomain)
-        if (tenant := await self._session.scalar(meant)) is None:
-            return []
-        guest = select(GuestRow.user).where(GuestRow.tenant == tenant)
-        theirs = or_(UserRow.tenant == tenant, UserRow.id.in_(guest))
-        own = query.order_by(None).order_by((UserRow.tenant == tenant).desc(), UserRow.id)
-        found = await self.read(own.where(theirs).limit(limit))
-        return [seen for user in found if (seen := _seen(user, tenant))]
 
     async def list(self, query: UserQuery, ask: PageAsk) -> Slice[User]:
         """Return a part of a tenant's users, each as they are there; of all tenants, each at home, if None."""
@@ -134,13 +113,6 @@ class SqlUsers:
         await flushed(self._session, _clashes(user))
         mine[1] = or_(mine[1], RoleBindingRow.tenant.is_(None))
         return await rebound(self._session, user.id, user.tenant, user.grants, *mine)
-
-    async def logged_in(self, user: UUID, at: datetime, rehashed: str | None) -> None:
-        """Note a login, and a better hash of the same password if there is one."""
-        better = {} if rehashed is None else {"password": rehashed}
-        await self._session.execute(
-            update(UserRow).where(UserRow.id == user).values(last_login_at=at, **better)
-        )
 
     async def read(self, query: Select[UserRow]) -> Sequence[User]:
         """Return the users that a query finds, with their grants everywhere, as they are at home."""

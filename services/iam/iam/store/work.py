@@ -14,6 +14,7 @@ from iam.domain.authority import Kind
 from iam.domain.happening import Note, notes_of
 from iam.domain.session import Issuer
 from iam.ports import OpenWork, Work
+from iam.store.accounts import SqlAccounts
 from iam.store.api_keys import SqlApiKeys
 from iam.store.authority import SqlAuthority
 from iam.store.bindings import SqlBindings, SqlGuests
@@ -44,6 +45,7 @@ class SqlWork:
         self._changes: dict[tuple[Kind, str], None] = {}
         self._notes: dict[Note, None] = {}
         self.tenants = SqlTenants(session)
+        self.accounts = SqlAccounts(session)
         self.users = SqlUsers(session)
         self.roles = SqlRoles(session)
         self.bindings = SqlBindings(session)

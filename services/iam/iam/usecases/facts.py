@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from chassis.facts import Actor, Document, Fact, Outcome, Target
+from iam.domain.account import Somebody
 from iam.domain.api_key import ApiKey
 from iam.domain.external import Line
 from iam.domain.grants import Grant
@@ -17,7 +18,7 @@ from iam.ports import Turned
 SYSTEM = Actor("service", "iam", "iam")
 
 
-def acting(user: User, session: Session | None = None) -> Actor:
+def acting(user: Somebody, session: Session | None = None) -> Actor:
     """Return the actor that a user is who is just logging in."""
     return Actor("user", str(user.id), user.name, str(session.id) if session else "")
 
@@ -74,7 +75,7 @@ def password_fact(actor: Actor, verb: str, user: User, outcome: Outcome = Outcom
     )
 
 
-def failed_login(user: User | None, reason: str) -> Fact:
+def failed_login(user: Somebody | None, reason: str) -> Fact:
     """Return the fact that a login failed. What was typed for an unknown account may be a password: it is not kept."""
     target = Target("user", str(user.id), user.name) if user else Target("user", "", "unknown")
     return Fact(
@@ -87,7 +88,7 @@ def failed_login(user: User | None, reason: str) -> Fact:
     )
 
 
-def throttled_login(user: User | None) -> Fact:
+def throttled_login(user: Somebody | None) -> Fact:
     """Return the fact that somebody failed so often that logins of an account have to wait."""
     failed = failed_login(user, "too many failed logins from one address")
     return replace(failed, action="session.login_throttled", outcome=Outcome.DENIED)

@@ -127,8 +127,7 @@ class Invitations:
             accepted = invitation.accepted(user.id, self._now)
             await work.users.put(user)
             await work.invitations.put(accepted)
-            await work.sessions.put(opened.session)
-            await work.sessions.put_token(opened.refresh_token)
+            await work.sessions.begin(opened.session, opened.refresh_token)
             work.changed(Kind.SUBJECT, str(user.id))
             work.record(invitation_fact(acting(user), "accepted", accepted))
             work.record(user_fact(acting(user), "created", None, user))
@@ -150,7 +149,7 @@ class Invitations:
     async def _make_way(self, work: Work, caller: Caller, address: str) -> None:
         """Refuse an address that is a user's already; withdraw an invitation of it that has expired."""
         tenant = await work.tenants.get(caller.tenant)
-        if tenant and await work.users.named(address, tenant.subdomain, 1):
+        if tenant and await work.accounts.named(address, tenant.subdomain, 1):
             raise EmailTaken(f"a user with the address {address!r} exists")
         old = await work.invitations.open(caller.tenant, address)
         if old and old.status(self._now) == "expired":

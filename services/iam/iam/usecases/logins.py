@@ -12,10 +12,11 @@ from chassis.caller import Caller
 from chassis.context import asked
 from chassis.errors import FieldError
 from chassis.facts import Actor
+from iam.domain.account import Account
 from iam.domain.authority import Kind
 from iam.domain.errors import BadLogin, BadRefreshToken, TooManyLogins, UserNotFound
 from iam.domain.reach_errors import AmbiguousLogin
-from iam.domain.session import RefreshToken, Session, Verdict, digest, judged
+from iam.domain.session import Family, RefreshToken, Session, Verdict, digest, judged
 from iam.domain.succession import seal_successor, unseal_successor
 from iam.domain.tenant import Tenant
 from iam.domain.user import User
@@ -61,9 +62,9 @@ class Logins:
                 "too many failed logins; wait before the next one", retry_after=int(wait) + 1
             )
         async with self.work() as work:
-            meant = await work.users.named(login.name, login.subdomain, MOST_MEANT)
+            meant = await work.accounts.named(login.name, login.subdomain, MOST_MEANT)
         proved = await self._proved(meant, normalize("NFC", login.password))
-        user = next(iter(proved), None) if login.subdomain else await self._only(proved)
+        user = next(iter(proved), None) if login.subdomain else _only(proved)
         tokens = user and await self._enter(user, login.password)
         if not tokens:
             await self._refuse(meant, _trouble(meant, user))
@@ -87,9 +88,9 @@ class Logins:
         person = caller.must_be_person()
         async with self.work() as work:
             ids = [UUID(caller.credential)]
-            token = await work.sessions.token(digest(refresh)) if refresh else None
-            if token is not None and token.session not in ids:
-                ids.append(token.session)
+            family = await work.sessions.family(digest(refresh)) if refresh else None
+            if family is not None and family.session.id not in ids:
+                ids.append(family.session.id)
             for id_ in ids:
                 session = await work.sessions.get(id_, lock=True)
                 if session and session.user == person:
@@ -110,29 +111,16 @@ class Logins:
     def _now(self) -> datetime:
         return self.opening.means.now()
 
-    async def _proved(self, meant: Sequence[User], password: str) -> Sequence[User]:
+    async def _proved(self, meant: Sequence[Account], password: str) -> Sequence[Account]:
         """Return whose password it is. Without a user it takes as long as with one."""
         if not meant:
             await self.passwords.verify(password, None)
         return [u for u in meant if await self.passwords.verify(password, u.password)]
 
-    async def _only(self, proved: Sequence[User]) -> User | None:
-        """Return who alone may be meant; whoever knows the password of several is asked which, and nobody else is."""
-        if len(proved) < 2:
-            return next(iter(proved), None)
-        async with self.work() as work:
-            tenants = [await work.tenants.get(user.tenant) for user in proved]
-        open_ = [u for u, t in zip(proved, tenants, strict=True) if u.active and t and t.active]
-        if len(open_) > 1:
-            detail = "you have accounts in several organizations: send tenant_subdomain"
-            errors = (FieldError("/tenant_subdomain", detail, "tenant_subdomain"),)
-            raise AmbiguousLogin(detail, errors=errors)
-        return next(iter(open_ or proved), None)
-
     async def _refresh(self, shown: str) -> Tokens:
         async with self.work() as work:
-            token = await work.sessions.token(digest(shown))
-            tokens = token and await self._go_on(work, token, shown)
+            family = await work.sessions.family(digest(shown))
+            tokens = family and await self._go_on(work, family, shown)
         if not tokens:
             raise BadRefreshToken("the refresh token is unknown, used or expired; log in again")
         return tokens
@@ -150,43 +138,32 @@ class Logins:
             self._held.clear()
         self._held[name] = self._now + timedelta(seconds=wait)
         async with self.work() as work:
-            meant = await work.users.named(login.name, login.subdomain, 1)
+            meant = await work.accounts.named(login.name, login.subdomain, 1)
             work.record(throttled_login(meant[0] if meant else None))
 
-    async def _enter(self, user: User, password: str) -> Tokens | None:
+    async def _enter(self, user: Account, password: str) -> Tokens | None:
         """Open a session, unless the account or its organization is disabled by now."""
         rehashed = None
         if self.passwords.outdated(user.password):
             rehashed = await self.passwords.hash(normalize("NFC", password))
         async with self.work() as work:
-            now = await work.users.get(user.tenant, user.id, lock=True)
-            tenant = await work.tenants.get(user.tenant)
-            home = tenant if user.home is None else await work.tenants.get(user.home)
-            if home is None or not home.active:
+            now = await work.accounts.get(user.tenant, user.id)
+            if now is None or not now.open or now.password != user.password:
                 return None
-            if now is None or not now.active or tenant is None or not tenant.active:
-                return None
-            if now.password != user.password:
-                return None
-            await work.users.logged_in(user.id, self._now, rehashed)
-            opened = self.opening.begin(now, tenant.subdomain, "pwd")
-            await work.sessions.put(opened.session)
-            await work.sessions.put_token(opened.refresh_token)
+            await work.accounts.logged_in(user.id, self._now, rehashed)
+            opened = self.opening.begin(now, now.subdomain, "pwd")
+            await work.sessions.begin(opened.session, opened.refresh_token)
             work.record(opened.fact)
         return opened.tokens
 
-    async def _refuse(self, meant: Sequence[User], reason: str) -> NoReturn:
+    async def _refuse(self, meant: Sequence[Account], reason: str) -> NoReturn:
         async with self.work() as work:
             work.record(failed_login(meant[0] if meant else None, reason))
         raise BadLogin("the name or the password is wrong")
 
-    async def _go_on(self, work: Work, token: RefreshToken, shown: str) -> Tokens | None:
-        session = await work.sessions.get(token.session, lock=True)
-        user = session and await work.users.get(session.tenant, session.user)
-        tenant = session and await work.tenants.get(session.tenant)
-        if not (session and user and tenant and user.active and tenant.active):
-            return None
-        if not session.live(self._now):
+    async def _go_on(self, work: Work, family: Family, shown: str) -> Tokens | None:
+        token, session = family.token, family.session
+        if not family.goes_on(self._now):
             return None
         match judged(token, self._now):
             case Verdict.ROTATE:
@@ -196,19 +173,18 @@ class Logins:
             case Verdict.REUSED:
                 reason = "a refresh token was shown twice"
                 await self._end(work, session)
-                work.record(session_fact(acting(user), "refresh_reused", session, reason))
+                work.record(session_fact(acting(family), "refresh_reused", session, reason))
                 return None
             case _:
                 return None
-        return self.opening.tokens(user, session, successor, tenant.subdomain)
+        return self.opening.tokens(session, successor, family.subdomain)
 
     async def _rotate(self, work: Work, session: Session, token: RefreshToken, shown: str) -> str:
         successor = self.opening.means.new_secret()
         sealed = seal_successor(shown, successor)
-        await work.sessions.put_token(replace(token, used_at=self._now, successor=sealed))
+        used = replace(token, used_at=self._now, successor=sealed)
         seen = session.seen(self._now, self.opening.issuer.lifetimes)
-        await work.sessions.put(seen)
-        await work.sessions.put_token(self.opening.refresh_token(seen, successor))
+        await work.sessions.rotate(used, seen, self.opening.refresh_token(seen, successor))
         return successor
 
     async def _end(self, work: Work, session: Session) -> None:
@@ -216,7 +192,17 @@ class Logins:
         work.changed(Kind.SESSION, str(session.id))
 
 
-def _trouble(meant: Sequence[User], proved: User | None) -> str:
+def _only(proved: Sequence[Account]) -> Account | None:
+    """Return who alone may be meant; whoever knows the password of several is asked which, and nobody else is."""
+    open_ = [account for account in proved if account.open]
+    if len(open_) > 1:
+        detail = "you have accounts in several organizations: send tenant_subdomain"
+        errors = (FieldError("/tenant_subdomain", detail, "tenant_subdomain"),)
+        raise AmbiguousLogin(detail, errors=errors)
+    return next(iter(open_ or proved), None)
+
+
+def _trouble(meant: Sequence[Account], proved: Account | None) -> str:
     """Say for the audit log, and for nobody else, what was wrong with a login."""
     if not meant:
         return "there is no such account"

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from chassis.context import asked
 from chassis.facts import Fact
+from iam.domain.account import Somebody
 from iam.domain.session import Issuer, RefreshToken, Session, digest
-from iam.domain.user import User
 from iam.ports import Means, Signer
 from iam.usecases.facts import acting, session_fact
 
@@ -38,7 +38,7 @@ class Opening:
     signer: Signer
     means: Means
 
-    def begin(self, user: User, subdomain: str, amr: str) -> Opened:
+    def begin(self, user: Somebody, subdomain: str, amr: str) -> Opened:
         """Return a session for a user who has proved who they are by `amr` (RFC 8176), ready to be stored."""
         now, request = self.means.now(), asked()
         session = Session(
@@ -53,7 +53,7 @@ class Opening:
             expires_at=now + self.issuer.lifetimes.refresh,
         )
         refresh = self.means.new_secret()
-        tokens = self.tokens(user, session, refresh, subdomain)
+        tokens = self.tokens(session, refresh, subdomain)
         fact = session_fact(acting(user, session), "created", session)
         return Opened(session, self.refresh_token(session, refresh), tokens, fact)
 
@@ -67,8 +67,8 @@ class Opening:
             expires_at=now + self.issuer.lifetimes.refresh,
         )
 
-    def tokens(self, user: User, session: Session, refresh: str, subdomain: str) -> Tokens:
+    def tokens(self, session: Session, refresh: str, subdomain: str) -> Tokens:
         """Return a session's tokens, with a new access token."""
-        claims = self.issuer.claims(user, session.id, self.means.now(), self.means.new_id())
+        claims = self.issuer.claims(session, self.means.now(), self.means.new_id())
         lifetime = int(self.issuer.lifetimes.access.total_seconds())
         return Tokens(self.signer.sign(claims), refresh, lifetime, subdomain)

@@ -70,8 +70,7 @@ class Organizations:
             work.record(tenant_fact(acting(admin), "created", tenant))
             work.record(user_fact(acting(admin), "created", None, admin))
             await founded(work, acting(admin), tenant, self.opening.means)
-            await work.sessions.put(opened.session)
-            await work.sessions.put_token(opened.refresh_token)
+            await work.sessions.begin(opened.session, opened.refresh_token)
             work.record(opened.fact)
         return tenant, admin, opened.tokens
 

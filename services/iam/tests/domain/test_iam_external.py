@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iam.domain.confusable import skeleton
+from authz.confusable import skeleton
 from iam.domain.external import Line, meant
 from iam.domain.grant_errors import RoleNameTaken
 from iam.domain.grants import Where

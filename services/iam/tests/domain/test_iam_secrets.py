@@ -89,11 +89,14 @@ def test_what_is_kept_of_a_refresh_token_is_its_digest():
 
 
 def test_an_access_token_says_who_and_where_but_not_what_they_may_do(make):
-    user, session, token = make.user(), uuid4(), uuid4()
-    claims = make.issuer.claims(user, session, make.start, token)
-    assert claims["sub"] == str(user.id)
-    assert claims["tid"] == str(user.tenant)
-    assert claims["sid"] == str(session)
+    at, token = make.start, uuid4()
+    times = {"created_at": at, "seen_at": at, "expires_at": at}
+    who = {"id": uuid4(), "user": uuid4(), "tenant": uuid4(), "amr": ("pwd",)}
+    session = Session(**who, ip="", user_agent="", **times)
+    claims = make.issuer.claims(session, at, token)
+    assert claims["sub"] == str(session.user)
+    assert claims["tid"] == str(session.tenant)
+    assert claims["sid"] == str(session.id)
     assert claims["exp"] - claims["iat"] == 600
     assert claims["jti"] == str(token)
     assert set(claims) == {*("iss", "aud", "sub", "client_id", "tid", "sid", "iat", "exp", "jti")}

@@ -171,12 +171,17 @@ async def test_a_guest_is_meant_by_their_name_where_they_are_one(work, put, make
     home, there = await put.tenant(), await put.tenant()
     ann = await put.user(home)
     async with work() as w:
-        assert await w.users.named(ann.email, there.subdomain, 4) == []
+        assert await w.accounts.named(ann.email, there.subdomain, 4) == []
         await w.guests.add(ann.id, there.id, "boss", make.start)
-        (meant,) = await w.users.named(ann.email, there.subdomain, 4)
-        assert (meant.tenant, meant.home) == (there.id, home.id)
-        assert [u.home for u in await w.users.named(ann.email, None, 4)] == [None]
-        assert await w.users.named(ann.email, "nowhere", 4) == []
+        (meant,) = await w.accounts.named(ann.email, there.subdomain, 4)
+        assert (meant.tenant, meant.subdomain) == (there.id, there.subdomain)
+        assert await w.accounts.get(there.id, ann.id) == meant
+        assert [a.tenant for a in await w.accounts.named(ann.email, None, 4)] == [home.id]
+        assert await w.accounts.named(ann.email, "nowhere", 4) == []
+        assert meant.open
+        await w.tenants.put(replace(home, active=False))
+    async with work() as w:  # whose own organization is disabled is a guest of nobody
+        assert not (await w.accounts.get(there.id, ann.id)).open
 
 
 async def test_a_groups_role_that_ends_is_told_with_what_it_was(work, put, make):

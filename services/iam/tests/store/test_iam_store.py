@@ -112,10 +112,25 @@ async def test_a_user_comes_back_with_their_grants(work, ann):
 async def test_users_are_found_by_name_and_address_in_any_case(work, ann, tenant):
     async with work() as w:
         for login in (ann.email.upper(), ann.username.upper()):
-            assert await w.users.named(login, None, 4) == [ann]
-            assert await w.users.named(login, tenant.subdomain, 4) == [ann]
-            assert await w.users.named(login, "elsewhere", 4) == []
-        assert await w.users.named("nobody-" + ann.username, None, 4) == []
+            (meant,) = await w.accounts.named(login, None, 4)
+            assert (meant.id, meant.tenant, meant.name) == (ann.id, tenant.id, ann.name)
+            assert (meant.password, meant.subdomain) == (ann.password, tenant.subdomain)
+            assert await w.accounts.named(login, tenant.subdomain, 4) == [meant]
+            assert await w.accounts.named(login, "elsewhere", 4) == []
+        assert await w.accounts.named("nobody-" + ann.username, None, 4) == []
+        assert await w.accounts.get(uuid4(), ann.id) is None
+
+
+@pytest.mark.parametrize("closed", ["user", "tenant"])
+async def test_an_account_is_open_while_nobody_closed_it(work, ann, tenant, closed):
+    async with work() as w:
+        assert (await w.accounts.get(tenant.id, ann.id)).open
+        if closed == "user":
+            await w.users.put(replace(ann, active=False))
+        else:
+            await w.tenants.put(replace(tenant, active=False))
+    async with work() as w:
+        assert not (await w.accounts.get(tenant.id, ann.id)).open
 
 
 async def test_names_are_unique_in_a_tenant_until_their_user_is_deleted(work, ann, make):
@@ -179,11 +194,11 @@ async def test_administrators_and_roles_are_counted_in_their_tenant(work, ann, m
 
 async def test_a_login_is_noted_and_may_better_the_hash(work, ann, make):
     async with work() as w:
-        await w.users.logged_in(ann.id, make.start, None)
+        await w.accounts.logged_in(ann.id, make.start, None)
     async with work() as w:
         noted = await w.users.get(None, ann.id)
         assert (noted.last_login_at, noted.password) == (make.start, ann.password)
-        await w.users.logged_in(ann.id, make.start, "better")
+        await w.accounts.logged_in(ann.id, make.start, "better")
     async with work() as w:
         assert (await w.users.get(None, ann.id)).password == "better"
 
@@ -253,15 +268,47 @@ async def test_refresh_tokens_come_back_and_go_with_their_session(work, ann, mak
         successor=b"sealed",
     )
     async with work() as w:
-        await w.sessions.put(session)
-        await w.sessions.put_token(token)
+        await w.sessions.begin(session, token)
     async with work() as w:
-        assert await w.sessions.token(token.hash) == token
-        assert await w.sessions.token(b"no") is None
+        family = await w.sessions.family(token.hash)
+        assert (family.token, family.session) == (token, session)
+        assert (family.id, family.tenant, family.name) == (ann.id, ann.tenant, ann.name)
+        assert await w.sessions.family(b"no") is None
         assert await w.sessions.sweep(make.start - timedelta(days=8000)) >= 1
     async with work() as w:
-        assert await w.sessions.token(token.hash) is None
+        assert await w.sessions.family(token.hash) is None
         assert await w.sessions.get(session.id) is None
+
+
+async def test_a_token_is_followed_by_another_and_the_session_was_seen(work, ann, make):
+    session, soon = a_session(ann, make), make.start + timedelta(minutes=1)
+    dates = {"session": session.id, "issued_at": make.start, "expires_at": make.start}
+    first, following = (RefreshToken(hash=uuid4().bytes, **dates) for _ in range(2))
+    used = replace(first, used_at=soon, successor=b"sealed")
+    seen = session.seen(soon, make.issuer.lifetimes)
+    async with work() as w:
+        await w.sessions.begin(session, first)
+    async with work() as w:
+        await w.sessions.rotate(used, seen, following)
+    async with work() as w:
+        assert (await w.sessions.family(first.hash)).token == used
+        last = await w.sessions.family(following.hash)
+        assert (last.token, last.session) == (following, seen)
+
+
+async def test_nobody_goes_on_where_they_are_no_more(work, ann, make):
+    session = a_session(ann, make)
+    dates = {"session": session.id, "issued_at": make.start, "expires_at": make.start}
+    token = RefreshToken(hash=uuid4().bytes, **dates)
+    elsewhere = make.tenant()
+    async with work() as w:
+        await w.tenants.put(elsewhere)
+        await w.guests.add(ann.id, elsewhere.id, "boss", make.start)
+        await w.sessions.begin(replace(session, tenant=elsewhere.id), token)
+        family = await w.sessions.family(token.hash)
+        assert (family.tenant, family.subdomain) == (elsewhere.id, elsewhere.subdomain)
+        await w.guests.remove(ann.id, elsewhere.id)
+        assert await w.sessions.family(token.hash) is None
 
 
 async def test_signing_keys_come_and_go(work, make):

@@ -8,7 +8,7 @@ Revision ID: 0005
 import sqlalchemy as sa
 from alembic import op
 
-from iam.domain.confusable import skeleton
+from authz.confusable import skeleton
 
 revision = "0005"
 down_revision = "0003"

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0007"
+down_revision = "0006"
 SCHEMA = "flags"
 TIME = sa.DateTime(timezone=True)
 UNFINISHED = sa.text("status IN ('waiting', 'running', 'paused')")

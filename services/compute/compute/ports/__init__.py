@@ -1,4 +1,8 @@
-"""What the compute service asks of the world."""
+"""What the compute service asks of the world.
+
+catalogue   agents
+ledger      usage, and the metering of machines
+"""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -12,6 +16,8 @@ from compute.domain.host import Probe
 from compute.domain.order import Template
 from compute.domain.quota import Amount, Quota
 from compute.domain.vm import Status, Vm
+from compute.ports.catalogue import AgentBook
+from compute.ports.ledger import Ledger, MeterBook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +111,21 @@ class Work(Protocol):
     @property
     def quotas(self) -> QuotaBook:
         """The quotas, inside this transaction."""
+        ...
+
+    @property
+    def agents(self) -> AgentBook:
+        """The agents, inside this transaction."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger of usage, inside this transaction."""
+        ...
+
+    @property
+    def meter(self) -> MeterBook:
+        """The machines that run, inside this transaction."""
         ...
 
     def record(self, fact: Fact) -> None:

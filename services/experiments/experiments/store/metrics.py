@@ -1,0 +1,142 @@
+"""Metrics in PostgreSQL."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    SQLColumnExpression,
+    and_,
+    collate,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chassis.pages import Position, Slice, cut
+from experiments.domain.errors import MetricKeyTaken
+from experiments.domain.metric import Metric, definition_of, document
+from experiments.ports import WantedMetrics
+from experiments.store.tables import MetricRow
+
+R = MetricRow
+_SORTS: dict[str, SQLColumnExpression[Any]] = {
+    "created_at": R.created_at,
+    "updated_at": R.updated_at,
+    "key": collate(R.key, "C"),
+    "name": collate(R.name, "C"),
+}
+_SAME = (
+    "id", "tenant", "key", "name", "description", "owner_id", "version", "created_at", "updated_at",
+)  # fmt: skip
+
+
+class SqlMetricBook:
+    """The metric book over one session."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def find(self, tenant: UUID, name: str) -> Metric | None:
+        """Return the metric with this id or key; None if there is none."""
+        return await self._one(_named(tenant, name))
+
+    async def take(self, tenant: UUID, name: str) -> Metric | None:
+        """Return the metric with this id or key, locked until the work ends; None if there is none."""
+        return await self._one(_named(tenant, name).with_for_update())
+
+    async def list(self, tenant: UUID, wanted: WantedMetrics) -> Slice[Metric]:
+        """Return a part of a tenant's metrics."""
+        ask, which = wanted.ask, _which(tenant, wanted)
+        total = await self._session.scalar(select(func.count()).select_from(R).where(which))
+        page = _sorted(select(R).where(which), wanted.sort, ask.after)
+        rows = (await self._session.scalars(page.limit(ask.limit + 1).offset(ask.offset))).all()
+        items, after = cut(
+            [_metric_of(row) for row in rows], ask.limit, lambda m: _position(m, wanted.sort)
+        )
+        return Slice(items=items, next=after, total=total)
+
+    async def add(self, metric: Metric) -> None:
+        """Keep a new metric; MetricKeyTaken if the tenant has one with its key."""
+        try:
+            async with self._session.begin_nested():
+                self._session.add(R(**_columns(metric)))
+        except IntegrityError as error:
+            if "metric_key" not in str(error.orig):
+                raise
+            raise MetricKeyTaken(f"there is a metric {metric.key!r} already") from None
+
+    async def put(self, metric: Metric) -> None:
+        """Keep a locked metric as it is now."""
+        await self._session.execute(update(R).where(R.id == metric.id).values(**_columns(metric)))
+
+    async def remove(self, metric: Metric) -> None:
+        """Forget a locked metric."""
+        await self._session.execute(delete(R).where(R.id == metric.id))
+
+    async def running_with(self, metric: Metric) -> Sequence[str]:
+        """Return the keys of the experiments that are ACTIVE or PAUSED and measure this metric."""
+        return ()
+
+    async def _one(self, query: Select[MetricRow]) -> Metric | None:
+        row = await self._session.scalar(query.execution_options(populate_existing=True))
+        return _metric_of(row) if row else None
+
+
+def _named(tenant: UUID, name: str) -> Select[MetricRow]:
+    mine = select(R).where(R.tenant == tenant)
+    try:
+        return mine.where(R.id == UUID(name))
+    except ValueError:
+        return mine.where(R.key == name)
+
+
+def _which(tenant: UUID, wanted: WantedMetrics) -> ColumnElement[bool]:
+    which: list[ColumnElement[bool]] = [R.tenant == tenant]
+    if wanted.search:
+        fields = (R.key, R.name, R.description)
+        which.append(or_(*(f.icontains(wanted.search, autoescape=True) for f in fields)))
+    if wanted.owner_id is not None:
+        which.append(R.owner_id == wanted.owner_id)
+    if wanted.kind:
+        which.append(R.kind == wanted.kind.value)
+    return and_(*which)
+
+
+def _sorted(query: Select[MetricRow], sort: str, after: Position | None) -> Select[MetricRow]:
+    down, name = sort.startswith("-"), sort.removeprefix("-")
+    column = _SORTS[name]
+    if after:
+        timed = name.endswith("_at")
+        value = datetime.fromisoformat(after[0]).astimezone(UTC) if timed else after[0]
+        here, place = tuple_(literal(value), literal(UUID(after[1]))), tuple_(column, R.id)
+        query = query.where(place < here if down else place > here)
+    return query.order_by(*((column.desc(), R.id.desc()) if down else (column, R.id)))
+
+
+def _position(metric: Metric, sort: str) -> Position:
+    value = getattr(metric, sort.removeprefix("-"))
+    return (value.isoformat() if isinstance(value, datetime) else value, str(metric.id))
+
+
+def _columns(metric: Metric) -> dict[str, Any]:
+    same = {name: getattr(metric, name) for name in _SAME}
+    return {
+        **same,
+        "kind": metric.definition.kind.value,
+        "definition": document(metric.definition),
+    }
+
+
+def _metric_of(row: MetricRow) -> Metric:
+    same = {name: getattr(row, name) for name in _SAME}
+    return Metric(**same, definition=definition_of(row.definition))

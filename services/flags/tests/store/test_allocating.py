@@ -1,0 +1,164 @@
+"""Experiments over flags, once on the memory and once on PostgreSQL."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from chassis.caller import Caller
+from flags.domain.answers import Reason
+from flags.domain.errors import BadAllocation, FlagNotFound, InExperiment, SegmentInUse
+from flags.domain.flag import Change, Draft
+from flags.domain.ruleset import compile_all
+from flags.usecases.allocations import Allocations, Wish
+from flags.usecases.flags import Aim
+from flags.usecases.segments import SegmentAim
+
+
+@pytest.fixture
+def allocations(store, clock):
+    return Allocations(store.work, clock, uuid7)
+
+
+@pytest.fixture
+def service(ana):
+    return Caller(subject="experiments", tenant=ana.tenant, permissions=frozenset({"flag:update"}))
+
+
+@pytest.fixture
+async def flag(flags, ana, here):
+    await flags.create(ana, here, Draft(key="f", name="F", off_variant="on"))
+    return await flags.enable(ana, Aim(flag="f", place=here))
+
+
+@pytest.fixture
+def wish(here):
+    def make(version, flag="f", experiment=5, **more):
+        arms = more.pop("arms", (("control", ""), ("treatment", "")))
+        document = {
+            "experiment_id": str(UUID(int=experiment)),
+            "experiment": f"e{experiment}",
+            "phase": 1,
+            "unit": "targetingKey",
+            "salt": "s",
+            "arms": [
+                {"key": k, "weight": 100_000 if not i else 0, "serves": s}
+                for i, (k, s) in enumerate(arms)
+            ],
+            **more,
+        }
+        return Wish(
+            place=here,
+            flag=flag,
+            experiment_id=UUID(int=here.tenant.int ^ experiment),
+            experiment=f"e{experiment}",
+            version=version,
+            document=document if more.get("phase", 1) else None,
+        )
+
+    return make
+
+
+async def served(store, place, key="f"):
+    reading = await store.shelf.read(place)
+    ruleset, refused = compile_all(place, reading.revision, reading.rows, None, reading.segments)
+    assert refused == {}
+    return ruleset.ask(ruleset.flags[key], {"targetingKey": "u"}, 0.0)
+
+
+async def test_what_is_put_is_served_and_announced(allocations, service, flag, wish, store, here):
+    before = len(store.told)
+    granted = await allocations.put(service, wish(3))
+    assert (granted.version, granted.enabled, granted.made) == (3, True, False)
+    answer = await served(store, here)
+    assert (answer.variant, answer.reason, answer.value) == ("control", Reason.SPLIT, False)
+    assert [place for place, _ in store.told[before:]] == [here]
+
+
+async def test_the_newest_version_counts_in_whatever_order_they_come(
+    allocations, service, flag, wish, store, here
+):
+    wishes = [wish(n, arms=((f"a{n}", "on"), ("b", "off"))) for n in range(1, 9)]
+    for first in (wishes[3], wishes[1], wishes[3]):
+        await allocations.put(service, first)
+    await asyncio.gather(*(allocations.put(service, one) for one in reversed(wishes)))
+    assert (await served(store, here)).variant == "a8"
+    assert (await allocations.put(service, wishes[0])).version == 8
+
+
+async def test_a_repeated_wish_changes_and_announces_nothing(
+    allocations, service, flag, wish, store
+):
+    await allocations.put(service, wish(3))
+    told = len(store.told)
+    assert (await allocations.put(service, wish(3))).version == 3
+    assert len(store.told) == told
+
+
+async def test_what_is_withdrawn_is_served_no_more_and_stays_so(
+    allocations, service, flag, wish, store, here
+):
+    await allocations.put(service, wish(3))
+    await allocations.put(service, wish(4, phase=0))
+    assert (await served(store, here)).reason is Reason.STATIC
+    await allocations.put(service, wish(3))
+    assert (await served(store, here)).reason is Reason.STATIC
+
+
+async def test_a_flag_is_made_for_an_experiment_that_has_none(
+    allocations, service, wish, store, here
+):
+    assert (await allocations.check(service, wish(1, flag="new"))).made
+    granted = await allocations.put(service, wish(1, flag="new"))
+    assert (granted.made, granted.enabled) == (True, True)
+    assert (await served(store, here, "new")).variant == "control"
+    three = wish(1, flag="three", experiment=6, arms=(("a", ""), ("b", ""), ("c", "")))
+    await allocations.put(service, three)
+    assert (await served(store, here, "three")).value == "a"
+
+
+async def test_a_flag_is_not_made_where_an_arm_serves_a_variant_of_it(
+    allocations, service, wish, flags, ana, here
+):
+    with pytest.raises(FlagNotFound, match="make it first"):
+        await allocations.put(service, wish(1, flag="new", arms=(("a", "blue"), ("b", "red"))))
+
+
+@pytest.mark.parametrize(
+    ("more", "pointer"),
+    [
+        ({"arms": (("a", "blue"), ("b", "on"))}, "/variants/0"),
+        ({"when": {"op": "no"}}, "/targeting/op"),
+        ({"when": {"op": "in_segment", "segments": ["gone"]}}, "/targeting"),
+        ({"when": {"op": "flag", "flag": "f", "variants": ["on"]}}, "/targeting"),
+    ],
+)
+async def test_what_cannot_be_served_is_refused_with_a_pointer(
+    allocations, service, flag, wish, store, here, more, pointer
+):
+    for verb in (allocations.check, allocations.put):
+        with pytest.raises(BadAllocation) as refused:
+            await verb(service, wish(1, **more))
+        assert refused.value.errors[0].pointer.startswith(pointer)
+    assert (await served(store, here)).reason is Reason.STATIC
+
+
+async def test_what_an_experiment_needs_stays(
+    allocations, service, flag, wish, flags, segments, ana, here
+):
+    swiss = {"op": "eq", "attribute": "country", "value": "CH"}
+    await segments.create(ana, "default", {"key": "beta", "name": "Beta", "when": swiss})
+    beta = {"op": "in_segment", "segments": ["beta"]}
+    await allocations.put(service, wish(1, when=beta))
+    aim = Aim(flag="f", place=here)
+    with pytest.raises(InExperiment, match="e5"):
+        await flags.delete(ana, aim)
+    with pytest.raises(InExperiment, match="serves variant 'off'"):
+        await flags.update(ana, Aim(flag="f", place=here), Change(flag={"variants": {"on": True}}))
+    in_default = SegmentAim(segment="beta", project="default")
+    with pytest.raises(SegmentInUse, match="experiment 'e5'"):
+        await segments.delete(ana, in_default)
+    await allocations.put(service, wish(2, phase=0))
+    await flags.delete(ana, aim)
+    await segments.delete(ana, in_default)
