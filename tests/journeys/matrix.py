@@ -251,6 +251,10 @@ RECIPES = {
     "POST /api/v1/feature-flags/{flag}/explain": _nothing,
     "POST /api/v1/feature-flags/{flag}/preview": _nothing,
     "POST /api/v1/feature-flags/{flag}/revert": lambda _: {"revision": 1},
+    **{
+        f"POST /api/v1/change-requests/{{change_request}}/{verb}": _nothing
+        for verb in ("apply", "cancel", "reject")
+    },
     "POST /api/v1/feature-flags/{flag}/kill": lambda _: {"reason": "it burns"},
     "POST /api/v1/feature-flags/{flag}/rollouts": _rollout,
     "POST /api/v1/feature-flags/{flag}/rollouts/{rollout}/abort": _nothing,

@@ -24,6 +24,7 @@ from flags.usecases.emergency import Emergency
 from flags.usecases.explaining import Explaining
 from flags.usecases.flags import Flags
 from flags.usecases.projects import Projects
+from flags.usecases.requests import ChangeRequests
 from flags.usecases.revisions import Revisions
 from flags.usecases.rollouts import Rollouts
 from flags.usecases.rulesets import Rulesets
@@ -59,6 +60,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
             Schedules(work, _now, uuid7),
             Rollouts(work, _now, uuid7),
             Emergency(work, _now, uuid7),
+            ChangeRequests(work, _now, uuid7),
         )
         counts = Counting(rulesets, work, _now)
         clockwork = Clockwork(work, KnownAuthors(frame.identity), _now, uuid7)

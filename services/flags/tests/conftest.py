@@ -32,6 +32,7 @@ from flags.usecases.emergency import Emergency
 from flags.usecases.explaining import Explaining
 from flags.usecases.flags import Flags
 from flags.usecases.projects import Projects
+from flags.usecases.requests import ChangeRequests
 from flags.usecases.revisions import Revisions
 from flags.usecases.rollouts import Rollouts
 from flags.usecases.rulesets import Rulesets
@@ -268,6 +269,37 @@ class MemoryPlans:
         return min(due, key=lambda p: (p.next_at, p.id), default=None)
 
 
+class MemoryRequests:
+    """Change requests over a dictionary."""
+
+    def __init__(self, kept, flags):
+        self._kept, self._flags = kept, flags
+
+    async def add(self, request):
+        self._kept[request.id] = request
+
+    async def put(self, request):
+        self._kept[request.id] = request
+
+    async def get(self, project, request, *, lock=False):
+        found = self._kept.get(request)
+        return found if found and found.spot.project_id == project.id else None
+
+    async def page(self, project, wanted, ask):
+        mine = [
+            r
+            for _, r in sorted(self._kept.items(), reverse=True)
+            if r.spot.project_id == project.id
+            and wanted.status in (None, r.status)
+            and wanted.environment in (None, r.spot.environment)
+            and wanted.flag in (None, r.spot.flag)
+            and wanted.owner in (None, self._flags[r.spot.flag_id].owner_id)
+        ]
+        rest = [r for r in mine if not ask.after or str(r.id) < ask.after[0]][ask.offset :]
+        items, after = cut(rest[: ask.limit + 1], ask.limit, lambda r: (str(r.id),))
+        return Slice(items=items, next=after, total=len(mine))
+
+
 class KnownAuthors:
     """Authors who may what a test says; by default, what they always could."""
 
@@ -421,6 +453,7 @@ class MemoryWork:
     kept_schedules: dict = field(default_factory=dict)
     kept_rollouts: dict = field(default_factory=dict)
     kept_allocations: dict = field(default_factory=dict)
+    kept_requests: dict = field(default_factory=dict)
     facts: list = field(default_factory=list)
     told: list = field(default_factory=list)
     away: bool = False
@@ -438,6 +471,7 @@ class MemoryWork:
             self.kept_schedules,
             self.kept_rollouts,
             self.kept_allocations,
+            self.kept_requests,
         )
         lists = self.facts, self.told, self.kept_revisions
         before = [dict(one) for one in kept], [list(one) for one in lists]
@@ -447,6 +481,7 @@ class MemoryWork:
         self.history = MemoryRevisions(self.kept_revisions, self.kept_flags)
         self.schedules = MemoryPlans(self.kept_schedules, {ScheduleStatus.PENDING})
         self.rollouts = MemoryPlans(self.kept_rollouts, UNFINISHED)
+        self.requests = MemoryRequests(self.kept_requests, self.kept_flags)
         self.usage = MemoryUsage(self.kept_usage, self.kept_projects, self.kept_flags)
         self.allocations = MemoryAllocations(self.kept_allocations)
         self.uses = MemoryUses(self.kept_flags, self.kept_segments, self.kept_allocations)
@@ -607,6 +642,11 @@ def rollouts(work, clock, new_id):
 @pytest.fixture
 def emergency(work, clock, new_id):
     return Emergency(work, clock, new_id)
+
+
+@pytest.fixture
+def requests(work, clock, new_id):
+    return ChangeRequests(work, clock, new_id)
 
 
 @pytest.fixture

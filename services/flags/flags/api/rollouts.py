@@ -52,7 +52,7 @@ class StageBody(Body):
     hold_seconds: Annotated[int, Field(ge=0, le=90 * 86_400)] = 0
 
 
-class RolloutBody(Body):
+class RampBody(Body):
     """Which variant grows, at the cost of which (the default one), for whom, by which units, in which stages."""
 
     variant: VariantName
@@ -60,6 +60,11 @@ class RolloutBody(Body):
     by: Annotated[list[VariantName], Field(min_length=1, max_length=10)] | None = None
     when: Condition | None = None
     stages: Annotated[list[StageBody], Field(min_length=1, max_length=MOST_STAGES)]
+
+
+class RolloutBody(RampBody):
+    """A rollout to be started: now, or at a time."""
+
     start: Instant | None = None
     reason: Reason = ""
 
@@ -206,7 +211,7 @@ async def abort_rollout(
     return rollout_view(await rolling.abort(caller, *because(which, body)))
 
 
-def ramp_of(body: RolloutBody) -> Ramp:
+def ramp_of(body: RampBody) -> Ramp:
     """Return the ramp that a client asks for; `otherwise` is empty where the default variant is meant."""
     return Ramp(
         variant=body.variant,

@@ -229,3 +229,51 @@ class AuthorGone(Forbidden):
     """Whoever asked for a change that was to be made later cannot act any more: gone, disabled, or the key revoked."""
 
     code = "flags.author_gone"
+
+
+class ChangeRequestNotFound(NotFound):
+    """There is no such change request in this project of the caller's tenant."""
+
+    code = "flags.change_request_not_found"
+
+
+class BadChangeRequest(Invalid):
+    """A change request proposes nothing, or two things at once."""
+
+    code = "flags.bad_change_request"
+
+
+class ChangeRequestOver(Conflict):
+    """The change request was applied, rejected or cancelled already."""
+
+    code = "flags.change_request_over"
+
+
+class OwnChangeRequest(Forbidden):
+    """Nobody approves their own change request."""
+
+    code = "flags.own_change_request"
+
+
+class NotYourChangeRequest(Forbidden):
+    """Only whoever made a change request can edit it."""
+
+    code = "flags.not_your_change_request"
+
+
+class ApprovalsMissing(Conflict):
+    """Too few have approved the change request for it to be applied."""
+
+    code = "flags.approvals_missing"
+
+
+class FlagMovedOn(Conflict):
+    """The flag was changed since the change request was last edited: look at it again and edit the request."""
+
+    code = "flags.moved_on"
+
+
+class StaleChangeRequest(Stale):
+    """The change request was changed since the version that `If-Match` names."""
+
+    code = "flags.change_request_stale"

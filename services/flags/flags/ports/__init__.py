@@ -20,6 +20,7 @@ from flags.domain.ruleset import Stored
 from flags.domain.segment import Members, Segment
 from flags.domain.uses import Use
 from flags.ports.plans import RolloutBook, ScheduleBook
+from flags.ports.requests import RequestBook
 from flags.ports.usage import UsageBook
 
 # How a project is held, before anything in it is locked: `shared` while a flag is switched, so that its environments
@@ -215,6 +216,11 @@ class Work(Protocol):
     @property
     def allocations(self) -> AllocationBook:
         """What experiments want, inside this transaction."""
+        ...
+
+    @property
+    def requests(self) -> RequestBook:
+        """The change requests, inside this transaction."""
         ...
 
     def record(self, fact: Fact) -> None:

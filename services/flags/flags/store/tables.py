@@ -230,6 +230,25 @@ class RolloutRow(PlanRow, Base):
     )
 
 
+class ChangeRequestRow(Base):
+    """A change request. `said` is what it proposes, who approved it, and what became of it."""
+
+    __tablename__ = "change_request"
+    __table_args__ = (Index("change_request_of_project", "project_id", "id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[UUID]
+    project_id: Mapped[UUID] = mapped_column(ForeignKey(ProjectRow.id, ondelete="CASCADE"))
+    flag_id: Mapped[UUID] = mapped_column(ForeignKey(FlagRow.id, ondelete="CASCADE"))
+    environment: Mapped[str] = mapped_column(String(100))
+    status: Mapped[str] = mapped_column(String(20))
+    title: Mapped[str]
+    said: Mapped[dict[str, Any]] = mapped_column(JSON)
+    version: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(Time)
+    updated_at: Mapped[datetime] = mapped_column(Time)
+
+
 class UsageRow(Base):
     """How often a flag served a variant for a reason in one hour. No foreign keys: counting locks nobody's flag."""
 

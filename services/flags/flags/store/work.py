@@ -13,6 +13,7 @@ from flags.store.allocations import SqlAllocationBook
 from flags.store.flags import SqlFlagBook
 from flags.store.plans import SqlRollouts, SqlSchedules
 from flags.store.projects import SqlProjectBook
+from flags.store.requests import SqlRequests
 from flags.store.revisions import SqlRevisionBook
 from flags.store.segments import SqlSegmentBook
 from flags.store.tables import Outbox
@@ -35,6 +36,7 @@ class SqlWork:
         self.schedules = SqlSchedules(session)
         self.rollouts = SqlRollouts(session)
         self.allocations = SqlAllocationBook(session)
+        self.requests = SqlRequests(session)
 
     def record(self, fact: Fact) -> None:
         """Leave a fact for the audit log, kept together with the change."""

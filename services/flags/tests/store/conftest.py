@@ -13,6 +13,7 @@ from flags.usecases.emergency import Emergency
 from flags.usecases.explaining import Explaining
 from flags.usecases.flags import Flags
 from flags.usecases.projects import Projects
+from flags.usecases.requests import ChangeRequests
 from flags.usecases.revisions import Revisions
 from flags.usecases.rollouts import Rollouts
 from flags.usecases.schedules import Schedules
@@ -81,6 +82,11 @@ def rollouts(store, clock):
 @pytest.fixture
 def emergency(store, clock):
     return Emergency(store.work, clock, uuid7)
+
+
+@pytest.fixture
+def requests(store, clock):
+    return ChangeRequests(store.work, clock, uuid7)
 
 
 @pytest.fixture
