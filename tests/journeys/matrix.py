@@ -255,6 +255,7 @@ RECIPES = {
         f"POST /api/v1/change-requests/{{change_request}}/{verb}": _nothing
         for verb in ("apply", "cancel", "reject")
     },
+    "POST /api/v1/import": lambda _: {"format": "switchyard.flags/1"},
     "POST /api/v1/feature-flags/{flag}/kill": lambda _: {"reason": "it burns"},
     "POST /api/v1/feature-flags/{flag}/rollouts": _rollout,
     "POST /api/v1/feature-flags/{flag}/rollouts/{rollout}/abort": _nothing,

@@ -1,8 +1,11 @@
 """A flag's life through the gateway: many hands at once, what is done later, what others approve, and bad rules."""
 
 import asyncio
+import os
+import sys
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 
 pytestmark = pytest.mark.journey
@@ -13,7 +16,7 @@ SWISS = {"op": "eq", "attribute": "country", "value": "CH"}
 
 
 async def entries(org, flag, *actions):
-    params = {"entity_id": flag["id"], "limit": 100, "sort": "seq"}
+    params = {"entity_id": flag["id"], "limit": 100}
     items = (await org.web.get("/api/v1/audit-logs", params=params)).json()["items"]
     return sorted((e for e in items if e["action"] in actions), key=lambda e: e["seq"])
 
@@ -103,17 +106,16 @@ async def test_where_approvals_are_wanted_another_person_lets_a_change_pass(org)
     assert (await org.web.get(f"{FLAGS}/guarded")).json()["status"] == "enabled"
 
 
-async def test_evaluations_are_counted_and_told(org, eventually):
+async def test_evaluations_are_counted_and_told(org, url, eventually):
     await org.flag("counted")
-    key = await org.key()
-    headers = {"x-api-key": key}
+    headers = {"x-api-key": await org.key()}
+    async with httpx.AsyncClient(base_url=url, headers=headers) as sdk:
 
-    async def served():
-        path = "/ofrep/v1/evaluate/flags/counted"
-        answer = await org.web.post(path, json={}, headers={**headers, "authorization": ""})
-        return answer.status_code == 200
+        async def served():
+            answer = await sdk.post("/ofrep/v1/evaluate/flags/counted", json={})
+            return answer.status_code == 200
 
-    await eventually(served)
+        await eventually(served)
 
     async def counted():
         told = (await org.web.get(f"{FLAGS}/counted/usage")).json()
@@ -122,6 +124,32 @@ async def test_evaluations_are_counted_and_told(org, eventually):
     told = await eventually(counted, seconds=20)
     assert told["variants"].keys() == {"off"}
     assert told["items"][0]["reason"] == "DISABLED"
+
+
+async def test_a_project_is_kept_in_a_file_with_the_command_line(org, tmp_path):
+    await org.flag("kept", rules=[{"when": SWISS, "variant": "on"}])
+
+    async def flags(*arguments):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "flags",
+            *arguments,
+            f"--url={org.web.base_url}",
+            env={**os.environ, "SWITCHYARD_TOKEN": org.token},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        out, _ = await process.communicate()
+        return process.returncode, out.decode()
+
+    ended, said = await flags("export")
+    assert ended == 0
+    file = tmp_path / "flags.yaml"
+    file.write_text(said.replace("name: kept", "name: Kept"))
+    assert await flags("diff", str(file)) == (1, '~ flag kept\n    /name: "kept" → "Kept"\n')
+    assert (await flags("apply", str(file)))[0] == 0
+    assert await flags("diff", str(file)) == (0, "")
+    assert (await org.web.get(f"{FLAGS}/kept")).json()["name"] == "Kept"
 
 
 DEEP = {"op": "present", "attribute": "a"}
@@ -142,7 +170,6 @@ for _ in range(30):
         {"op": "in_cidr", "attribute": "a", "values": ["10.0.0.0/33"]},
         {"op": "in_segment", "segments": ["nobody"]},
         {"op": "flag", "flag": "nobody", "variants": ["on"]},
-        {"op": "flag", "flag": "bad", "variants": ["on"]},
         {"op": "eq", "attribute": "a" * 1000, "value": 1},
         DEEP,
     ],
@@ -159,6 +186,9 @@ async def test_a_clause_that_cannot_be_served_is_422_with_a_pointer_to_it(org, w
 
 async def test_flags_that_ask_for_each_other_are_a_ring_and_refused(org):
     await org.flag("a")
+    own = {"rules": [{"when": {"op": "flag", "flag": "a", "variants": ["on"]}, "variant": "on"}]}
+    refused = await org.web.patch(f"{FLAGS}/a", json=own)
+    assert (refused.status_code, refused.json()["code"]) == (422, "flags.bad_rules")
     await org.flag("b", prerequisites=[{"flag": "a", "variants": ["on"]}])
     ring = {"prerequisites": [{"flag": "b", "variants": ["on"]}]}
     refused = await org.web.patch(f"{FLAGS}/a", json=ring)

@@ -21,6 +21,7 @@ from flags.store.work import sql_work
 from flags.usecases.allocations import Allocations
 from flags.usecases.clockwork import Clockwork
 from flags.usecases.emergency import Emergency
+from flags.usecases.exchange import Exchange
 from flags.usecases.explaining import Explaining
 from flags.usecases.flags import Flags
 from flags.usecases.projects import Projects
@@ -61,6 +62,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
             Rollouts(work, _now, uuid7),
             Emergency(work, _now, uuid7),
             ChangeRequests(work, _now, uuid7),
+            Exchange(work, _now, uuid7),
         )
         counts = Counting(rulesets, work, _now)
         clockwork = Clockwork(work, KnownAuthors(frame.identity), _now, uuid7)

@@ -29,6 +29,7 @@ from flags.ports import Reading
 from flags.usecases.allocations import Allocations
 from flags.usecases.clockwork import Clockwork
 from flags.usecases.emergency import Emergency
+from flags.usecases.exchange import Exchange
 from flags.usecases.explaining import Explaining
 from flags.usecases.flags import Flags
 from flags.usecases.projects import Projects
@@ -147,6 +148,10 @@ class MemoryFlags:
             rest[: ask.limit + 1], ask.limit, lambda f: (str(getattr(f, field_)), str(f.id))
         )
         return Slice(items=items, next=after, total=len(mine))
+
+    async def every(self, project, most):
+        mine = [f for f in self._kept.values() if f.project_id == project.id]
+        return sorted(mine, key=lambda f: f.key)[:most]
 
     async def served(self, project, owner):
         mine = [f for f in self._kept.values() if f.project_id == project.id]
@@ -324,6 +329,10 @@ class MemorySegments:
     async def get(self, project, name, *, lock=False):
         mine = [s for s, _ in self._kept.values() if s.project_id == project.id]
         return next((s for s in mine if name in (s.key, str(s.id))), None)
+
+    async def every(self, project):
+        mine = [s for s, _ in self._kept.values() if s.project_id == project.id]
+        return sorted(mine, key=lambda s: s.key)
 
     async def members(self, segment):
         return self._kept[segment.id][1]
@@ -647,6 +656,11 @@ def emergency(work, clock, new_id):
 @pytest.fixture
 def requests(work, clock, new_id):
     return ChangeRequests(work, clock, new_id)
+
+
+@pytest.fixture
+def exchange(work, clock, new_id):
+    return Exchange(work, clock, new_id)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Every REST door of flags."""
 
 from flags.api import (
+    exchange,
     feature_flags,
     ofrep_routes,
     past_flags,
@@ -22,5 +23,6 @@ routers = (
     requests.router,
     segments.router,
     projects.router,
+    exchange.router,
     ofrep_routes.router,
 )

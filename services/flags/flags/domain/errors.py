@@ -1,6 +1,6 @@
 """What can go wrong with flags. The codes are permanent."""
 
-from chassis.errors import Conflict, Forbidden, Invalid, NotFound, Stale
+from chassis.errors import Conflict, Forbidden, Invalid, NotFound, Stale, TooLarge
 
 
 class FlagNotFound(NotFound):
@@ -277,3 +277,15 @@ class StaleChangeRequest(Stale):
     """The change request was changed since the version that `If-Match` names."""
 
     code = "flags.change_request_stale"
+
+
+class BadDocument(Invalid):
+    """The document of a project cannot be brought about as it is; `errors` says where and why."""
+
+    code = "flags.bad_document"
+
+
+class TooMuchToExport(TooLarge):
+    """A project of more than 2,000 flags, or with more than 200,000 ids in segments, is too large for one document."""
+
+    code = "flags.too_much_to_export"

@@ -83,6 +83,10 @@ class FlagBook(Protocol):
         """Return the part of a project's flags that is asked for."""
         ...
 
+    async def every(self, project: Project, most: int) -> Sequence[Flag]:
+        """Return all flags of a project by key, at most so many."""
+        ...
+
     async def served(self, project: Project, owner: str | None) -> Sequence[Flag]:
         """Return every flag that is served, by key: all of a project, or those of one owner."""
         ...
@@ -109,6 +113,10 @@ class SegmentBook(Protocol):
 
     async def remove(self, segment: Segment) -> None:
         """Forget the segment."""
+        ...
+
+    async def every(self, project: Project) -> Sequence[Segment]:
+        """Return all segments of a project, by key."""
         ...
 
     async def page(self, project: Project, search: str | None, ask: PageAsk) -> Slice[Segment]:

@@ -84,6 +84,14 @@ class SqlFlagBook:
         total = await self._session.scalar(counted)
         return Slice(items=await self._whole(project, items), next=after, total=total)
 
+    async def every(self, project: Project, most: int) -> Sequence[Flag]:
+        """Return all flags of a project by key, at most so many."""
+        query = select(FlagRow).where(FlagRow.project_id == project.id)
+        rows = (
+            await self._session.scalars(query.order_by(FlagRow.key.collate("C")).limit(most))
+        ).all()
+        return await self._whole(project, rows)
+
     async def served(self, project: Project, owner: str | None) -> Sequence[Flag]:
         """Return every flag that is served, by key: all of a project, or those of one owner."""
         query = select(FlagRow).where(

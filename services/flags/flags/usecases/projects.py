@@ -90,7 +90,7 @@ class Projects:
                 raise TooManyEnvironments(f"a project has at most {MOST_ENVIRONMENTS} environments")
             if not await work.projects.add_environment(found, made):
                 raise EnvironmentKeyTaken(f"there is an environment {key!r} already")
-            work.record(_environment_fact(caller, "environment.created", None, made))
+            work.record(environment_fact(caller, "environment.created", None, made))
         return made
 
     async def environment(self, caller: Caller, aim: EnvironmentAim) -> Environment:
@@ -112,7 +112,7 @@ class Projects:
             after = replace(after, version=before.version + 1)
             if not await work.projects.put_environment(before, after):
                 raise _stale(before)
-            work.record(_environment_fact(caller, "environment.updated", before, after))
+            work.record(environment_fact(caller, "environment.updated", before, after))
         return after
 
     async def delete_environment(self, caller: Caller, aim: EnvironmentAim) -> None:
@@ -123,7 +123,7 @@ class Projects:
             if aim.key == DEFAULT_ENVIRONMENT:
                 raise EnvironmentKept(f"{aim.key!r} stands for a request that names no environment")
             await work.projects.remove_environment(found)
-            work.record(_environment_fact(caller, "environment.deleted", found, None))
+            work.record(environment_fact(caller, "environment.deleted", found, None))
 
     async def _aimed(
         self, work: Work, caller: Caller, aim: EnvironmentAim, hold: Hold | None = None
@@ -146,9 +146,10 @@ def _stale(environment: Environment) -> StaleEnvironment:
     return StaleEnvironment(f"environment {environment.key!r} was changed by now: read it again")
 
 
-def _environment_fact(
+def environment_fact(
     caller: Caller, action: str, before: Environment | None, after: Environment | None
 ) -> Fact:
+    """Return a fact about an environment."""
     subject = after or before
     assert subject is not None
     old, new = (_told(e) if e else None for e in (before, after))

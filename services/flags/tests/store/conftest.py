@@ -10,6 +10,7 @@ from flags.store.shelf import SqlShelf
 from flags.store.work import sql_work
 from flags.usecases.clockwork import Clockwork
 from flags.usecases.emergency import Emergency
+from flags.usecases.exchange import Exchange
 from flags.usecases.explaining import Explaining
 from flags.usecases.flags import Flags
 from flags.usecases.projects import Projects
@@ -87,6 +88,11 @@ def emergency(store, clock):
 @pytest.fixture
 def requests(store, clock):
     return ChangeRequests(store.work, clock, uuid7)
+
+
+@pytest.fixture
+def exchange(store, clock):
+    return Exchange(store.work, clock, uuid7)
 
 
 @pytest.fixture
