@@ -277,6 +277,9 @@ RECIPES = {
         f"POST /api/v1/experiments/{{experiment}}/{verb}": _nothing
         for verb in ("archive", "complete", "pause", "resume", "start")
     },
+    "POST /api/v1/experiments/plan": lambda _: {"baseline": 0.1, "effect": 0.1},
+    "POST /api/v1/events": lambda _: {"events": []},
+    "POST /api/v1/exposures": lambda _: {"exposures": []},
     "POST /api/v1/metrics": _metric,
     "PATCH /api/v1/metrics/{metric}": _named,
     **{
@@ -290,6 +293,8 @@ RECIPES = {
     },
     "POST /api/v1/vms": _vm,
     "PATCH /api/v1/vms/{vm}": _named,
+    "POST /api/v1/feature-flags/evaluate": lambda _: {"key": "no-such-flag"},
+    "POST /api/v1/feature-flags/evaluate/bulk": lambda _: {},
     "POST /ofrep/v1/evaluate/flags": lambda _: {"context": {"targetingKey": "u"}},
     "POST /ofrep/v1/evaluate/flags/{key}": lambda _: {"context": {"targetingKey": "u"}},
     **{

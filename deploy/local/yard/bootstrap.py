@@ -40,6 +40,13 @@ def main(wanted: str) -> None:
     _write_paths()
     for name in sets:
         _install(name)
+    _prepare_guests()
+
+
+def _prepare_guests() -> None:
+    """Make what virtual machines need, where it can be had; without it everything else runs."""
+    script = CHECKOUT / "deploy/local/guest/prepare.py"
+    subprocess.run([sys.executable, "-I", str(script), str(CHECKOUT / ".images")], check=False)
 
 
 def _with_a_newer_python() -> None:

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import IO
 
-from yard import YardError, logbook, ports, probes, record, roster, vault
+from yard import YardError, guests, logbook, ports, probes, record, roster, vault
 from yard.keeper import Keeper, closed
 from yard.record import Entry, Record
 from yard.site import Site
@@ -116,6 +116,7 @@ async def running(terms: Terms, tell: Tell) -> AsyncGenerator[Keeper]:
         turning.cancel()
         now.healthy = False
         await keeper.stop()
+        await asyncio.to_thread(guests.stop, site, at_once=terms.careless)
         now.supervisor = Entry()
         now.write(site.state)
 

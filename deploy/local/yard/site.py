@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[3]
+IMAGES = CHECKOUT / ".images"  # templates that deploy/local/guest/prepare.py made, for all sites
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,16 @@ class Site:
     def avatars(self) -> Path:
         """Where iam keeps pictures."""
         return self.root / "avatars"
+
+    @property
+    def snapshots(self) -> Path:
+        """Where flags keeps the last good state of each environment."""
+        return self.root / "flags"
+
+    @property
+    def guests(self) -> Path:
+        """Where compute keeps virtual machines."""
+        return self.root / "guests"
 
     @property
     def gate(self) -> Path:

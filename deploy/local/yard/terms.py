@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from yard.site import CHECKOUT, Site
+from yard.site import CHECKOUT, IMAGES, Site
 
 GRAPH = CHECKOUT / "deploy" / "service-graph.yaml"
 LOOPBACK = "127.0.0.1"
@@ -116,7 +116,8 @@ def shared_env(terms: Terms) -> dict[str, str]:
 def service_env(terms: Terms, name: str) -> dict[str, str]:
     """Return everything that a service is told."""
     prefix, own = name.upper(), terms.ports[name]
-    first = _only_iam(terms) if name == "iam" else {}
+    special = {"iam": _only_iam, "compute": _only_compute, "flags": _only_flags}
+    first = special[name](terms) if name in special else {}
     ports = {f"{prefix}_HTTP_PORT": str(own["http"]), f"{prefix}_GRPC_PORT": str(own["grpc"])}
     return _own_role(terms, name) | first | shared_env(terms) | ports
 
@@ -144,6 +145,11 @@ def gate_env(terms: Terms) -> dict[str, str]:
     return told | shared_env(terms)
 
 
+def _only_flags(terms: Terms) -> dict[str, str]:
+    """Return where the last good state of each environment is kept."""
+    return {"FLAGS_SNAPSHOT_DIR": str(terms.site.snapshots)}
+
+
 def _only_iam(terms: Terms) -> dict[str, str]:
     """Return where pictures are kept, and the first administrator and key: for development, refused in production."""
     return {
@@ -151,6 +157,14 @@ def _only_iam(terms: Terms) -> dict[str, str]:
         "IAM_BOOTSTRAP_ADMIN_PASSWORD": ADMIN_PASSWORD,
         "IAM_BOOTSTRAP_API_KEY": terms.secrets["api_key"],
         "IAM_PASSWORD_PROFILE": "test" if terms.profile == "test" else "compat",
+    }
+
+
+def _only_compute(terms: Terms) -> dict[str, str]:
+    """Return where virtual machines live, and where the template lies that they are made from."""
+    return {
+        "COMPUTE_GUESTS_DIR": str(terms.site.guests),
+        "COMPUTE_IMAGES_DIR": str(IMAGES),
     }
 
 

@@ -1,44 +1,90 @@
 """The composition root: the only place where compute is put together."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from prometheus_client import Gauge
 from uuid_utils.compat import uuid7
 
 from chassis.frame import Tables, framed
 from chassis.serve import Service
 from compute.api.grpc import ComputeServicer
 from compute.api.rest import routers
-from compute.clients import LocalQemu
+from compute.clients.images import Images
+from compute.clients.qemu import Qemu
+from compute.clients.trial import Trial
+from compute.domain.course import Terms
 from compute.domain.quota import Amount
+from compute.jobs import clearing, offering, reconciling
 from compute.settings import Settings
 from compute.store.tables import Idempotency, Lease, Outbox
 from compute.store.work import sql_work
 from compute.usecases.agents import Agents
+from compute.usecases.offers import Offers
+from compute.usecases.operations import Operations
+from compute.usecases.orphans import Orphans
 from compute.usecases.quotas import Quotas
+from compute.usecases.reconciler import Reconciler
 from compute.usecases.templates import Templates
 from compute.usecases.usage import Usage
 from compute.usecases.vms import Vms
 from switchyard.compute.v1 import compute_pb2_grpc
 
 TABLES = Tables(Outbox, Lease, Idempotency)
+ORPHANS = Gauge("compute_orphans", "Guests of this host that are in no table: above 3 is an alarm")
 
 
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncGenerator[Service]:
     """Wire the service from the inside out; close whatever it opened."""
     async with framed("compute", settings, TABLES) as frame:
-        work, limit = sql_work(frame.sessions, frame.relay.wake), _limit(settings)
-        vms = Vms(work=work, hypervisor=LocalQemu(), limit=limit, now=_now, new_id=uuid7)
+        stirred = asyncio.Event()
+        work = sql_work(frame.sessions, frame.relay.wake, stirred.set)
+        limit, (trial, host) = _limit(settings), _host(settings)
+        vms = Vms(work=work, hypervisor=host, limit=limit, now=_now, new_id=uuid7)
+        reconciler = Reconciler(work=work, hypervisor=host, terms=_terms(settings), now=_now)
+        grace = timedelta(seconds=settings.orphan_seconds)
+        orphans = Orphans(work, host, _now, grace, ORPHANS.set)
 
-        agents, usage = Agents(work, _now, uuid7), Usage(work, _now, uuid7)
-        templates, quotas = Templates(work), Quotas(work, limit)
-
-        rest = frame.rest("compute", routers, vms, templates, quotas, agents, usage)
+        uses = (
+            vms,
+            Templates(work),
+            Quotas(work, limit),
+            Operations(work),
+            Agents(work, _now, uuid7),
+            Usage(work, _now, uuid7),
+        )
+        rest = frame.rest("compute", routers, *uses)
         servicer = ComputeServicer(vms, frame.identity, frame.cursors)
         compute_pb2_grpc.add_ComputeServicer_to_server(servicer, frame.rpc)
-        yield frame.service(rest, ("switchyard.compute.v1.Compute",))
+        yield frame.service(
+            rest,
+            ("switchyard.compute.v1.Compute",),
+            jobs=(
+                reconciling(reconciler, stirred, host.events),
+                offering(Offers(work, host)),
+                clearing(orphans),
+            ),
+            always=(trial.keep_up,),
+        )
+        host.close()
+
+
+def _host(settings: Settings) -> tuple[Trial, Qemu]:
+    root, images = (
+        settings.guests_dir,
+        Images((settings.images_dir, settings.guests_dir / "images")),
+    )
+    trial = Trial(settings.images_dir, images, settings.accel)
+    return trial, Qemu(root, images, trial)
+
+
+def _terms(settings: Settings) -> Terms:
+    return Terms(
+        boot=timedelta(seconds=settings.boot_seconds), halt=timedelta(seconds=settings.halt_seconds)
+    )
 
 
 def _limit(settings: Settings) -> Amount:

@@ -16,25 +16,40 @@ from chassis.pages import Slice, cut
 from compute.api.rest import routers
 from compute.domain.agent import AgentStatus
 from compute.domain.agent_errors import AgentNameTaken, AgentTypeTaken
+from compute.domain.course import Terms
 from compute.domain.errors import ChangedMeanwhile
+from compute.domain.guest import ABSENT, Power, Seen, Switch
 from compute.domain.host import Probe
+from compute.domain.operation import Operation
 from compute.domain.order import Order, SourceType, Template
 from compute.domain.quota import Amount, Quota
 from compute.domain.usage import summed
 from compute.domain.usage import total as sum_of
 from compute.domain.vm import Vm
+from compute.ports.hypervisor import HostTrouble, StaleFence
 from compute.store.work import sql_work
 from compute.usecases.agents import Agents
+from compute.usecases.operations import Operations
 from compute.usecases.quotas import Quotas
+from compute.usecases.reconciler import Reconciler
 from compute.usecases.templates import Templates
 from compute.usecases.usage import Usage
 from compute.usecases.vms import Vms
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+TEMPLATE = UUID("01890000-0000-7000-8000-0000000000aa")
 ISO = "https://images.example/debian.iso"
 LIMIT = Amount(vms=3, cpu=8, memory_gb=16, disk_gb=100)
 PERMISSIONS = (
-    *("vm:read", "vm:create", "vm:update", "vm:delete", "template:read"),
+    *(
+        "vm:read",
+        "vm:create",
+        "vm:update",
+        "vm:delete",
+        "vm:power_manage",
+        "vm:read_logs",
+        "template:read",
+    ),
     *("agent:read", "agent:create", "agent:update", "agent:delete"),
     *("usage:read", "usage:create"),
 )
@@ -69,6 +84,15 @@ class MemoryVms:
         return vm if vm and vm.tenant == tenant else None
 
     take = find
+
+    async def take_any(self, vm_id):
+        return self.kept.get(vm_id)
+
+    async def on_host(self, host):
+        return [vm for vm in self.kept.values() if vm.host in (None, host)]
+
+    async def known(self, vms):
+        return set(vms) & set(self.kept)
 
     async def list(self, tenant, wanted):
         text = wanted.search.lower()
@@ -118,6 +142,11 @@ class MemoryTemplates:
             ],
             wanted,
         )
+
+    async def put(self, template):
+        changed = self.kept.get(template.id) != template
+        self.kept[template.id] = template
+        return changed
 
 
 class MemoryQuotas:
@@ -263,9 +292,13 @@ class MemoryWork:
 
     def __init__(self):
         self.vms, self.templates, self.quotas = MemoryVms(), MemoryTemplates(), MemoryQuotas()
+        self.operations, self.log, self.leases = MemoryOperations(), MemoryLog(), MemoryLeases()
         self.agents = MemoryAgents()
         self.ledger, self.meter = MemoryLedger(), MemoryMeter()
-        self.facts = []
+        self.facts, self.stirred = [], 0
+
+    def stir(self):
+        self.stirred += 1
 
     def record(self, fact):
         self.facts.append(fact)
@@ -284,14 +317,128 @@ class MemoryWork:
             raise
 
 
+class MemoryOperations:
+    def __init__(self):
+        self.kept: dict[UUID, Operation] = {}
+
+    async def find(self, tenant, operation_id):
+        found = self.kept.get(operation_id)
+        return found if found and found.tenant == tenant else None
+
+    async def open_of(self, vm_id):
+        return [it for it in self.kept.values() if it.vm_id == vm_id and it.status == "RUNNING"]
+
+    async def add(self, operation):
+        self.kept[operation.id] = operation
+
+    put = add
+
+
+class MemoryLog:
+    def __init__(self):
+        self.kept = []
+
+    async def add(self, vm_id, happening):
+        self.kept.append((vm_id, happening))
+
+    async def last(self, vm_id, limit):
+        return [it for of, it in self.kept if of == vm_id][-limit:]
+
+
+class MemoryLeases:
+    """Leases of which a test says whose they are; all are ours unless said."""
+
+    def __init__(self):
+        self.fences, self.others = {}, set()
+
+    async def hold(self, vm_id):
+        if vm_id in self.others:
+            return None
+        return self.fences.setdefault(vm_id, 1)
+
+    async def holds(self, vm_id, fence):
+        return vm_id not in self.others and self.fences.get(vm_id) == fence
+
+    async def drop(self, vm_id):
+        self.fences.pop(vm_id, None)
+
+
 class Host:
-    """A hypervisor of which a test says what a look at it finds."""
+    """A host in memory that keeps the driver contract. A test says what the look at it finds, and what breaks."""
 
     def __init__(self):
         self.found = Probe(trouble="not found: qemu-system-x86_64, qemu-img")
+        self.host, self.guests, self.fences, self.said = "here", {}, {}, {}
+        self.disks, self.shots, self.done = {}, {}, []
+        self.breaks, self.offered, self.boots = None, [], True
 
     async def probe(self):
         return self.found
+
+    def templates(self):
+        return self.offered
+
+    async def list(self):
+        return dict(self.guests)
+
+    async def observe(self, vm):
+        return self.guests.get(vm, ABSENT)
+
+    def _admit(self, key, what):
+        if key.fence < self.fences.get(key.vm, 0):
+            raise StaleFence(str(key))
+        self.fences[key.vm] = key.fence
+        if self.breaks:
+            raise HostTrouble(self.breaks)
+        self.done.append(what)
+
+    async def ensure_disk(self, key, definition):
+        self._admit(key, "disk")
+        self.disks.setdefault(key.vm, definition.disk_gb)
+        self.guests.setdefault(key.vm, Seen(power=Power.OFF, made=True))
+
+    async def ensure_defined(self, key, definition):
+        self._admit(key, "define")
+
+    async def ensure_power(self, key, switch):
+        self._admit(key, switch.value)
+        seen = self.guests[key.vm]
+        if switch is Switch.ON and seen.power is Power.OFF:
+            booted = {"generation": key.generation, "reset_at": key.generation}
+            seen = Seen(power=Power.RUNNING, up=self.boots, made=True, **booted)
+        elif switch is Switch.OFF:
+            seen = replace(seen, power=Power.OFF, up=False, crashed=False)
+        elif switch is Switch.RESET:
+            seen = replace(seen, up=self.boots, reset_at=key.generation)
+        elif switch is not Switch.ON:
+            if seen.power is Power.OFF:
+                raise HostTrouble("the guest does not run")
+            after = {Switch.PRESS: Power.HALTED, Switch.PAUSE: Power.PAUSED}
+            seen = replace(seen, power=after.get(switch, Power.RUNNING))
+        self.guests[key.vm] = seen
+
+    async def ensure_absent(self, key):
+        self._admit(key, "absent")
+        self.guests.pop(key.vm, None)
+
+    async def snapshot(self, key, name, verb):
+        self._admit(key, verb)
+        shots = self.shots.setdefault(key.vm, set())
+        running = self.guests[key.vm].power is not Power.OFF
+        if verb == "restore" and (running or name not in shots):
+            raise HostTrouble("a snapshot is restored while the machine is stopped")
+        (shots.add if verb == "take" else shots.discard)(name)
+
+    async def grow_disk(self, key, gb):
+        self._admit(key, "grow")
+        self.disks[key.vm] = max(gb, self.disks[key.vm])
+
+    async def read_console(self, vm, limit):
+        return self.said.get(vm, [])[-limit:]
+
+    def die(self, vm):
+        """Let a guest's process end as kill -9 would end it."""
+        self.guests[vm] = replace(self.guests[vm], power=Power.OFF, up=False, crashed=True)
 
 
 class Clock:
@@ -359,9 +506,10 @@ def host():
 
 
 @pytest.fixture
-def driven(host):
-    """The host, with a driver that can run machines."""
-    host.found = Probe(version="9.9", driven=True)
+def driven(host, work, template):
+    """The host, where machines really run, and a template that they can be made from."""
+    host.found = Probe(version="9.9", ran=True, accel="tcg")
+    work.templates.kept[template.id] = template
     return host
 
 
@@ -405,7 +553,12 @@ def root(ana):
 @pytest.fixture
 def order():
     return Order(
-        name="web", source_type=SourceType.ISO, iso_url=ISO, cpu=2, memory_gb=4, disk_gb=20
+        name="web",
+        source_type=SourceType.TEMPLATE,
+        template_id=TEMPLATE,
+        cpu=2,
+        memory_gb=4,
+        disk_gb=20,
     )
 
 
@@ -413,7 +566,7 @@ def order():
 def template():
     """A template for all."""
     return Template(
-        id=uuid4(),
+        id=TEMPLATE,
         tenant=None,
         name="debian",
         description="Debian 13",
@@ -462,6 +615,11 @@ def quotas(work):
 
 
 @pytest.fixture
+def reconciler(work, clock, driven):
+    return Reconciler(work=work, hypervisor=driven, terms=Terms(), now=clock)
+
+
+@pytest.fixture
 def agents(work, clock):
     return Agents(work, clock, uuid4)
 
@@ -479,7 +637,8 @@ def identity(ana, vera, nora, otto, root):
 @pytest.fixture
 async def client(vms, templates, quotas, agents, usage, identity):
     """Ana, before the real REST doors."""
-    uses = {type(use): use for use in (vms, templates, quotas, agents, usage)}
+    operations = Operations(vms.work)
+    uses = {type(use): use for use in (vms, templates, quotas, operations, agents, usage)}
     app = rest_app("compute", routers, Wiring(identity=identity, uses=uses))
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app),

@@ -1,4 +1,4 @@
-"""What runs by itself: the scheduler, which writes down what the clock has done.
+"""What runs by itself: the scheduler, which writes down what the clock has done, and the absorber of data.
 
 Nobody waits for it: every view computes the state from the clock. It makes the change last, and leaves the fact. Of
 several replicas the one with the lease does the work, so that the others need not look; what makes each move happen
@@ -14,8 +14,10 @@ from datetime import datetime
 from prometheus_client import Counter
 
 from chassis.errors import Fault
-from experiments.ports import OpenWork
+from experiments.ports import OpenWork, Stream
 from experiments.usecases.experiments import overdue
+from experiments.usecases.intake import absorbed, waiting
+from experiments.usecases.results import guarded
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,8 @@ SOON = 0.5
 MOVED = Counter(
     "experiments_moved_by_schedule", "Moves of experiments that a schedule made", ["move"]
 )
+PAUSED = Counter("experiments_paused_by_guard", "Experiments that were paused for harm")
+ABSORBED = Counter("experiments_absorbed", "Events and exposures that changed the state", ["kind"])
 
 
 class Scheduler:
@@ -79,3 +83,71 @@ class Scheduler:
     async def _leads(self) -> bool:
         async with self._work() as work:
             return await work.lead(LEASE)
+
+
+class Guard:
+    """Pauses experiments that harm a guardrail beyond doubt, within seconds of the data that show it.
+
+    Any replica may do it at any time: the experiment is locked and only paused while it is ACTIVE.
+    """
+
+    def __init__(self, work: OpenWork, now: Callable[[], datetime], pause: float = 5.0) -> None:
+        self._work = work
+        self._now = now
+        self._pause = pause
+
+    async def run(self) -> None:
+        """Guard until cancelled; while the database is away, try again and again."""
+        while True:
+            try:
+                await self.round()
+            except Fault as fault:
+                log.warning("guardrails are not watched: %s", fault.detail)
+            await asyncio.sleep(self._pause)
+
+    async def round(self) -> int:
+        """Look at every experiment with a guardrail once; return how many were paused."""
+        paused = await guarded(self._work, self._now())
+        for trial in paused:
+            PAUSED.inc()
+            log.warning("an experiment harms and is paused", extra={"data": {"id": str(trial.id)}})
+        return len(paused)
+
+
+class Absorber:
+    """Absorbs what waits, shard by shard: woken by this process' doors, and four times a second by itself."""
+
+    def __init__(self, work: OpenWork, stream: Stream, pause: float = 0.25) -> None:
+        self._work = work
+        self._stream = stream
+        self._pause = pause
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Say that something waits."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Absorb until cancelled; while the database is away, try again and again."""
+        while True:
+            self._woken.clear()
+            pause = self._pause
+            try:
+                if await self.round():
+                    continue
+            except Fault as fault:
+                log.warning("exposures and events wait: %s", fault.detail)
+                pause = SOON
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._woken.wait()
+
+    async def round(self) -> int:
+        """Absorb what waits for each shard once; return the items that changed something, or 0."""
+        done = 0
+        for shard in sorted(await waiting(self._work, self._stream)):
+            if (it := await absorbed(self._work, self._stream, shard)) is not None:
+                ABSORBED.labels("event").inc(it.events)
+                ABSORBED.labels("exposure").inc(it.exposures)
+                done += 1
+        return done

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from chassis.caller import Caller
+from chassis.errors import Unavailable
 from chassis.http import Wiring, rest_app
 from chassis.identity import NoCredential
 from chassis.pages import Slice, cut
@@ -17,8 +18,13 @@ from experiments.domain.errors import ChangedMeanwhile, KeyTaken, MetricKeyTaken
 from experiments.domain.experiment import Experiment
 from experiments.domain.metric import Metric
 from experiments.domain.moves import due_at, settled
+from experiments.domain.trial import Cell, Frozen, Trial
+from experiments.ports import Absorbed
+from experiments.store.packing import Rows
 from experiments.usecases.experiments import Draft, Experiments, Schedules
+from experiments.usecases.intake import Intakes
 from experiments.usecases.metrics import Metrics
+from experiments.usecases.results import Results
 
 VERBS = ("read", "create", "update", "delete", "schedule", "process")
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -147,12 +153,103 @@ class MemoryMetrics:
         return self.running.get(metric.key, [])
 
 
+class MemoryTrials:
+    """Experiments as their data see them, as a test lays them out."""
+
+    def __init__(self):
+        self.kept: list[Trial] = []
+        self.metrics: list[Frozen] = []
+        self.laid: dict[str, list[Cell]] = {}
+
+    async def named(self, tenant, names, now):
+        found = {n: it for it in self.kept for n in (it.key, str(it.id)) if it.tenant == tenant}
+        return {name: found[name] for name in names if name in found}
+
+    async def definitions(self, experiment):
+        return self.metrics
+
+    async def frozen(self, experiment):
+        return self.metrics
+
+    async def cells(self, experiment, dimension):
+        return self.laid.get(dimension, [])
+
+    async def dimensions(self, experiment):
+        return sorted(self.laid.keys() - {"", "day"})
+
+    async def guarded(self, now):
+        return self.kept
+
+
+class MemoryIntake:
+    """The inbox and the shards in memory; what is absorbed is counted."""
+
+    def __init__(self):
+        self.left, self.laid, self.frozen = [], [], {}
+        self.held = set()
+        self.unfrozen = []
+
+    async def hold(self, shard):
+        return shard not in self.held
+
+    async def leave(self, parcels):
+        self.left += parcels
+
+    async def take(self, shard, most):
+        mine = [p for p in self.left if p.shard == shard]
+        self.left = [p for p in self.left if p.shard != shard]
+        return mine
+
+    async def shards_waiting(self):
+        return {p.shard for p in self.left}
+
+    async def lay_out(self, parcels):
+        self.laid += parcels
+        return self.unfrozen
+
+    async def freeze(self, experiment, metrics):
+        self.frozen[experiment] = metrics
+
+    async def absorb(self):
+        return Absorbed(events=len(self.laid), exposures=0, cells=0)
+
+
+class MemoryStream:
+    """A stream in memory, which can be away."""
+
+    def __init__(self):
+        self.kept = []
+        self.away = False
+
+    def _ask(self):
+        if self.away:
+            raise Unavailable("Redis does not answer")
+
+    async def put(self, parcels):
+        self._ask()
+        self.kept += parcels
+
+    async def read(self, shard, most):
+        self._ask()
+        return [p for p in self.kept if p.shard == shard]
+
+    async def drop(self, shard, parcels):
+        self._ask()
+        self.kept = [p for p in self.kept if p not in parcels]
+
+    async def shards_waiting(self):
+        self._ask()
+        return {p.shard for p in self.kept}
+
+
 class MemoryWork:
     """A transaction in memory: what is changed is put back when the block fails."""
 
     def __init__(self):
         self.experiments = MemoryBook()
         self.metrics = MemoryMetrics()
+        self.trials = MemoryTrials()
+        self.intake = MemoryIntake()
         self.facts = []
         self.leads = True
 
@@ -233,7 +330,8 @@ def ana(tenant):
         tenant=tenant,
         name="Ana",
         permissions=frozenset(f"experiment:{verb}" for verb in VERBS)
-        | frozenset(f"metric:{verb}" for verb in ("read", "create", "update", "delete")),
+        | frozenset(f"metric:{verb}" for verb in ("read", "create", "update", "delete"))
+        | {"event:create", "exposure:create"},
     )
 
 
@@ -271,6 +369,21 @@ def metrics(work, clock):
 
 
 @pytest.fixture
+def stream():
+    return MemoryStream()
+
+
+@pytest.fixture
+def intakes(work, stream, clock):
+    return Intakes(work, stream, Rows(), clock, lambda: None)
+
+
+@pytest.fixture
+def results(work, clock):
+    return Results(work, clock)
+
+
+@pytest.fixture
 async def draft(experiments, ana, work):
     made = await experiments.create(ana, Draft(key="checkout", name="New checkout"))
     work.facts.clear()
@@ -283,9 +396,15 @@ def identity(ana, vera, nora, otto):
 
 
 @pytest.fixture
-async def client(experiments, schedules, metrics, identity):
+async def client(experiments, schedules, metrics, intakes, results, identity):
     """Ana, before the real REST doors."""
-    uses = {Experiments: experiments, Schedules: schedules, Metrics: metrics}
+    uses = {
+        Experiments: experiments,
+        Schedules: schedules,
+        Metrics: metrics,
+        Intakes: intakes,
+        Results: results,
+    }
     app = rest_app("experiments", routers, Wiring(identity=identity, uses=uses))
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app),

@@ -122,3 +122,80 @@ class Experiment(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Experiment: _TypeAlias = Experiment  # noqa: Y015
+
+@_typing.final
+class GuardVerdictRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    EXPERIMENT_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    experiment: _builtins.str
+    """id or key"""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        experiment: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["experiment", b"experiment", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GuardVerdictRequest: _TypeAlias = GuardVerdictRequest  # noqa: Y015
+
+@_typing.final
+class GuardVerdictResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HARMED_FIELD_NUMBER: _builtins.int
+    GUARDRAILS_FIELD_NUMBER: _builtins.int
+    SENTENCE_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    harmed: _builtins.bool
+    """one or more guardrails are harmed, by a test that is valid at any look"""
+    sentence: _builtins.str
+    """what the result says, in one sentence"""
+    units: _builtins.int
+    """exposed units that count"""
+    @_builtins.property
+    def guardrails(self) -> _containers.RepeatedCompositeFieldContainer[Global___HarmedGuardrail]: ...
+    def __init__(
+        self,
+        *,
+        harmed: _builtins.bool = ...,
+        guardrails: _abc.Iterable[Global___HarmedGuardrail] | None = ...,
+        sentence: _builtins.str = ...,
+        units: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["guardrails", b"guardrails", "harmed", b"harmed", "sentence", b"sentence", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GuardVerdictResponse: _TypeAlias = GuardVerdictResponse  # noqa: Y015
+
+@_typing.final
+class HarmedGuardrail(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METRIC_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
+    metric: _builtins.str
+    variant: _builtins.str
+    def __init__(
+        self,
+        *,
+        metric: _builtins.str = ...,
+        variant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["metric", b"metric", "variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HarmedGuardrail: _TypeAlias = HarmedGuardrail  # noqa: Y015

@@ -45,6 +45,11 @@ class ExperimentsStub:
                 request_serializer=switchyard_dot_experiments_dot_v1_dot_experiments__pb2.ListRequest.SerializeToString,
                 response_deserializer=switchyard_dot_experiments_dot_v1_dot_experiments__pb2.ListResponse.FromString,
                 _registered_method=True)
+        self.GuardVerdict = channel.unary_unary(
+                '/switchyard.experiments.v1.Experiments/GuardVerdict',
+                request_serializer=switchyard_dot_experiments_dot_v1_dot_experiments__pb2.GuardVerdictRequest.SerializeToString,
+                response_deserializer=switchyard_dot_experiments_dot_v1_dot_experiments__pb2.GuardVerdictResponse.FromString,
+                _registered_method=True)
 
 
 class ExperimentsServicer:
@@ -65,6 +70,14 @@ class ExperimentsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GuardVerdict(self, request, context):
+        """GuardVerdict says whether an experiment harms a guardrail beyond doubt. For services only (x-mesh): whoever rolls a
+        flag out step by step asks before the next step, in a job and never while a request waits.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExperimentsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +90,11 @@ def add_ExperimentsServicer_to_server(servicer, server):
                     servicer.List,
                     request_deserializer=switchyard_dot_experiments_dot_v1_dot_experiments__pb2.ListRequest.FromString,
                     response_serializer=switchyard_dot_experiments_dot_v1_dot_experiments__pb2.ListResponse.SerializeToString,
+            ),
+            'GuardVerdict': grpc.unary_unary_rpc_method_handler(
+                    servicer.GuardVerdict,
+                    request_deserializer=switchyard_dot_experiments_dot_v1_dot_experiments__pb2.GuardVerdictRequest.FromString,
+                    response_serializer=switchyard_dot_experiments_dot_v1_dot_experiments__pb2.GuardVerdictResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +152,33 @@ class Experiments:
             '/switchyard.experiments.v1.Experiments/List',
             switchyard_dot_experiments_dot_v1_dot_experiments__pb2.ListRequest.SerializeToString,
             switchyard_dot_experiments_dot_v1_dot_experiments__pb2.ListResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GuardVerdict(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.experiments.v1.Experiments/GuardVerdict',
+            switchyard_dot_experiments_dot_v1_dot_experiments__pb2.GuardVerdictRequest.SerializeToString,
+            switchyard_dot_experiments_dot_v1_dot_experiments__pb2.GuardVerdictResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,10 @@ class ExperimentsStub:
     """Get returns one experiment of the caller's tenant, by id or key."""
     List: _grpc.UnaryUnaryMultiCallable[_experiments_pb2.ListRequest, _experiments_pb2.ListResponse]
     """List returns a page of the caller's experiments."""
+    GuardVerdict: _grpc.UnaryUnaryMultiCallable[_experiments_pb2.GuardVerdictRequest, _experiments_pb2.GuardVerdictResponse]
+    """GuardVerdict says whether an experiment harms a guardrail beyond doubt. For services only (x-mesh): whoever rolls a
+    flag out step by step asks before the next step, in a job and never while a request waits.
+    """
 
 @_typing.type_check_only
 class ExperimentsAsyncStub(ExperimentsStub):
@@ -47,6 +51,10 @@ class ExperimentsAsyncStub(ExperimentsStub):
     """Get returns one experiment of the caller's tenant, by id or key."""
     List: _aio.UnaryUnaryMultiCallable[_experiments_pb2.ListRequest, _experiments_pb2.ListResponse]  # type: ignore[assignment]
     """List returns a page of the caller's experiments."""
+    GuardVerdict: _aio.UnaryUnaryMultiCallable[_experiments_pb2.GuardVerdictRequest, _experiments_pb2.GuardVerdictResponse]  # type: ignore[assignment]
+    """GuardVerdict says whether an experiment harms a guardrail beyond doubt. For services only (x-mesh): whoever rolls a
+    flag out step by step asks before the next step, in a job and never while a request waits.
+    """
 
 class ExperimentsServicer(metaclass=_abc_1.ABCMeta):
     """Experiments is the machine-facing door of the experiments service."""
@@ -66,5 +74,15 @@ class ExperimentsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_experiments_pb2.ListResponse, _abc.Awaitable[_experiments_pb2.ListResponse]]:
         """List returns a page of the caller's experiments."""
+
+    @_abc_1.abstractmethod
+    def GuardVerdict(
+        self,
+        request: _experiments_pb2.GuardVerdictRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_experiments_pb2.GuardVerdictResponse, _abc.Awaitable[_experiments_pb2.GuardVerdictResponse]]:
+        """GuardVerdict says whether an experiment harms a guardrail beyond doubt. For services only (x-mesh): whoever rolls a
+        flag out step by step asks before the next step, in a job and never while a request waits.
+        """
 
 def add_ExperimentsServicer_to_server(servicer: ExperimentsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -2,6 +2,7 @@
 
 rest        collects the REST doors
 vms         /api/v1/vms
+operations  /api/v1/operations
 templates   /api/v1/vm-templates
 quotas      /api/v1/quotas
 agents      /api/v1/agents, and /api/agents      cards   the A2A card of an agent

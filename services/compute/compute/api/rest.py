@@ -1,5 +1,12 @@
 """Every REST door of compute."""
 
-from compute.api import agents, quotas, templates, usage, vms
+from compute.api import agents, operations, quotas, templates, usage, vms
 
-routers = (vms.router, templates.router, quotas.router, *agents.routers, usage.router)
+routers = (
+    vms.router,
+    operations.router,
+    templates.router,
+    quotas.router,
+    *agents.routers,
+    usage.router,
+)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Query, Request, Response
 from pydantic import Field
 
 from chassis.http import (
@@ -23,6 +23,8 @@ from chassis.http import (
     needs_somewhere,
     tagged,
 )
+from compute.api.operations import PREFIX as OPERATIONS
+from compute.api.operations import OperationView
 from compute.api.words import (
     Cpu,
     DiskGb,
@@ -35,8 +37,9 @@ from compute.api.words import (
     SshKeys,
     UserData,
 )
+from compute.domain.happening import Level
 from compute.domain.order import Order, SourceType
-from compute.domain.vm import Changes, Status, Vm
+from compute.domain.vm import Action, Changes, Status, Vm
 from compute.ports import Wanted
 from compute.usecases.vms import Intent, Vms
 
@@ -97,9 +100,25 @@ class VmView(View):
     iso_url: str | None
     labels: dict[str, str]
     owner_id: str
+    operation_id: UUID | None
     version: int
     created_at: datetime
     updated_at: datetime
+
+
+class ActionBody(Body):
+    """What the machine is to do, and why."""
+
+    action: Literal["start", "stop", "restart", "pause", "resume", "reset"]
+    reason: Reason = ""
+
+
+class LogEntryView(View):
+    """Something that happened to a machine; of level `console`: a line that its guest wrote to the serial console."""
+
+    timestamp: datetime = Field(validation_alias="at")
+    level: Level
+    message: str
 
 
 class VmPage(Page[VmView]):
@@ -160,6 +179,30 @@ async def update_vm(
 async def delete_vm(aimed: Aimed, caller: Asking, uses: Uses) -> None:
     """Delete a machine and give its quota back."""
     await uses.delete(caller, aimed)
+
+
+@router.post(
+    "/{vm}/actions",
+    status_code=202,
+    response_model=OperationView,
+    **needs_somewhere("vm:power_manage"),
+)
+async def act_on_vm(
+    aimed: Aimed, body: ActionBody, caller: Asking, uses: Uses, response: Response
+) -> OperationView:
+    """Start, stop, restart, pause, resume or reset a machine; what becomes of it is told by the operation."""
+    intent = replace(aimed, reason=body.reason)
+    operation = await uses.act(caller, intent, Action(body.action))
+    response.headers["location"] = f"{OPERATIONS}/{operation.id}"
+    return OperationView.model_validate(operation)
+
+
+@router.get("/{vm}/logs", response_model=list[LogEntryView], **needs_somewhere("vm:read_logs"))
+async def read_vm_log(
+    vm: UUID, caller: Asking, uses: Uses, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> Any:  # noqa: ANN401
+    """Return the last of what happened to a machine and of what its guest said, the oldest of it first."""
+    return [LogEntryView.model_validate(it) for it in await uses.read_log(caller, vm, limit)]
 
 
 def _order(body: VmBody) -> Order:

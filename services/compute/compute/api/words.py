@@ -5,7 +5,14 @@ from typing import Annotated
 from fastapi import Query
 from pydantic import Field, StringConstraints
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+# Nothing that nobody sees: controls, marks of direction, spaces without width. Terminals show names, too.
+_UNSEEN = "\\x00-\\x1f\\x7f-\\x9f\u200b\u2028-\u202e\u2060\u2066-\u2069\ufeff"
+Name = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True, min_length=1, max_length=100, pattern=f"^[^{_UNSEEN}]*$"
+    ),
+]
 Reason = Annotated[str, StringConstraints(max_length=1000)]
 LabelName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=63)

@@ -1,6 +1,9 @@
 """Pure rules of compute. Nothing here waits, reads a clock, or touches the world.
 
 vm        a machine: what its owner wishes, how far it has come, what people see
+course    what the worker does next
+guest     a guest as its host knows it
+operation, happening   what was asked of a machine, and what happened to it
 order     what is asked for when a machine is to be made
 quota     how much a tenant may have, and has
 agent     an agent of the catalogue, free for all or one organization's

@@ -45,10 +45,28 @@ class NoHypervisor(Unavailable):
     code = "compute.no_hypervisor"
 
 
-class NoDriver(Unavailable):
-    """A hypervisor is installed, but this release has no driver for it, so it cannot run machines."""
+class NotTriedYet(Unavailable):
+    """A hypervisor is there, and a small guest is being booted to see whether it works; ask again in a few seconds."""
 
-    code = "compute.no_driver"
+    code = "compute.not_tried_yet"
+
+
+class NoSuchMedium(Unavailable):
+    """Machines cannot be installed from ISO images yet; make one from a template."""
+
+    code = "compute.no_iso"
+
+
+class ActionDoesNotFit(Conflict):
+    """The machine is in no state for this action; the message says in which it is."""
+
+    code = "compute.action_does_not_fit"
+
+
+class OperationNotFound(NotFound):
+    """There is no such operation in the caller's tenant."""
+
+    code = "compute.operation_not_found"
 
 
 class VmStale(Stale):

@@ -2,32 +2,38 @@
 
 from dataclasses import dataclass
 
-from compute.domain.errors import NoDriver, NoHypervisor
+from compute.domain.errors import NoHypervisor, NotTriedYet
 
 INSTALL = (
     "this deployment has no hypervisor, so it cannot run machines: install qemu-system-x86 and qemu-utils "
-    "on the machine that the compute service runs on"
+    "on the machine that the compute service runs on, and run `make setup` there"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """What was found: `version` of the hypervisor (None: there is none), `driven` if we can make it run machines.
+    """What was found: `version` of the hypervisor (None: there is none), and whether a guest really ran on it.
 
-    `trouble` says what is missing or broken where there is none.
+    `ran`: None while the small guest that finds out is still booting. `accel`: what makes guests quick (kvm or tcg).
+    `trouble` says what is missing or broken.
     """
 
     version: str | None = None
-    driven: bool = False
+    ran: bool | None = None
+    accel: str = ""
     trouble: str = ""
 
     def must_run_machines(self) -> None:
         """Refuse to go on unless machines can be run; say what would change that."""
         if self.version is None:
             raise NoHypervisor(f"{INSTALL} ({self.trouble})", retry_after=300)
-        if not self.driven:
-            raise NoDriver(
-                f"QEMU {self.version} is installed, but this release of Switchyard has no driver for it yet, "
-                "so it cannot run machines",
+        if self.ran is None:
+            raise NotTriedYet(
+                f"QEMU {self.version} is there, and a small guest is being booted to see whether it works",
+                retry_after=5,
+            )
+        if not self.ran:
+            raise NoHypervisor(
+                f"QEMU {self.version} is installed, but no guest runs on it here: {self.trouble}",
                 retry_after=300,
             )

@@ -7,7 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from chassis.errors import FieldError
-from compute.domain.errors import BadSource, TooSmall
+from compute.domain.errors import BadSource, NoSuchMedium, TooSmall
 from compute.domain.quota import Amount
 
 
@@ -59,6 +59,13 @@ class Order:
     def amount(self) -> Amount:
         """How much of the quota the machine takes."""
         return Amount(vms=1, cpu=self.cpu, memory_gb=self.memory_gb, disk_gb=self.disk_gb)
+
+    def check_can_be_made(self) -> None:
+        """Refuse what no driver can make yet."""
+        if self.source_type is SourceType.ISO:
+            raise NoSuchMedium(
+                "machines cannot be installed from ISO images yet; make one from a template"
+            )
 
     def check_fits(self, template: Template) -> None:
         """Refuse an order that is smaller than its template can do with."""

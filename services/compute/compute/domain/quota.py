@@ -42,7 +42,3 @@ class Quota:
         if over:
             raise QuotaExceeded(f"that is more than the quota: {'; '.join(over)}")
         return Quota(self.limit, after)
-
-    def given_back(self, less: Amount) -> "Quota":
-        """Return the quota after giving some back."""
-        return Quota(self.limit, self.used - less)

@@ -1,7 +1,7 @@
 """A virtual machine: what its owner wishes, and how far we have come.
 
 The API writes wishes and nothing else; the worker writes steps and nothing else.
-The state that people see is read off both.
+The state that people see is read off both. What the worker does next is in `course`.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from enum import StrEnum, auto
 from typing import TypedDict
 from uuid import UUID
 
-from compute.domain.errors import VmStale
+from compute.domain.errors import ActionDoesNotFit, VmStale
 from compute.domain.order import SourceType
 from compute.domain.quota import Amount
 
@@ -20,16 +20,18 @@ class Wish(StrEnum):
     """What the owner wants."""
 
     RUN = auto()
+    PAUSE = auto()
     STOP = auto()
     VANISH = auto()
 
 
 class Step(StrEnum):
-    """Where the worker is."""
+    """How far the worker has come, as far as it has seen."""
 
     PLACE = auto()
     BOOT = auto()
     UP = auto()
+    HELD = auto()
     HALT = auto()
     DOWN = auto()
     RELEASE = auto()
@@ -45,28 +47,58 @@ class Status(StrEnum):
     ERROR = "ERROR"
 
 
-AFTER = {
-    Step.PLACE: Step.BOOT,
-    Step.BOOT: Step.UP,
-    Step.HALT: Step.DOWN,
-    Step.RELEASE: Step.GONE,
-}
-TURN = {(Step.UP, Wish.STOP): Step.HALT, (Step.DOWN, Wish.RUN): Step.BOOT}
-SHOWN = {
+class Action(StrEnum):
+    """What an owner can tell a machine to do."""
+
+    START = auto()
+    STOP = auto()
+    RESTART = auto()
+    PAUSE = auto()
+    RESUME = auto()
+    RESET = auto()
+
+
+_SHOWN = {
     Step.PLACE: Status.PROVISIONING,
     Step.BOOT: Status.PROVISIONING,
     Step.UP: Status.RUNNING,
+    Step.HELD: Status.RUNNING,
     Step.HALT: Status.RUNNING,
     Step.DOWN: Status.STOPPED,
     Step.RELEASE: Status.STOPPED,
     Step.GONE: Status.STOPPED,
 }
-DETAIL = {
+_DETAIL = {
     Step.PLACE: "waiting for a place on a host",
     Step.BOOT: "booting",
+    Step.HELD: "paused",
     Step.HALT: "shutting down",
     Step.RELEASE: "being deleted",
     Step.GONE: "deleted",
+}
+# A machine that is off and is to run is on its way, though nobody has lifted a hand for it yet.
+SHOWN = {
+    (wish, step): Status.PROVISIONING
+    if step is Step.DOWN and wish in (Wish.RUN, Wish.PAUSE)
+    else status
+    for wish in Wish
+    for step, status in _SHOWN.items()
+}
+# Which wishes an action can follow, and which it makes. Of those that keep the wish, the generation is the news.
+_FITS: dict[Action, tuple[frozenset[Wish], Wish]] = {
+    Action.START: (frozenset({Wish.STOP}), Wish.RUN),
+    Action.STOP: (frozenset({Wish.RUN, Wish.PAUSE}), Wish.STOP),
+    Action.RESTART: (frozenset({Wish.RUN}), Wish.RUN),
+    Action.PAUSE: (frozenset({Wish.RUN}), Wish.PAUSE),
+    Action.RESUME: (frozenset({Wish.PAUSE}), Wish.RUN),
+    Action.RESET: (frozenset({Wish.RUN}), Wish.RUN),
+}
+_NEEDS_GUEST = frozenset({Action.RESTART, Action.PAUSE, Action.RESET})
+_STANDS = {
+    Wish.RUN: "is to run already",
+    Wish.PAUSE: "is paused",
+    Wish.STOP: "is stopped",
+    Wish.VANISH: "is being deleted",
 }
 
 
@@ -81,7 +113,9 @@ class Changes(TypedDict, total=False):
 class Vm:
     """One machine of a tenant; `number` counts within the tenant. Memory and disk in GiB.
 
-    `wish` is the owner's, `step` and `trouble` are the worker's; `ip_address` is None until it was observed.
+    `wish` is the owner's; each wish makes a `generation`. `restart_at` and `reset_at` are those in which a restart and
+    a reset were last asked for, so both are wishes too. From `host` to `due_at` all is the worker's: `made` says that
+    it has its disk, `settled` is the last generation that came true. `ip_address` is None until it was observed.
     """
 
     id: UUID
@@ -103,20 +137,32 @@ class Vm:
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     ip_address: str | None = None
     wish: Wish = Wish.RUN
+    generation: int = 1
+    restart_at: int = 0
+    reset_at: int = 0
+    operation_id: UUID | None = None
+    host: str | None = None
     step: Step = Step.PLACE
+    step_since: datetime | None = None
+    made: bool = False
+    settled: int = 0
     trouble: str | None = None
+    attempts: int = 0
+    due_at: datetime | None = None
     version: int = 1
 
     @property
     def status(self) -> Status:
         """The one word that people see."""
-        return Status.ERROR if self.trouble else SHOWN[self.step]
+        return Status.ERROR if self.trouble else SHOWN[self.wish, self.step]
 
     @property
     def status_detail(self) -> str | None:
         """What there is to say beyond the one word; None if nothing."""
-        leaving = self.wish is Wish.VANISH and self.step is not Step.GONE
-        return self.trouble or (DETAIL[Step.RELEASE] if leaving else DETAIL.get(self.step))
+        if self.wish is Wish.VANISH and self.step is not Step.GONE:
+            return self.trouble or _DETAIL[Step.RELEASE]
+        starting = self.step is Step.DOWN and self.status is Status.PROVISIONING
+        return self.trouble or ("starting" if starting else _DETAIL.get(self.step))
 
     @property
     def amount(self) -> Amount:
@@ -126,7 +172,7 @@ class Vm:
     @property
     def on_host(self) -> bool:
         """Whether a host may know of it: then only a worker can make it vanish."""
-        return self.step not in (Step.PLACE, Step.GONE)
+        return self.host is not None and self.step is not Step.GONE
 
     def expect(self, version: int | None) -> None:
         """Refuse to go on unless this is the version that was expected (None: any)."""
@@ -138,17 +184,29 @@ class Vm:
         after = replace(self, **changes)
         return self if after == self else replace(after, version=self.version + 1, updated_at=now)
 
-    def wished(self, wish: Wish, now: datetime) -> "Vm":
-        """Return the machine with this wish of its owner."""
-        if wish is self.wish:
-            return self
-        return replace(self, wish=wish, version=self.version + 1, updated_at=now)
+    def told(self, action: Action, operation_id: UUID, now: datetime) -> "Vm":
+        """Return the machine once its owner told it to do something; ActionDoesNotFit says why it cannot."""
+        follows, wish = _FITS[action]
+        if self.wish not in follows:
+            raise ActionDoesNotFit(f"{action} does not fit: the machine {_STANDS[self.wish]}")
+        if action in _NEEDS_GUEST and self.step is not Step.UP:
+            raise ActionDoesNotFit(f"{action} does not fit: the machine is not up, but {self.step}")
+        after = self.wished(wish, operation_id, now)
+        return replace(
+            after,
+            restart_at=after.generation if action is Action.RESTART else self.restart_at,
+            reset_at=after.generation if action is Action.RESET else self.reset_at,
+        )
 
-
-def next_step(vm: Vm, *, done: bool) -> Step:
-    """Return where to go from here, given whether the present step is done."""
-    if vm.wish is Wish.VANISH and vm.step not in (Step.RELEASE, Step.GONE):
-        return Step.RELEASE
-    if done and vm.step in AFTER:
-        return AFTER[vm.step]
-    return TURN.get((vm.step, vm.wish), vm.step)
+    def wished(self, wish: Wish, operation_id: UUID | None, now: datetime) -> "Vm":
+        """Return the machine with this wish, in a new generation; what went wrong before is tried again at once."""
+        return replace(
+            self,
+            wish=wish,
+            generation=self.generation + 1,
+            operation_id=operation_id,
+            attempts=0,
+            due_at=None,
+            version=self.version + 1,
+            updated_at=now,
+        )

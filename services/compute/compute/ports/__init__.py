@@ -1,10 +1,11 @@
 """What the compute service asks of the world.
 
 catalogue   agents
+hypervisor  what runs machines
 ledger      usage, and the metering of machines
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,7 +13,8 @@ from uuid import UUID
 
 from chassis.facts import Fact
 from chassis.pages import PageAsk, Slice
-from compute.domain.host import Probe
+from compute.domain.happening import Happening
+from compute.domain.operation import Operation
 from compute.domain.order import Template
 from compute.domain.quota import Amount, Quota
 from compute.domain.vm import Status, Vm
@@ -31,14 +33,6 @@ class Wanted:
     sort: str = "-created_at"
 
 
-class Hypervisor(Protocol):
-    """What runs machines."""
-
-    async def probe(self) -> Probe:
-        """Look whether machines can be run here; what was found may be a few seconds old."""
-        ...
-
-
 class VmBook(Protocol):
     """The machines of every tenant."""
 
@@ -48,6 +42,18 @@ class VmBook(Protocol):
 
     async def take(self, tenant: UUID, vm_id: UUID) -> Vm | None:
         """Return the machine, locked until the work ends; None if there is none."""
+        ...
+
+    async def take_any(self, vm_id: UUID) -> Vm | None:
+        """Return the machine of whichever tenant, locked until the work ends; None if there is none."""
+        ...
+
+    async def on_host(self, host: str) -> Sequence[Vm]:
+        """Return the machines of all tenants that are on a host, and those that are on none yet."""
+        ...
+
+    async def known(self, vms: Sequence[UUID]) -> Collection[UUID]:
+        """Return which of these machines there are, in whichever tenant and on whichever host."""
         ...
 
     async def list(self, tenant: UUID, wanted: Wanted) -> Slice[Vm]:
@@ -78,6 +84,10 @@ class TemplateBook(Protocol):
         """Return a part of the templates that the tenant may use."""
         ...
 
+    async def put(self, template: Template) -> bool:
+        """Keep a template, or change it; tell whether that made a difference."""
+        ...
+
 
 class QuotaBook(Protocol):
     """What each tenant has."""
@@ -92,6 +102,54 @@ class QuotaBook(Protocol):
 
     async def give_back(self, tenant: UUID, less: Amount) -> None:
         """Give back to a quota."""
+        ...
+
+
+class OperationBook(Protocol):
+    """What was asked of machines."""
+
+    async def find(self, tenant: UUID, operation_id: UUID) -> Operation | None:
+        """Return the operation; None if there is none."""
+        ...
+
+    async def open_of(self, vm_id: UUID) -> Sequence[Operation]:
+        """Return what was asked of a machine and has not ended."""
+        ...
+
+    async def add(self, operation: Operation) -> None:
+        """Keep a new operation."""
+        ...
+
+    async def put(self, operation: Operation) -> None:
+        """Keep an operation as it is now."""
+        ...
+
+
+class Log(Protocol):
+    """What happened to machines."""
+
+    async def add(self, vm_id: UUID, happening: Happening) -> None:
+        """Keep something that happened to a machine."""
+        ...
+
+    async def last(self, vm_id: UUID, limit: int) -> Sequence[Happening]:
+        """Return what happened last, the oldest of it first."""
+        ...
+
+
+class Leases(Protocol):
+    """Which worker may touch which machine."""
+
+    async def hold(self, vm_id: UUID) -> int | None:
+        """Take or renew the lease on a machine; return its fence, or None while another holds it."""
+        ...
+
+    async def holds(self, vm_id: UUID, fence: int) -> bool:
+        """Tell whether the lease is still ours with this fence, and keep it from being taken until the work ends."""
+        ...
+
+    async def drop(self, vm_id: UUID) -> None:
+        """Forget the lease of a machine that is gone."""
         ...
 
 
@@ -111,6 +169,25 @@ class Work(Protocol):
     @property
     def quotas(self) -> QuotaBook:
         """The quotas, inside this transaction."""
+        ...
+
+    @property
+    def operations(self) -> OperationBook:
+        """The operations, inside this transaction."""
+        ...
+
+    @property
+    def log(self) -> Log:
+        """What happened to machines, inside this transaction."""
+        ...
+
+    @property
+    def leases(self) -> Leases:
+        """The leases on machines, inside this transaction."""
+        ...
+
+    def stir(self) -> None:
+        """Tell whoever makes wishes come true, once this is committed."""
         ...
 
     @property

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, DateTime, Identity, Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -48,6 +48,50 @@ class VmRow(Base):
     version: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(Instant)
     updated_at: Mapped[datetime] = mapped_column(Instant)
+    generation: Mapped[int] = mapped_column(server_default=text("1"))
+    restart_at: Mapped[int] = mapped_column(server_default=text("0"))
+    reset_at: Mapped[int] = mapped_column(server_default=text("0"))
+    settled: Mapped[int] = mapped_column(server_default=text("0"))
+    operation_id: Mapped[UUID | None]
+    host: Mapped[str | None]
+    step_since: Mapped[datetime | None] = mapped_column(Instant)
+    made: Mapped[bool] = mapped_column(server_default=text("false"))
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    due_at: Mapped[datetime | None] = mapped_column(Instant)
+
+
+class OperationRow(Base):
+    """Something that was asked of a machine."""
+
+    __tablename__ = "operation"
+    __table_args__ = (
+        Index("operation_open", "vm_id", postgresql_where=text("status = 'RUNNING'")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[UUID]
+    vm_id: Mapped[UUID]
+    owner_id: Mapped[str]
+    action: Mapped[str]
+    generation: Mapped[int]
+    asked_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(Instant)
+    status: Mapped[str]
+    detail: Mapped[str | None]
+    finished_at: Mapped[datetime | None] = mapped_column(Instant)
+
+
+class LogRow(Base):
+    """Something that happened to a machine."""
+
+    __tablename__ = "vm_log"
+    __table_args__ = (Index("vm_log_of", "vm_id", "seq"),)
+
+    seq: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    vm_id: Mapped[UUID]
+    at: Mapped[datetime] = mapped_column(Instant)
+    level: Mapped[str]
+    message: Mapped[str]
 
 
 class TemplateRow(Base):

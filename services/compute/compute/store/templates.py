@@ -1,8 +1,10 @@
 """Templates in PostgreSQL."""
 
+from dataclasses import asdict
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.pages import Slice
@@ -37,6 +39,15 @@ class SqlTemplateBook:
             which = and_(which, hit)
         rows, after, total = await _LISTING.part(self._session, which, wanted)
         return Slice(items=[_template_of(row) for row in rows], next=after, total=total)
+
+    async def put(self, template: Template) -> bool:
+        """Keep a template, or change it; tell whether that made a difference."""
+        values = asdict(template)
+        changed = {name: it for name, it in values.items() if name not in ("id", "created_at")}
+        differs = or_(*(getattr(TemplateRow, n).is_distinct_from(it) for n, it in changed.items()))
+        change = insert(TemplateRow).values(**values)
+        change = change.on_conflict_do_update(index_elements=["id"], set_=changed, where=differs)
+        return await self._session.scalar(change.returning(TemplateRow.id)) is not None
 
 
 def _open_to(tenant: UUID) -> ColumnElement[bool]:

@@ -1,9 +1,10 @@
 """Machines in PostgreSQL."""
 
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.pages import Slice
@@ -21,6 +22,8 @@ _LISTING = Listing(
 _SAME = (
     "id", "tenant", "number", "name", "owner_id", "template_id", "template_name", "iso_url", "user_data",
     "cpu", "memory_gb", "disk_gb", "ip_address", "trouble", "version", "created_at", "updated_at",
+    "generation", "restart_at", "reset_at", "settled", "operation_id", "host", "step_since", "made", "attempts",
+    "due_at",
 )  # fmt: skip
 
 
@@ -40,6 +43,22 @@ class SqlVmBook:
         query = select(VmRow).where(_named(tenant, vm_id)).with_for_update()
         row = await self._session.scalar(query.execution_options(populate_existing=True))
         return _vm_of(row) if row else None
+
+    async def take_any(self, vm_id: UUID) -> Vm | None:
+        """Return the machine of whichever tenant, locked until the work ends; None if there is none."""
+        query = select(VmRow).where(VmRow.id == vm_id).with_for_update()
+        row = await self._session.scalar(query.execution_options(populate_existing=True))
+        return _vm_of(row) if row else None
+
+    async def on_host(self, host: str) -> Sequence[Vm]:
+        """Return the machines of all tenants that are on a host, and those that are on none yet."""
+        here = or_(VmRow.host == host, VmRow.host.is_(None))
+        rows = await self._session.execute(select(*_COLUMNS).where(here))
+        return [_vm_of(row) for row in rows]
+
+    async def known(self, vms: Sequence[UUID]) -> Collection[UUID]:
+        """Return which of these machines there are, in whichever tenant and on whichever host."""
+        return set(await self._session.scalars(select(VmRow.id).where(VmRow.id.in_(vms))))
 
     async def list(self, tenant: UUID, wanted: Wanted) -> Slice[Vm]:
         """Return a part of a tenant's machines."""
@@ -77,8 +96,10 @@ def _which(tenant: UUID, wanted: Wanted) -> ColumnElement[bool]:
     if wanted.status is Status.ERROR:
         which.append(VmRow.trouble.is_not(None))
     elif wanted.status:
-        steps = [step.value for step, status in SHOWN.items() if status is wanted.status]
-        which += [VmRow.trouble.is_(None), VmRow.step.in_(steps)]
+        pairs = [
+            (wish.value, step.value) for (wish, step), it in SHOWN.items() if it is wanted.status
+        ]
+        which += [VmRow.trouble.is_(None), tuple_(VmRow.wish, VmRow.step).in_(pairs)]
     return and_(*which)
 
 
@@ -92,7 +113,12 @@ def _columns(vm: Vm) -> dict[str, Any]:
     }
 
 
-def _vm_of(row: VmRow) -> Vm:
+_COLUMNS = [
+    getattr(VmRow, name) for name in (*_SAME, "source_type", "wish", "step", "ssh_keys", "labels")
+]
+
+
+def _vm_of(row: Any) -> Vm:  # noqa: ANN401 - a whole row, or one of columns
     return Vm(
         **{name: getattr(row, name) for name in _SAME},
         source_type=SourceType(row.source_type),

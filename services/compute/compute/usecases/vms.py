@@ -1,6 +1,6 @@
 """Managing machines. Nothing here talks to a host: what is wished is written down, and made true elsewhere."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -12,10 +12,13 @@ from chassis.errors import FieldError
 from chassis.facts import Actor, Fact, Target
 from chassis.pages import Slice
 from compute.domain.errors import NoSuchTemplate, VmNotFound
+from compute.domain.happening import Happening, Level
+from compute.domain.operation import Operation
 from compute.domain.order import Order, Template
 from compute.domain.quota import Amount
-from compute.domain.vm import Changes, Vm, Wish
-from compute.ports import Hypervisor, OpenWork, Wanted, Work
+from compute.domain.vm import Action, Changes, Vm, Wish
+from compute.ports import OpenWork, Wanted, Work
+from compute.ports.hypervisor import Hypervisor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,20 +43,45 @@ class Vms:
     async def create(self, caller: Caller, order: Order) -> Vm:
         """Write down that a machine is wanted. Unavailable, and nothing is written, where nothing can run it."""
         caller.must("vm:create")
-        (await self.hypervisor.probe()).must_run_machines()
+        probe = await self.hypervisor.probe()
         async with self.work() as work:
             template = await self._template(work, caller, order)
+            probe.must_run_machines()
+            order.check_can_be_made()
             number = await work.quotas.take(caller.tenant, self.limit, order.amount)
             vm = self._ordered(caller, order, template, number)
             await work.vms.add(vm)
-            work.record(_told(caller, "created", None, vm))
+            await self._noted(work, caller, vm, "create")
+            work.record(told(caller, "created", None, vm))
         return vm
+
+    async def act(self, caller: Caller, intent: Intent, action: Action) -> Operation:
+        """Write down that a machine is to start, stop, …; ActionDoesNotFit where it cannot."""
+        caller.must_for_some("vm:power_manage")
+        async with self.work() as work:
+            before = await self._taken(work, caller, "vm:power_manage", intent)
+            after = before.told(action, self.new_id(), self.now())
+            await work.vms.put(before, after)
+            operation = await self._noted(work, caller, after, action)
+            work.record(told(caller, f"{action}_asked", before, after, intent.reason))
+        return operation
+
+    async def read_log(self, caller: Caller, vm_id: UUID, limit: int) -> Sequence[Happening]:
+        """Return the last of what happened to a machine and of what its guest wrote to the serial console, in order."""
+        caller.must_for_some("vm:read_logs")
+        async with self.work() as work:
+            found = await work.vms.find(caller.tenant, vm_id)
+            allowed(caller, "vm:read_logs", found, vm_id)
+            happened = await work.log.last(vm_id, limit)
+        lines = await self.hypervisor.read_console(vm_id, limit)
+        written = [Happening(line.at, Level.CONSOLE, line.text) for line in lines]
+        return sorted([*happened, *written], key=lambda it: it.at)[-limit:]
 
     async def read(self, caller: Caller, vm_id: UUID) -> Vm:
         """Return one machine."""
         caller.must_for_some("vm:read")
         async with self.work() as work:
-            return _allowed(caller, "vm:read", await work.vms.find(caller.tenant, vm_id), vm_id)
+            return allowed(caller, "vm:read", await work.vms.find(caller.tenant, vm_id), vm_id)
 
     async def list(self, caller: Caller, wanted: Wanted) -> Slice[Vm]:
         """Return a part of the tenant's machines; of one's own if not of all."""
@@ -69,26 +97,51 @@ class Vms:
             after = before.changed(changes, self.now())
             if after is not before:
                 await work.vms.put(before, after)
-                work.record(_told(caller, "updated", before, after, intent.reason))
+                work.record(told(caller, "updated", before, after, intent.reason))
         return after
 
     async def delete(self, caller: Caller, intent: Intent) -> None:
-        """Forget a machine that no host knows of; of another, write down that it is to vanish."""
+        """Forget a machine that no host knows of; of another, write down that it is to vanish; soon it has."""
         caller.must_for_some("vm:delete")
-        probe = await self.hypervisor.probe()
         async with self.work() as work:
             before = await self._taken(work, caller, "vm:delete", intent)
+            if before.wish is Wish.VANISH:
+                return
             if before.on_host:
-                probe.must_run_machines()
-                await work.vms.put(before, before.wished(Wish.VANISH, self.now()))
+                await self._doomed(work, caller, before)
             else:
                 await work.vms.remove(before)
                 await work.quotas.give_back(caller.tenant, before.amount)
-            work.record(_told(caller, "deleted", before, None, intent.reason))
+                await cancelled(work, before, self.now())
+            work.record(told(caller, "deleted", before, None, intent.reason))
+
+    async def _doomed(self, work: Work, caller: Caller, before: Vm) -> None:
+        after = before.wished(Wish.VANISH, self.new_id(), self.now())
+        await work.vms.put(before, after)
+        await self._noted(work, caller, after, "delete")
+
+    async def _noted(self, work: Work, caller: Caller, vm: Vm, action: str) -> Operation:
+        """Make the operation of a new wish, write it into the machine's log, and tell the worker."""
+        assert vm.operation_id is not None
+        operation = Operation(
+            id=vm.operation_id,
+            tenant=vm.tenant,
+            vm_id=vm.id,
+            owner_id=vm.owner_id,
+            action=action,
+            generation=vm.generation,
+            asked_by=caller.name or caller.subject,
+            created_at=self.now(),
+        )
+        await work.operations.add(operation)
+        text = f"{action} was asked for by {operation.asked_by}"
+        await work.log.add(vm.id, Happening(self.now(), Level.INFO, text))
+        work.stir()
+        return operation
 
     async def _taken(self, work: Work, caller: Caller, permission: str, intent: Intent) -> Vm:
         found = await work.vms.take(caller.tenant, intent.vm)
-        vm = _allowed(caller, permission, found, intent.vm)
+        vm = allowed(caller, permission, found, intent.vm)
         vm.expect(intent.version)
         return vm
 
@@ -122,12 +175,13 @@ class Vms:
             user_data=order.user_data,
             ssh_keys=order.ssh_keys,
             labels=order.labels,
+            operation_id=self.new_id(),
             created_at=now,
             updated_at=now,
         )
 
 
-def _allowed(caller: Caller, permission: str, found: Vm | None, vm_id: UUID) -> Vm:
+def allowed(caller: Caller, permission: str, found: Vm | None, vm_id: UUID) -> Vm:
     """Return a machine that is there and to which the caller may do this."""
     missing = VmNotFound(f"there is no machine {vm_id}")
     if found is None:
@@ -136,9 +190,16 @@ def _allowed(caller: Caller, permission: str, found: Vm | None, vm_id: UUID) -> 
     return found
 
 
-def _told(
+async def cancelled(work: Work, vm: Vm, now: datetime) -> None:
+    """End what was asked of a machine that is no more."""
+    for operation in await work.operations.open_of(vm.id):
+        await work.operations.put(operation.judged(vm, now).dropped(now))
+
+
+def told(
     caller: Caller, verbed: str, before: Vm | None, after: Vm | None, reason: str = ""
 ) -> Fact:
+    """Return the fact that something was done to a machine."""
     vm = after or before
     assert vm is not None
     return Fact(
@@ -146,13 +207,13 @@ def _told(
         actor=Actor.of(caller),
         action=f"vm.{verbed}",
         target=Target("vm", str(vm.id), vm.name),
-        before=_document(before) if before else None,
-        after=_document(after) if after else None,
+        before=document(before) if before else None,
+        after=document(after) if after else None,
         reason=reason,
     )
 
 
-def _document(vm: Vm) -> dict[str, Any]:
+def document(vm: Vm) -> dict[str, Any]:
     """Return a machine as the audit log keeps it; user data may hold secrets, so it stays out."""
     return {
         "number": vm.number,
@@ -165,5 +226,7 @@ def _document(vm: Vm) -> dict[str, Any]:
         "disk_gb": vm.disk_gb,
         "labels": dict(vm.labels),
         "wish": vm.wish.value,
+        "status": vm.status.value,
+        "status_detail": vm.status_detail,
         "version": vm.version,
     }

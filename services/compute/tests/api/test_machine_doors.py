@@ -14,15 +14,15 @@ PATH = "/api/v1/vms"
 NOWHERE = "01890000-0000-7000-8000-000000000000"
 SMALL = {
     "name": "web",
-    "source_type": "iso",
-    "iso_url": "https://images.example/debian.iso",
+    "source_type": "template",
+    "template_id": "01890000-0000-7000-8000-0000000000aa",
     "cpu": 2,
     "memory_gb": 4,
     "disk_gb": 20,
 }
 FIELDS = {
     "id", "number", "name", "status", "status_detail", "cpu", "memory_gb", "disk_gb", "ip_address",
-    "source_type", "template_id", "template_name", "iso_url", "labels", "owner_id", "version",
+    "source_type", "template_id", "template_name", "iso_url", "labels", "owner_id", "version", "operation_id",
     "created_at", "updated_at",
 }  # fmt: skip
 
@@ -38,7 +38,10 @@ def vm(work, make_vm):
     return vm
 
 
-async def test_without_a_hypervisor_a_machine_is_503_and_says_what_to_install(client, work):
+async def test_without_a_hypervisor_a_machine_is_503_and_says_what_to_install(
+    client, work, template
+):
+    work.templates.kept[template.id] = template
     answer = await client.post(PATH, json=SMALL)
     assert (answer.status_code, answer.json()["code"]) == (503, "compute.no_hypervisor")
     assert "install qemu-system-x86 and qemu-utils" in answer.json()["detail"]
@@ -46,10 +49,10 @@ async def test_without_a_hypervisor_a_machine_is_503_and_says_what_to_install(cl
     assert (await client.get(PATH)).json()["items"] == []
 
 
-async def test_with_a_hypervisor_that_we_cannot_drive_it_is_503_and_says_so(client, host):
-    host.found = Probe(version="9.2.1")
+async def test_while_the_hypervisor_is_being_tried_it_is_503_and_says_so(client, driven):
+    driven.found = Probe(version="9.2.1")
     answer = await client.post(PATH, json=SMALL)
-    assert (answer.status_code, answer.json()["code"]) == (503, "compute.no_driver")
+    assert (answer.status_code, answer.json()["code"]) == (503, "compute.not_tried_yet")
 
 
 async def test_where_machines_run_one_is_provisioning(client, driven):
@@ -68,8 +71,7 @@ async def test_more_than_the_quota_is_409(client, driven):
 
 
 async def test_an_unknown_template_is_422_and_says_where(client, driven):
-    body = {**SMALL, "source_type": "template", "template_id": str(uuid4())}
-    del body["iso_url"]
+    body = {**SMALL, "template_id": str(uuid4())}
     answer = await client.post(PATH, json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "compute.no_such_template")
     assert answer.json()["errors"][0]["pointer"] == "/template_id"
@@ -83,12 +85,15 @@ async def test_an_unknown_template_is_422_and_says_where(client, driven):
         {"name": "  "},
         {"name": "n" * 101},
         {"source_type": "disk"},
-        {"source_type": "template"},
-        {"iso_url": None},
+        {"name": "web\u0007"},
+        {"name": "web\u202e"},
+        {"name": "a\nb"},
+        {"source_type": "iso"},
+        {"template_id": None},
         {"iso_url": "file:///etc/passwd"},
         {"iso_url": "https://"},
         {"iso_url": "ftp://images.example/a.iso"},
-        {"template_id": NOWHERE},
+        {"iso_url": "https://images.example/a.iso"},
         {"template_id": "1"},
         {"cpu": 0},
         {"cpu": -1},
@@ -99,6 +104,7 @@ async def test_an_unknown_template_is_422_and_says_where(client, driven):
         {"memory_gb": 0},
         {"memory_gb": 10**12},
         {"disk_gb": 0},
+        {"disk_gb": 10**9},
         {"user_data": "x" * 65537},
         {"ssh_keys": ["not a key"]},
         {"ssh_keys": ["ssh-ed25519 AAAA\nssh-rsa BBBB"]},
@@ -190,6 +196,48 @@ async def test_a_patch_changes_what_it_says_and_no_more(client, vm, work):
 @pytest.mark.parametrize("body", [{"name": None}, {"labels": None}, {"cpu": 4}, {"step": "up"}])
 async def test_a_patch_that_is_not_exactly_right_is_422(client, vm, body):
     assert (await client.patch(f"{PATH}/{vm.id}", json=body)).status_code == 422
+
+
+async def test_an_action_is_202_and_its_operation_can_be_waited_for(client, driven, reconciler):
+    vm = (await client.post(PATH, json=SMALL)).json()
+    asked = await client.post(f"{PATH}/{vm['id']}/actions", json={"action": "stop"})
+    assert (asked.status_code, asked.json()["status"]) == (202, "RUNNING")
+    url = asked.headers["location"]
+    assert (await client.get(url)).json() == asked.json()
+    while await reconciler.sweep():
+        pass
+    ended = (await client.get(url, params={"wait": 30})).json()
+    assert (ended["status"], ended["finished_at"] is None) == ("SUCCEEDED", False)
+    tag = (await client.get(url)).headers["etag"]
+    assert (await client.get(url, headers={"if-none-match": tag})).status_code == 304
+    refused = await client.post(f"{PATH}/{vm['id']}/actions", json={"action": "stop"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "compute.action_does_not_fit")
+    log = (await client.get(f"{PATH}/{vm['id']}/logs")).json()
+    assert set(log[0]) == {"timestamp", "level", "message"}
+    assert log[-1]["message"] == "STOPPED"
+
+
+async def test_an_operation_can_be_followed_as_events_until_it_ends(client, driven, reconciler):
+    vm = (await client.post(PATH, json=SMALL)).json()
+    url = f"/api/v1/operations/{vm['operation_id']}"
+    while await reconciler.sweep():
+        pass
+    told = await client.get(url, headers={"accept": "text/event-stream"})
+    assert told.headers["content-type"].startswith("text/event-stream")
+    assert (told.text.count("event: operation"), '"SUCCEEDED"' in told.text) == (1, True)
+    for headers in ({}, {"accept": "text/event-stream"}):
+        missing = await client.get(url, headers={**as_("otto"), **headers})
+        assert (missing.status_code, missing.json()["code"]) == (404, "compute.operation_not_found")
+
+
+@pytest.mark.parametrize("body", [{}, {"action": "explode"}, {"action": "stop", "force": True}])
+async def test_an_action_that_makes_no_sense_is_422(client, vm, body):
+    assert (await client.post(f"{PATH}/{vm.id}/actions", json=body)).status_code == 422
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x"])
+async def test_a_log_has_a_limit(client, vm, query):
+    assert (await client.get(f"{PATH}/{vm.id}/logs?{query}")).status_code == 422
 
 
 async def test_a_stale_if_match_is_412(client, vm):

@@ -1,11 +1,10 @@
 """What can be ordered, and what a look at the host says."""
 
 from dataclasses import replace
-from uuid import UUID
 
 import pytest
 
-from compute.domain.errors import BadSource, NoDriver, NoHypervisor, TooSmall
+from compute.domain.errors import BadSource, NoHypervisor, NoSuchMedium, NotTriedYet, TooSmall
 from compute.domain.host import Probe
 from compute.domain.order import SourceType
 from compute.domain.quota import Amount
@@ -14,10 +13,13 @@ from compute.domain.quota import Amount
 @pytest.mark.parametrize(
     ("changes", "pointer"),
     [
-        ({"iso_url": None}, "/iso_url"),
-        ({"template_id": UUID(int=1)}, "/template_id"),
-        ({"source_type": SourceType.TEMPLATE}, "/template_id"),
-        ({"source_type": SourceType.TEMPLATE, "template_id": UUID(int=1)}, "/iso_url"),
+        ({"template_id": None}, "/template_id"),
+        ({"iso_url": "https://images.example/a.iso"}, "/iso_url"),
+        ({"source_type": SourceType.ISO}, "/iso_url"),
+        (
+            {"source_type": SourceType.ISO, "iso_url": "https://images.example/a.iso"},
+            "/template_id",
+        ),
     ],
 )
 def test_a_source_that_does_not_fit_its_type_is_refused(order, changes, pointer):
@@ -43,10 +45,24 @@ def test_without_a_hypervisor_it_says_what_to_install():
         Probe(trouble="not found: qemu-img").must_run_machines()
 
 
-def test_a_hypervisor_without_a_driver_is_not_called_missing():
-    with pytest.raises(NoDriver, match=r"QEMU 9\.2\.1 is installed, but"):
+def test_a_hypervisor_that_is_being_tried_is_not_called_missing():
+    with pytest.raises(NotTriedYet, match=r"QEMU 9\.2\.1 is there, and a small guest"):
         Probe(version="9.2.1").must_run_machines()
 
 
-def test_a_driven_hypervisor_runs_machines():
-    Probe(version="9.2.1", driven=True).must_run_machines()
+def test_a_hypervisor_on_which_no_guest_runs_is_none_and_says_why():
+    with pytest.raises(NoHypervisor, match=r"no guest runs on it here: kvm: it hangs"):
+        Probe(version="9.2.1", ran=False, trouble="kvm: it hangs").must_run_machines()
+
+
+def test_where_a_guest_ran_machines_run():
+    Probe(version="9.2.1", ran=True, accel="tcg").must_run_machines()
+
+
+def test_a_machine_from_an_iso_image_says_that_it_cannot_be_had_yet(order):
+    iso = replace(
+        order, source_type=SourceType.ISO, iso_url="https://a.example/a", template_id=None
+    )
+    with pytest.raises(NoSuchMedium, match="from a template"):
+        iso.check_can_be_made()
+    order.check_can_be_made()

@@ -1,36 +1,12 @@
 """Wishes, steps, and what people see of them."""
 
-from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from compute.domain.errors import VmStale
-from compute.domain.vm import Status, Step, Wish, next_step
-
-ENDS = {Wish.RUN: Step.UP, Wish.STOP: Step.DOWN, Wish.VANISH: Step.GONE}
-ALIVE = st.sampled_from(sorted(set(Step) - {Step.RELEASE, Step.GONE}))
-with_fixtures = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-@with_fixtures
-@given(wish=st.sampled_from(Wish), step=ALIVE)
-def test_every_wish_comes_true_when_the_host_obeys(make_vm, wish, step):
-    vm = make_vm(wish=wish, step=step)
-    for _ in Step:
-        vm = replace(vm, step=next_step(vm, done=True))
-    assert vm.step is ENDS[wish]
-
-
-@with_fixtures
-@given(
-    wish=st.sampled_from([Wish.RUN, Wish.STOP]),
-    step=st.sampled_from([Step.PLACE, Step.BOOT, Step.HALT]),
-)
-def test_an_unfinished_step_is_not_left(make_vm, wish, step):
-    assert next_step(make_vm(wish=wish, step=step), done=False) is step
+from compute.domain.errors import ActionDoesNotFit, VmStale
+from compute.domain.vm import SHOWN, Action, Status, Step, Wish
 
 
 def test_a_new_machine_is_provisioning_and_nothing_is_made_up(make_vm):
@@ -45,7 +21,8 @@ def test_a_new_machine_is_provisioning_and_nothing_is_made_up(make_vm):
         (Step.BOOT, "PROVISIONING", "booting"),
         (Step.UP, "RUNNING", None),
         (Step.HALT, "RUNNING", "shutting down"),
-        (Step.DOWN, "STOPPED", None),
+        (Step.HELD, "RUNNING", "paused"),
+        (Step.DOWN, "PROVISIONING", "starting"),
         (Step.RELEASE, "STOPPED", "being deleted"),
         (Step.GONE, "STOPPED", "deleted"),
     ],
@@ -71,8 +48,47 @@ def test_a_change_makes_the_next_version_and_none_makes_none(make_vm, clock):
     after = vm.changed({"name": "api", "labels": {"a": "b"}}, later)
     assert (after.name, after.version, after.updated_at) == ("api", 2, later)
     assert vm.changed({"name": "web"}, later) is vm
-    assert vm.wished(Wish.STOP, later).version == 2
-    assert vm.wished(Wish.RUN, later) is vm
+
+
+def test_a_wish_makes_a_generation_and_what_failed_is_tried_at_once(make_vm, clock):
+    vm = make_vm(attempts=3, due_at=clock.at + timedelta(hours=1), trouble="no disk")
+    after = vm.wished(Wish.STOP, uuid4(), clock.at)
+    assert (after.version, after.generation, after.attempts, after.due_at) == (2, 2, 0, None)
+
+
+def test_a_stopped_machine_that_is_down_is_stopped(make_vm):
+    assert make_vm(step=Step.DOWN, wish=Wish.STOP).status is Status.STOPPED
+    assert set(SHOWN) == {(wish, step) for wish in Wish for step in Step}
+
+
+@pytest.mark.parametrize(
+    ("wish", "step", "fitting"),
+    [
+        (Wish.RUN, Step.UP, {"stop", "restart", "pause", "reset"}),
+        (Wish.RUN, Step.BOOT, {"stop"}),
+        (Wish.PAUSE, Step.HELD, {"stop", "resume"}),
+        (Wish.STOP, Step.DOWN, {"start"}),
+        (Wish.STOP, Step.HALT, {"start"}),
+        (Wish.VANISH, Step.RELEASE, set()),
+    ],
+)
+def test_each_state_has_actions_that_fit_and_refuses_the_others(
+    make_vm, clock, wish, step, fitting
+):
+    vm = make_vm(wish=wish, step=step)
+    for action in Action:
+        if action.value in fitting:
+            after = vm.told(action, uuid4(), clock.at)
+            assert after.generation == vm.generation + 1
+        else:
+            with pytest.raises(ActionDoesNotFit, match=f"{action} does not fit: the machine"):
+                vm.told(action, uuid4(), clock.at)
+
+
+def test_a_restart_and_a_reset_are_wishes_too(make_vm, clock):
+    vm = make_vm(step=Step.UP, generation=4)
+    assert vm.told(Action.RESTART, uuid4(), clock.at).restart_at == 5
+    assert vm.told(Action.RESET, uuid4(), clock.at).reset_at == 5
 
 
 def test_another_version_than_the_expected_is_stale(make_vm):

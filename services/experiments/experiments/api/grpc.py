@@ -1,6 +1,8 @@
 """The gRPC door."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -13,15 +15,22 @@ from experiments.domain.experiment import Experiment
 from experiments.domain.schedule import Moment
 from experiments.ports import Wanted
 from experiments.usecases.experiments import Experiments
+from experiments.usecases.results import Verdict
 from switchyard.experiments.v1 import experiments_pb2 as pb
 from switchyard.experiments.v1 import experiments_pb2_grpc as rpc
+
+INTERNAL = frozenset({"/switchyard.experiments.v1.Experiments/GuardVerdict"})
+Judge = Callable[[UUID, str], Awaitable[Verdict]]
 
 
 class ExperimentsServicer(rpc.ExperimentsServicer):
     """Translates calls to use-cases, and their results back."""
 
-    def __init__(self, experiments: Experiments, identity: Identity, cursors: Cursors) -> None:
+    def __init__(
+        self, experiments: Experiments, identity: Identity, cursors: Cursors, judge: Judge
+    ) -> None:
         self._experiments = experiments
+        self._judge = judge
         self._identity = identity
         self._cursors = cursors
 
@@ -42,6 +51,24 @@ class ExperimentsServicer(rpc.ExperimentsServicer):
             items=[_to_pb(item) for item in found.items],
             next_cursor=self._cursors.seal(scope, found.next) if found.next else "",
         )
+
+    async def GuardVerdict(  # noqa: N802
+        self, request: pb.GuardVerdictRequest, context: Context
+    ) -> pb.GuardVerdictResponse:
+        """Say whether an experiment harms a guardrail. Only services get here: `Guard` has seen their signature."""
+        said = await self._judge(_tenant(request.tenant), request.experiment)
+        harmed = [pb.HarmedGuardrail(metric=m, variant=v) for v, m in said.harmed]
+        return pb.GuardVerdictResponse(
+            harmed=bool(harmed), guardrails=harmed, sentence=said.sentence, units=said.units
+        )
+
+
+def _tenant(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        said = "tenant is a UUID"
+        raise Invalid(said, errors=(FieldError("/tenant", said),)) from None
 
 
 def _limit(asked: int) -> int:

@@ -1,6 +1,6 @@
 """What can go wrong with an experiment."""
 
-from chassis.errors import Conflict, Invalid, NotFound, Stale
+from chassis.errors import Conflict, Invalid, NotFound, Stale, TooLarge, Unavailable
 
 
 class ExperimentNotFound(NotFound):
@@ -169,3 +169,33 @@ class HoldoutKeyTaken(Conflict):
     """Another holdout of the tenant has this key."""
 
     code = "experiments.holdout_key_taken"
+
+
+class BatchTooLarge(TooLarge):
+    """More items than are taken at once; send them in several batches."""
+
+    code = "experiments.batch_too_large"
+
+
+class BadBatch(Invalid):
+    """The body is neither a JSON object with a list of items nor lines of JSON; the message says which."""
+
+    code = "experiments.bad_batch"
+
+
+class IntakeAway(Unavailable):
+    """Neither the stream nor the database can keep the batch now; nothing of it was taken. Send it again."""
+
+    code = "experiments.intake_away"
+
+
+class UnknownDimension(NotFound):
+    """Nothing was recorded under this name when units were exposed; the message says what was."""
+
+    code = "experiments.unknown_dimension"
+
+
+class NotPlottable(NotFound):
+    """There is nothing to draw: the metric or the variant that was asked for is in no result."""
+
+    code = "experiments.not_plottable"

@@ -24,9 +24,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.pages import Position, Slice, cut
 from experiments.domain.errors import MetricKeyTaken
+from experiments.domain.experiment import Status
 from experiments.domain.metric import Metric, definition_of, document
 from experiments.ports import WantedMetrics
-from experiments.store.tables import MetricRow
+from experiments.store.tables import ExperimentRow, MetricRow
 
 R = MetricRow
 _SORTS: dict[str, SQLColumnExpression[Any]] = {
@@ -85,7 +86,10 @@ class SqlMetricBook:
 
     async def running_with(self, metric: Metric) -> Sequence[str]:
         """Return the keys of the experiments that are ACTIVE or PAUSED and measure this metric."""
-        return ()
+        running = ExperimentRow.status.in_((Status.ACTIVE.value, Status.PAUSED.value))
+        named = ExperimentRow.metrics.contains([{"key": metric.key}])
+        mine = select(ExperimentRow.key).where(ExperimentRow.tenant == metric.tenant)
+        return (await self._session.scalars(mine.where(running, named))).all()
 
     async def _one(self, query: Select[MetricRow]) -> Metric | None:
         row = await self._session.scalar(query.execution_options(populate_existing=True))

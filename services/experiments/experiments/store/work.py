@@ -10,8 +10,10 @@ from chassis.db import Sessions, transaction
 from chassis.facts import Fact
 from experiments.ports import OpenWork, Work
 from experiments.store.experiments import SqlExperimentBook
+from experiments.store.intake import SqlIntake
 from experiments.store.metrics import SqlMetricBook
 from experiments.store.tables import Lease, Outbox
+from experiments.store.trials import SqlTrials
 
 
 class SqlWork:
@@ -23,6 +25,8 @@ class SqlWork:
         self._holder = holder
         self.experiments = SqlExperimentBook(session)
         self.metrics = SqlMetricBook(session)
+        self.intake = SqlIntake(session)
+        self.trials = SqlTrials(session)
 
     async def lead(self, seconds: float) -> bool:
         """Take the scheduler's lease, or renew it; tell whether it is ours."""

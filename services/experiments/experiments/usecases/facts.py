@@ -30,6 +30,11 @@ def ticked(step: Step) -> Fact:
     return _fact(SCHEDULER, step.move.past, step.before, step.after, reason)
 
 
+def paused_by_guard(actor: Actor, before: Experiment, after: Experiment, reason: str) -> Fact:
+    """Return the fact that an experiment was paused because it does harm."""
+    return _fact(actor, "paused", before, after, reason)
+
+
 def _fact(
     actor: Actor, verbed: str, before: Experiment | None, after: Experiment | None, reason: str
 ) -> Fact:

@@ -1,24 +1,36 @@
 """The gRPC door, in process."""
 
+import time
+from datetime import timedelta
+
 import grpc
 import pytest
 from grpc import aio
 
+from chassis import mesh
 from chassis.pages import Cursors
 from chassis.rpc import OPTIONS, Guard
-from experiments.api.grpc import ExperimentsServicer
+from experiments.api.grpc import INTERNAL, ExperimentsServicer
+from experiments.domain.analysis import Analysis
+from experiments.domain.experiment import Status
 from experiments.domain.schedule import Plan
+from experiments.domain.trial import Span, Trial
 from experiments.usecases.experiments import Draft, Intent
+from experiments.usecases.results import judged
 from switchyard.experiments.v1 import experiments_pb2 as pb
 from switchyard.experiments.v1 import experiments_pb2_grpc
 
+SECRET = "s" * 32
 ANA = (("authorization", "Bearer ana"),)
 
 
 @pytest.fixture
-async def stub(experiments, identity):
-    server = aio.server(interceptors=[Guard("s" * 32)], options=OPTIONS)
-    servicer = ExperimentsServicer(experiments, identity, Cursors(b"key"))
+async def stub(experiments, identity, work, clock):
+    async def judge(tenant, experiment):
+        return await judged(work, tenant, experiment, clock())
+
+    server = aio.server(interceptors=[Guard(SECRET, INTERNAL)], options=OPTIONS)
+    servicer = ExperimentsServicer(experiments, identity, Cursors(b"key"), judge)
     experiments_pb2_grpc.add_ExperimentsServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -64,3 +76,32 @@ async def test_failures_say_what_they_are(stub, draft):
     assert await failure(stub.List(listed(limit=101), metadata=ANA)) is codes.INVALID_ARGUMENT
     assert await failure(stub.List(listed(limit=-1), metadata=ANA)) is codes.INVALID_ARGUMENT
     assert await failure(stub.List(listed(cursor="x"), metadata=ANA)) is codes.INVALID_ARGUMENT
+
+
+async def test_a_verdict_is_for_services_and_says_what_is_harmed(stub, draft, work, clock, tenant):
+    work.trials.kept.append(
+        Trial(
+            id=draft.id,
+            tenant=tenant,
+            key="checkout",
+            owner_id="ana",
+            status=Status.ACTIVE,
+            variants=("control", "treatment"),
+            spans=(Span(1, clock() - timedelta(days=1), None, (1, 1)),),
+            uses=(),
+            analysis=Analysis(),
+        )
+    )
+    service = ((mesh.HEADER, mesh.sign(SECRET, "flags", time.time())),)
+    ask = pb.GuardVerdictRequest(tenant=str(tenant), experiment="checkout")
+    said = await stub.GuardVerdict(ask, metadata=service)
+    assert (said.harmed, said.units) == (False, 0)
+    assert "nobody has been exposed" in said.sentence
+    assert await failure(stub.GuardVerdict(ask, metadata=ANA)) is grpc.StatusCode.UNAUTHENTICATED
+    wrong = pb.GuardVerdictRequest(tenant="t", experiment="checkout")
+    assert (
+        await failure(stub.GuardVerdict(wrong, metadata=service))
+        is grpc.StatusCode.INVALID_ARGUMENT
+    )
+    missing = pb.GuardVerdictRequest(tenant=str(tenant), experiment="none")
+    assert await failure(stub.GuardVerdict(missing, metadata=service)) is grpc.StatusCode.NOT_FOUND

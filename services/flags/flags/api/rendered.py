@@ -65,11 +65,11 @@ class Rendered:
         serve = self.ruleset.serve
         return [serve(flag, context, asked) for flag in self.bulk if not isinstance(flag, bytes)]
 
-    def written(self, served: Sequence[Answer]) -> bytes:
-        """Return the bulk with what these flags served."""
+    def written(self, served: Sequence[Answer], more: bytes = b"") -> bytes:
+        """Return the bulk with what these flags served, and `more` fields, written out."""
         parts, turn = self.parts, iter(served)
         said = [flag if isinstance(flag, bytes) else parts[next(turn)] for flag in self.bulk]
-        return b'{"flags":[' + b",".join(said) + b"]}"
+        return b'{"flags":[' + b",".join(said) + b"]" + more + b"}"
 
 
 def rendered(ruleset: Ruleset, *, client_side: bool) -> Rendered:
@@ -122,11 +122,11 @@ def _said(key: str, answer: Answer, metadata: Mapping[str, str]) -> dict[str, An
         "value": answer.value,
         "variant": answer.variant,
         "reason": answer.reason.value,
-        "metadata": {**metadata, **_marks(answer)},
+        "metadata": {**metadata, **marks(answer)},
     }
 
 
-def _marks(answer: Answer) -> dict[str, Any]:
+def marks(answer: Answer) -> dict[str, Any]:
     """Return what tells a client of the experiment that it is in."""
     if not answer.experiment:
         return {}

@@ -1,0 +1,12 @@
+"""What runs machines: QEMU on this machine.
+
+qemu        the driver: one verb of the port after the other
+trial       whether guests really run here: boots a small one
+home        the folder of one guest: its files, its fence, its marks
+processes   QEMU's processes: found by uuid, ended for certain
+monitor     short talks with a guest's QEMU (QMP)
+machine     QEMU's command line
+seed        user data and keys as a NoCloud disk
+images      templates on this host, and disks cloned from them
+serial      what a guest writes to its serial console, and a way to type there
+"""

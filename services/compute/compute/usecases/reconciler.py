@@ -1,0 +1,182 @@
+"""Making wishes come true: look at the host, compare, do one idempotent thing, write it down; again and again.
+
+Level-triggered: nothing is remembered between two passes but what is in the tables and on the host, so a worker can be
+killed anywhere. A machine is touched by who holds its lease, and the host refuses whoever held it before.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from chassis.facts import Actor, Fact, Target
+from compute.domain.course import Course, Deed, Terms, failed, idle, progressed, steer
+from compute.domain.guest import ABSENT, Definition, Key, Seen, Switch
+from compute.domain.happening import Happening, Level
+from compute.domain.vm import Step, Vm
+from compute.ports import OpenWork, Work
+from compute.ports.hypervisor import HostTrouble, Hypervisor, StaleFence
+from compute.usecases.vms import cancelled, document
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 4
+WORKER = Actor("service", "compute", "compute")
+_SWITCHES = {
+    Deed.ON: Switch.ON,
+    Deed.PRESS: Switch.PRESS,
+    Deed.OFF: Switch.OFF,
+    Deed.PAUSE: Switch.PAUSE,
+    Deed.RESUME: Switch.RESUME,
+    Deed.RESET: Switch.RESET,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciler:
+    """The worker. `terms`: how patient it is."""
+
+    work: OpenWork
+    hypervisor: Hypervisor
+    terms: Terms
+    now: Callable[[], datetime]
+
+    async def sweep(self) -> bool:
+        """Go once over all machines of this host; tell whether any of them is on its way somewhere."""
+        guests = await self.hypervisor.list()
+        async with self.work() as work:
+            vms = await work.vms.on_host(self.hypervisor.host)
+        due = [vm for vm in vms if self._has_to_do(vm, guests)]
+        gate = asyncio.Semaphore(AT_ONCE)
+        await asyncio.gather(*(_through(gate, self.reconcile(vm.id)) for vm in due))
+        return any(vm.settled != vm.generation for vm in vms) or bool(due)
+
+    def _has_to_do(self, vm: Vm, guests: Mapping[UUID, Seen]) -> bool:
+        if vm.due_at is not None and vm.due_at > self.now():
+            return False
+        return not idle(vm, steer(vm, guests.get(vm.id, ABSENT), self.now(), self.terms))
+
+    async def reconcile(self, vm_id: UUID) -> None:
+        """Do the next thing for one machine, if nobody else does."""
+        taken = await self._claim(vm_id)
+        if taken is None:
+            return
+        vm, fence = taken
+        seen = await self.hypervisor.observe(vm_id)
+        course = steer(vm, seen, self.now(), self.terms)
+        try:
+            await self._do(course.deed, vm, fence)
+        except StaleFence:
+            log.warning("the lease on machine %s was lost on the way", vm_id)
+        except HostTrouble as trouble:
+            why = str(trouble)
+            await self._write(vm, fence, lambda it: failed(it, why, self.now(), self.terms))
+        else:
+            await self._write(
+                vm, fence, lambda it: progressed(it, course, seen, self.now()), course
+            )
+
+    async def _claim(self, vm_id: UUID) -> tuple[Vm, int] | None:
+        """Return a machine as it is now and the fence of our lease on it; give it a host, if it has none."""
+        host = self.hypervisor.host
+        async with self.work() as work:
+            fence = await work.leases.hold(vm_id)
+            vm = await work.vms.take_any(vm_id) if fence is not None else None
+            if vm is None or fence is None or vm.host not in (None, host):
+                return None
+            if vm.host is None:
+                await work.vms.put(vm, vm := replace(vm, host=host))
+        return vm, fence
+
+    async def _do(self, deed: Deed, vm: Vm, fence: int) -> None:
+        key = Key(vm.id, vm.generation, fence)
+        if deed is Deed.MAKE:
+            await self.hypervisor.ensure_disk(key, _definition(vm))
+        elif deed is Deed.REMOVE:
+            await self.hypervisor.ensure_absent(key)
+        elif deed is not Deed.NOTHING:
+            if deed is Deed.ON:
+                await self.hypervisor.ensure_defined(key, _definition(vm))
+            await self.hypervisor.ensure_power(key, _SWITCHES[deed])
+
+    async def _write(
+        self, vm: Vm, fence: int, change: Callable[[Vm], Vm], course: Course | None = None
+    ) -> None:
+        """Write down how a machine is now, unless its owner has changed the wish or another has taken the lease."""
+        async with self.work() as work:
+            ours = await work.leases.holds(vm.id, fence)
+            before = await work.vms.take_any(vm.id) if ours else None
+            if before is None or before.generation != vm.generation:
+                return
+            after = change(before)
+            await self._told(work, before, after, course)
+            if after.step is Step.GONE:
+                await _freed(work, after, self.now())
+            else:
+                await work.vms.put(before, after)
+
+    async def _told(self, work: Work, before: Vm, after: Vm, course: Course | None) -> None:
+        """Leave what changed in the machine's log and, where people see it, for the audit log; end operations."""
+        for happening in _happenings(before, after, course, self.now()):
+            await work.log.add(after.id, happening)
+        if (before.status, before.trouble) != (after.status, after.trouble):
+            work.record(_changed(before, after))
+        for operation in await work.operations.open_of(after.id):
+            if (ended := operation.judged(after, self.now())) is not operation:
+                await work.operations.put(ended)
+
+
+async def _through(gate: asyncio.Semaphore, step: Coroutine[Any, Any, None]) -> None:
+    """Take a step; a bug in one machine's is told and keeps nobody else's from being taken."""
+    async with gate:
+        try:
+            await step
+        except Exception:
+            log.exception("a step for a machine broke")
+
+
+async def _freed(work: Work, vm: Vm, now: datetime) -> None:
+    """Forget a machine whose guest is seen to be gone; only now is its quota free."""
+    await cancelled(work, vm, now)
+    await work.vms.remove(vm)
+    await work.quotas.give_back(vm.tenant, vm.amount)
+    await work.leases.drop(vm.id)
+
+
+def _definition(vm: Vm) -> Definition:
+    return Definition(
+        name=vm.name,
+        cpu=vm.cpu,
+        memory_gb=vm.memory_gb,
+        disk_gb=vm.disk_gb,
+        template=vm.template_id,
+        user_data=vm.user_data,
+        ssh_keys=vm.ssh_keys,
+    )
+
+
+def _happenings(before: Vm, after: Vm, course: Course | None, now: datetime) -> Sequence[Happening]:
+    told: list[Happening] = []
+    if course and course.news and (course.follows or before.step is not after.step):
+        told.append(Happening(now, Level.WARNING, course.news))
+    if after.trouble and after.trouble != before.trouble:
+        told.append(Happening(now, Level.ERROR, after.trouble))
+    elif (before.status, before.status_detail) != (after.status, after.status_detail):
+        detail = f": {after.status_detail}" if after.status_detail else ""
+        told.append(Happening(now, Level.INFO, f"{after.status}{detail}"))
+    return told
+
+
+def _changed(before: Vm, after: Vm) -> Fact:
+    return Fact(
+        tenant=after.tenant,
+        actor=WORKER,
+        action="vm.status_changed",
+        target=Target("vm", str(after.id), after.name),
+        before=document(before),
+        after=document(after),
+        reason=after.trouble or "",
+    )

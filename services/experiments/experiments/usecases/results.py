@@ -1,0 +1,125 @@
+"""Reading results, planning sizes, and pausing what harms."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from authz.standing import Thing
+from chassis.caller import Caller
+from chassis.facts import Actor
+from experiments.domain.errors import ExperimentNotFound, UnknownDimension
+from experiments.domain.experiment import Status
+from experiments.domain.inference.decision import to_pause
+from experiments.domain.moves import MOVES, moved, settled
+from experiments.domain.result import Breakdown, Part, Result, broken_down, concluded, over_time
+from experiments.domain.trial import Frozen, Trial
+from experiments.ports import OpenWork, Work
+from experiments.usecases.facts import paused_by_guard
+
+GUARD = Actor("service", "experiments", "guard")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a guarded rollout has to know: which guardrails are harmed beyond doubt, and what the result says."""
+
+    harmed: Sequence[tuple[str, str]]  # (variant, metric)
+    sentence: str
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Reads results. The cost does not depend on the number of events: only cells are read."""
+
+    work: OpenWork
+    now: Callable[[], datetime]
+
+    async def read(self, caller: Caller, name: str) -> Result:
+        """Return the result of an experiment as it is now."""
+        caller.must_for_some("experiment:read")
+        async with self.work() as work:
+            trial = await _trial(work, caller, name, self.now())
+            return await _result(work, trial, self.now())
+
+    async def break_down(self, caller: Caller, name: str, dimension: str) -> Breakdown:
+        """Return the result by the values of a dimension; UnknownDimension if none was recorded of that name."""
+        caller.must_for_some("experiment:read")
+        async with self.work() as work:
+            trial = await _trial(work, caller, name, self.now())
+            cells = await work.trials.cells(trial.id, dimension)
+            known = await work.trials.dimensions(trial.id)
+            metrics = await work.trials.frozen(trial.id)
+        if not cells:
+            raise UnknownDimension(
+                f"nothing was recorded as {dimension!r}; there is {', '.join(known) or 'nothing else'}"
+            )
+        return broken_down(trial, metrics, dimension, cells)
+
+    async def follow(self, caller: Caller, name: str) -> tuple[Result, Sequence[Part]]:
+        """Return the result, and for each day of exposure what is known of the units until then."""
+        caller.must_for_some("experiment:read")
+        async with self.work() as work:
+            trial = await _trial(work, caller, name, self.now())
+            result = await _result(work, trial, self.now())
+            days = await work.trials.cells(trial.id, "day")
+        return result, over_time(trial, result.metrics, days)
+
+    async def dimensions(self, caller: Caller, name: str) -> Sequence[str]:
+        """Return what was recorded of the units of an experiment."""
+        caller.must_for_some("experiment:read")
+        async with self.work() as work:
+            trial = await _trial(work, caller, name, self.now())
+            return await work.trials.dimensions(trial.id)
+
+
+async def judged(open_work: OpenWork, tenant: UUID, name: str, now: datetime) -> Verdict:
+    """Return whether an experiment harms a guardrail, for a service that asks; ExperimentNotFound if there is none."""
+    async with open_work() as work:
+        trial = (await work.trials.named(tenant, {name}, now)).get(name)
+        if trial is None:
+            raise ExperimentNotFound(f"there is no experiment {name!r}")
+        result = await _result(work, trial, now)
+    harmed = to_pause(result.plan, result.comparisons)
+    return Verdict(harmed=harmed, sentence=result.decision.sentence, units=result.observed.units)
+
+
+async def guarded(open_work: OpenWork, now: datetime) -> list[Trial]:
+    """Pause every experiment that harms a guardrail beyond doubt; return those. Each in a transaction of its own."""
+    async with open_work() as work:
+        watched = await work.trials.guarded(now)
+    return [trial for trial in watched if await _paused(open_work, trial, now)]
+
+
+async def _paused(open_work: OpenWork, trial: Trial, now: datetime) -> bool:
+    """Pause one experiment if it harms; False if it does not, or somebody has ended or paused it meanwhile."""
+    async with open_work() as work:
+        result = await _result(work, trial, now)
+        harmed = to_pause(result.plan, result.comparisons)
+        if not harmed or result.decision.split.wrong:
+            return False
+        before = await work.experiments.take(trial.tenant, str(trial.id))
+        if before is None or settled(before, now).status is not Status.ACTIVE:
+            return False
+        after = moved(before, MOVES["pause"], now)
+        await work.experiments.put(before, after)
+        names = ", ".join(f"{metric} in {variant}" for variant, metric in harmed)
+        reason = f"a guardrail is harmed: {names}"
+        work.record(paused_by_guard(GUARD, before, after, reason))
+    return True
+
+
+async def _trial(work: Work, caller: Caller, name: str, now: datetime) -> Trial:
+    """Return the experiment that is there and that the caller may read."""
+    missing = ExperimentNotFound(f"there is no experiment {name!r}")
+    trial = (await work.trials.named(caller.tenant, {name}, now)).get(name)
+    if trial is None:
+        raise missing
+    caller.must_over("experiment:read", Thing(trial.owner_id, id=str(trial.id)), missing)
+    return trial
+
+
+async def _result(work: Work, trial: Trial, now: datetime) -> Result:
+    metrics: Sequence[Frozen] = await work.trials.frozen(trial.id)
+    return concluded(trial, metrics, await work.trials.cells(trial.id, ""), now)

@@ -1,0 +1,143 @@
+"""Absorbing what waits, and pausing what harms, on stand-ins for the ports."""
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+
+from chassis.errors import Unavailable
+from experiments.domain.analysis import Analysis, MetricRole, MetricUse
+from experiments.domain.errors import ExperimentNotFound
+from experiments.domain.experiment import Status
+from experiments.domain.inference import moments
+from experiments.domain.inference.moments import Moments
+from experiments.domain.metric import Definition, MetricKind
+from experiments.domain.trial import Cell, Frozen, Span, Trial
+from experiments.jobs import Absorber, Guard
+from experiments.ports import Parcel
+from experiments.usecases.experiments import Intent
+from experiments.usecases.intake import absorbed, waiting
+from experiments.usecases.results import guarded, judged
+
+
+def parcel(shard=1, mark="1-0"):
+    return Parcel("event", shard, 1, b"x", mark)
+
+
+async def test_what_waits_in_the_stream_and_in_the_inbox_is_absorbed_together(work, stream):
+    await stream.put([parcel(mark="1-0"), parcel(mark="2-0"), parcel(shard=2)])
+    await work.intake.leave([parcel(mark="")])
+    assert await waiting(work, stream) == {1, 2}
+    await absorbed(work, stream, 1)
+    assert len(work.intake.laid) == 3
+    assert await waiting(work, stream) == {2}
+
+
+async def test_a_shard_that_another_worker_has_is_left_to_it(work, stream):
+    await stream.put([parcel()])
+    work.intake.held.add(1)
+    assert await absorbed(work, stream, 1) is None
+    assert await waiting(work, stream) == {1}
+
+
+async def test_nothing_is_dropped_from_the_stream_when_the_transaction_fails(work, stream):
+    await stream.put([parcel()])
+
+    async def fails():
+        raise Unavailable("the database does not answer")
+
+    work.intake.absorb = fails
+    with pytest.raises(Unavailable):
+        await absorbed(work, stream, 1)
+    assert await waiting(work, stream) == {1}
+
+
+async def test_without_redis_the_inbox_is_absorbed(work, stream):
+    stream.away = True
+    await work.intake.leave([parcel()])
+    assert await waiting(work, stream) == {1}
+    assert await absorbed(work, stream, 1) is not None
+    assert await absorbed(work, stream, 1) is None
+
+
+async def test_metrics_are_frozen_with_the_first_data(work, stream, draft):
+    metric = Frozen(number=1, key="m", definition=Definition(kind=MetricKind.COUNT, event="x"))
+    work.trials.metrics = [metric]
+    work.intake.unfrozen = [draft.id]
+    await stream.put([parcel()])
+    await absorbed(work, stream, 1)
+    assert work.intake.frozen == {draft.id: [metric]}
+
+
+async def test_the_absorber_wakes_at_once_and_survives_the_databases_absence(work, stream):
+    absorber = Absorber(work, stream, pause=60)
+    loop = asyncio.create_task(absorber.run())
+    await asyncio.sleep(0)
+    await stream.put([parcel()])
+    absorber.wake()
+    async with asyncio.timeout(5):
+        while stream.kept:
+            await asyncio.sleep(0)
+    loop.cancel()
+    with suppress(asyncio.CancelledError):
+        await loop
+    assert len(work.intake.laid) == 1
+
+
+@pytest.fixture
+async def harming(work, experiments, ana, draft, clock):
+    """An experiment whose guardrail is twice as high in the treatment."""
+    await experiments.move(ana, Intent(experiment=draft.key), "start")
+    work.facts.clear()
+    work.trials.kept.append(
+        Trial(
+            id=draft.id,
+            tenant=draft.tenant,
+            key=draft.key,
+            owner_id="ana",
+            status=Status.ACTIVE,
+            variants=("control", "treatment"),
+            spans=(Span(1, clock() - timedelta(days=1), None, (1, 1)),),
+            uses=(MetricUse(key="errors", role=MetricRole.GUARDRAIL, more_is_better=False),),
+            analysis=Analysis(),
+        )
+    )
+    definition = Definition(kind=MetricKind.PROPORTION, event="error")
+    work.trials.metrics = [Frozen(number=1, key="errors", definition=definition)]
+
+    def lay(*hits):
+        flat = Moments(5_000, (0.0, 1.0, 0.0, 0.0), (0.0,) * 10)
+        cells = [Cell(0, 1, at, "", 0, flat) for at in (0, 1)]
+        cells += [Cell(1, 1, at, "", 0, moments.counted(n, 5_000)) for at, n in enumerate(hits)]
+        work.trials.laid = {"": cells}
+
+    lay(250, 500)
+    return lay
+
+
+async def test_an_experiment_that_harms_is_paused_once_with_its_fact(
+    work, harming, clock, draft, experiments, ana
+):
+    paused = await guarded(work, clock())
+    assert [trial.key for trial in paused] == ["checkout"]
+    assert (await experiments.read(ana, "checkout")).status is Status.PAUSED
+    assert work.actions == ["experiment.paused"]
+    fact = work.facts[0]
+    assert (fact.actor.type, fact.actor.name) == ("service", "guard")
+    assert fact.reason == "a guardrail is harmed: errors in treatment"
+    assert await guarded(work, clock()) == []
+
+
+async def test_an_experiment_that_does_no_harm_goes_on(work, harming, clock):
+    harming(250, 255)
+    assert await Guard(work, clock).round() == 0
+    assert work.facts == []
+
+
+async def test_a_verdict_says_what_is_harmed(work, harming, clock, tenant):
+    said = await judged(work, tenant, "checkout", clock())
+    assert list(said.harmed) == [("treatment", "errors")]
+    assert said.sentence.startswith("Stop: treatment makes errors worse")
+    with pytest.raises(ExperimentNotFound):
+        await judged(work, tenant, "none", clock())
