@@ -129,6 +129,9 @@ OF = {
     "session_id": "session",
     "experiment": "experiment",
     "metric": "metric",
+    "layer": "layer",
+    "holdout": "holdout",
+    "report": "report",
     "flag": "flag",
     "segment": "segment",
     "environment": "environment",
@@ -138,7 +141,7 @@ OF = {
     "template": "template",
 }
 # What stands in a path after the thing that is looked for, or is the same for all.
-FIXED = {"permission_id": "agent:read", "name": "users", "number": "1"}
+FIXED = {"token": "x" * 40, "permission_id": "agent:read", "name": "users", "number": "1"}
 # The thing is not the last in the path.
 THING = {
     "PUT /api/v1/tenants/{tenant_id}/users/{user_id}/roles/{role_id}": ("user_id", "user"),
@@ -197,6 +200,10 @@ def _named(_):
 
 def _metric(_):
     return {**_keyed(None), "kind": "count", "event": "purchase"}
+
+
+def _holdout(_):
+    return {**_keyed(None), "share": 1}
 
 
 def _keyed(_):
@@ -279,9 +286,15 @@ RECIPES = {
     },
     "POST /api/v1/experiments/plan": lambda _: {"baseline": 0.1, "effect": 0.1},
     "POST /api/v1/events": lambda _: {"events": []},
+    "POST /api/v1/identities": lambda _: {"identities": []},
     "POST /api/v1/exposures": lambda _: {"exposures": []},
     "POST /api/v1/metrics": _metric,
     "PATCH /api/v1/metrics/{metric}": _named,
+    "POST /api/v1/layers": _keyed,
+    "PATCH /api/v1/layers/{layer}": _named,
+    "POST /api/v1/holdouts": _holdout,
+    "PATCH /api/v1/holdouts/{holdout}": _named,
+    "PATCH /api/v1/reports/{report}": lambda _: {"note": unique("n-")},
     **{
         f"{method} /api{version}/agents{tail}": sends
         for version in ("", "/v1")
@@ -291,8 +304,12 @@ RECIPES = {
             ("PATCH", "/{agent}", _named),
         )
     },
+    "PUT /api/v1/quotas": lambda _: dict.fromkeys(("vms", "cpu", "memory_gb", "disk_gb")),
     "POST /api/v1/vms": _vm,
     "PATCH /api/v1/vms/{vm}": _named,
+    "POST /api/client/metrics": lambda _: {},
+    "POST /api/client/register": lambda _: {"appName": "a"},
+    "POST /api/frontend": lambda _: {},
     "POST /api/v1/feature-flags/evaluate": lambda _: {"key": "no-such-flag"},
     "POST /api/v1/feature-flags/evaluate/bulk": lambda _: {},
     "POST /ofrep/v1/evaluate/flags": lambda _: {"context": {"targetingKey": "u"}},
@@ -379,6 +396,8 @@ class Place:
             return (entries[0]["id"],) * 2
         if kind == "session":
             return (await self._session(),) * 2
+        if kind == "report":
+            return (await self._report(),) * 2
         path, body, name = {
             "user": ("users", _user(None), "id"),
             "key": ("api-keys", {"name": "k"}, "id"),
@@ -390,6 +409,8 @@ class Place:
             ),
             "experiment": ("experiments", _keyed(None), "id"),
             "metric": ("metrics", _metric(None), "id"),
+            "layer": ("layers", _keyed(None), "id"),
+            "holdout": ("holdouts", _holdout(None), "id"),
             "flag": ("feature-flags", _keyed(None), "id"),
             "segment": ("segments", _keyed(None), "id"),
             "environment": ("environments", _keyed(None), "key"),
@@ -397,6 +418,14 @@ class Place:
         }[kind]
         made = await self.post(f"/api/v1/{path}", body)
         return (made[name],) * 2
+
+    async def _report(self):
+        """Save a result that everybody may read; return its id."""
+        made, _ = await self.make("experiment")
+        body = {"experiment": made, "title": unique("r-"), "access": "tenant"}
+        report = await self.post("/api/v1/reports", body)
+        await self.web.patch(f"/api/v1/reports/{report['id']}", json={"approved": True})
+        return report["id"]
 
     async def _session(self):
         """Log somebody in; return their session, which is nobody else's."""
@@ -455,6 +484,9 @@ class Place:
                     "invitation": "invitations",
                     "experiment": "experiments",
                     "metric": "metrics",
+                    "layer": "layers",
+                    "holdout": "holdouts",
+                    "report": "reports",
                     "flag": "feature-flags",
                     "segment": "segments",
                     "environment": "environments",

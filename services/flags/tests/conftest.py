@@ -466,11 +466,12 @@ class MemoryWork:
     facts: list = field(default_factory=list)
     told: list = field(default_factory=list)
     away: bool = False
+    closed: bool = False
     reads: int = 0
 
     @asynccontextmanager
     async def __call__(self) -> AsyncGenerator["MemoryWork"]:
-        if self.away:
+        if self.closed:
             raise Unavailable("the database does not answer")
         kept = (
             self.kept_projects,

@@ -42,12 +42,12 @@ async def test_what_was_served_is_told_by_variant_and_reason(held, counting, usa
 
 async def test_counts_wait_while_the_store_is_away(held, counting, usages, work, ana, here):
     held.tally.answers[ON] += 1
-    work.away = True
+    work.closed = True
     for _ in range(2):
         with pytest.raises(Unavailable):
             await counting.flush()
     held.tally.answers[ON] += 1
-    work.away = False
+    work.closed = False
     await counting.flush()
     assert await told(usages, ana, here) == {("on", "SPLIT"): 2}
     assert not counting.waiting
@@ -60,7 +60,7 @@ async def test_what_waits_has_a_bound_and_what_is_dropped_is_known(
     before = module.DROPPED._value.get()
     held.tally.answers[ON] += 1
     held.tally.answers[OFF] += 5
-    work.away = True
+    work.closed = True
     with pytest.raises(Unavailable):
         await counting.flush()
     assert sum(counting.waiting.values()) == 1
