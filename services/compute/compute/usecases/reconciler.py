@@ -19,6 +19,8 @@ from compute.domain.happening import Happening, Level
 from compute.domain.vm import Step, Vm
 from compute.ports import OpenWork, Work
 from compute.ports.hypervisor import HostTrouble, Hypervisor, StaleFence
+from compute.usecases import metering
+from compute.usecases.metering import Meter
 from compute.usecases.vms import cancelled, document
 
 log = logging.getLogger(__name__)
@@ -43,12 +45,14 @@ class Reconciler:
     hypervisor: Hypervisor
     terms: Terms
     now: Callable[[], datetime]
+    meter: Meter
 
     async def sweep(self) -> bool:
         """Go once over all machines of this host; tell whether any of them is on its way somewhere."""
         guests = await self.hypervisor.list()
         async with self.work() as work:
             vms = await work.vms.on_host(self.hypervisor.host)
+            await self.meter.observe(work, vms, guests)  # before anything is done to them
         due = [vm for vm in vms if self._has_to_do(vm, guests)]
         gate = asyncio.Semaphore(AT_ONCE)
         await asyncio.gather(*(_through(gate, self.reconcile(vm.id)) for vm in due))
@@ -114,7 +118,7 @@ class Reconciler:
             after = change(before)
             await self._told(work, before, after, course)
             if after.step is Step.GONE:
-                await _freed(work, after, self.now())
+                await self._freed(work, after)
             else:
                 await work.vms.put(before, after)
 
@@ -128,6 +132,14 @@ class Reconciler:
             if (ended := operation.judged(after, self.now())) is not operation:
                 await work.operations.put(ended)
 
+    async def _freed(self, work: Work, vm: Vm) -> None:
+        """Forget a machine whose guest is seen to be gone; only now is its quota free."""
+        await cancelled(work, vm, self.now())
+        await metering.stopped(work, vm.id, None, self.meter.new_id, self.now())
+        await work.vms.remove(vm)
+        await work.quotas.give_back(vm.tenant, vm.amount)
+        await work.leases.drop(vm.id)
+
 
 async def _through(gate: asyncio.Semaphore, step: Coroutine[Any, Any, None]) -> None:
     """Take a step; a bug in one machine's is told and keeps nobody else's from being taken."""
@@ -136,14 +148,6 @@ async def _through(gate: asyncio.Semaphore, step: Coroutine[Any, Any, None]) -> 
             await step
         except Exception:
             log.exception("a step for a machine broke")
-
-
-async def _freed(work: Work, vm: Vm, now: datetime) -> None:
-    """Forget a machine whose guest is seen to be gone; only now is its quota free."""
-    await cancelled(work, vm, now)
-    await work.vms.remove(vm)
-    await work.quotas.give_back(vm.tenant, vm.amount)
-    await work.leases.drop(vm.id)
 
 
 def _definition(vm: Vm) -> Definition:
