@@ -16,6 +16,8 @@ GRAPH = yaml.safe_load((ROOT / "deploy/service-graph.yaml").read_text())["servic
 
 # Verbs that nobody asks for in person, or that are there to find out who asks. Each says why.
 WITHOUT_CALLER = {
+    "experiments.Publishing.round": "a job: telling flags",
+    "experiments.Reports.linked": "whoever has the link to a report may read it",
     "flags.Rulesets.heard": "an announcement of another replica",
     "flags.Rulesets.poll": "a job: what was missed",
     "iam": "signing in, registering, and what other services ask about credentials",
