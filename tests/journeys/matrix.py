@@ -265,6 +265,7 @@ RECIPES = {
     },
     "POST /api/v1/experiments/plan": lambda _: {"baseline": 0.1, "effect": 0.1},
     "POST /api/v1/events": lambda _: {"events": []},
+    "POST /api/v1/identities": lambda _: {"identities": []},
     "POST /api/v1/exposures": lambda _: {"exposures": []},
     "POST /api/v1/metrics": _metric,
     "PATCH /api/v1/metrics/{metric}": _named,

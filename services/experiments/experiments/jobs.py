@@ -8,14 +8,15 @@ happen exactly once is the lock on the row, and its version, not the lease.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 
 from prometheus_client import Counter
 
 from chassis.errors import Fault
-from experiments.ports import OpenWork, Stream
+from experiments.ports import OpenWork
+from experiments.ports.measuring import Stream
 from experiments.usecases.experiments import overdue
 from experiments.usecases.intake import absorbed, waiting
 from experiments.usecases.publishing import Publishing
@@ -171,9 +172,14 @@ class Absorber:
                     await self._woken.wait()
 
     async def round(self) -> int:
-        """Absorb what waits for each shard once; return the items that changed something, or 0."""
+        """Absorb what waits for each shard once, two shards at a time; return how many transactions had effect."""
+        shards = sorted(await waiting(self._work, self._stream))
+        done = await asyncio.gather(*(self._absorb(half) for half in (shards[::2], shards[1::2])))
+        return sum(done)
+
+    async def _absorb(self, shards: Sequence[int]) -> int:
         done = 0
-        for shard in sorted(await waiting(self._work, self._stream)):
+        for shard in shards:
             if (it := await absorbed(self._work, self._stream, shard)) is not None:
                 ABSORBED.labels("event").inc(it.events)
                 ABSORBED.labels("exposure").inc(it.exposures)

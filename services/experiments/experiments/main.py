@@ -13,7 +13,7 @@ from chassis.rpc import neighbour
 from chassis.serve import Service
 from experiments.api.grpc import INTERNAL, ExperimentsServicer
 from experiments.api.rest import routers
-from experiments.api.result_views import Documents
+from experiments.api.result_rendering import Documents
 from experiments.clients.flags import FlagsClient
 from experiments.clients.streams import streams_at
 from experiments.jobs import Absorber, Guard, Publisher, Scheduler

@@ -14,7 +14,7 @@ from chassis.http import Wiring, rest_app
 from chassis.identity import NoCredential
 from chassis.pages import Slice, cut
 from experiments.api.rest import routers
-from experiments.api.result_views import Documents
+from experiments.api.result_rendering import Documents
 from experiments.domain.errors import (
     ChangedMeanwhile,
     HoldoutKeyTaken,
@@ -27,8 +27,8 @@ from experiments.domain.metric import Metric
 from experiments.domain.moves import due_at, settled
 from experiments.domain.report import Access
 from experiments.domain.trial import Cell, Frozen, Trial
-from experiments.ports import Absorbed
 from experiments.ports.assigning import Taken
+from experiments.ports.measuring import Absorbed
 from experiments.store.packing import Rows
 from experiments.usecases.experiments import Draft, Experiments, Schedules
 from experiments.usecases.history import History
@@ -372,7 +372,7 @@ class MemoryIntake:
     """The inbox and the shards in memory; what is absorbed is counted."""
 
     def __init__(self):
-        self.left, self.laid, self.frozen = [], [], {}
+        self.left, self.laid, self.frozen, self.joined = [], [], {}, []
         self.held = set()
         self.unfrozen = []
 
@@ -396,6 +396,10 @@ class MemoryIntake:
 
     async def freeze(self, experiment, metrics):
         self.frozen[experiment] = metrics
+
+    async def join(self, unit, same_as):
+        self.joined.append((unit, same_as))
+        return True
 
     async def absorb(self):
         return Absorbed(events=len(self.laid), exposures=0, cells=0)
