@@ -24,7 +24,6 @@ WITHOUT_CALLER = {
     "audit.Recorder.adopt": "a job: logs from before logs were trees",
     "audit.Recorder.record": "a step of a transaction that somebody was admitted to",
     "experiments.Publishing": "a job: what flags has to know, told until flags has taken it",
-    "experiments.Reports.linked": "whoever holds the link: its token is the permission",
     "audit.KeyCache": "keys of people, for whoever writes",
     "compute.Meter.observe": "a step of the worker that looks at a host",
     "compute.Reconciler.reconcile": "a job: one step for one machine",
