@@ -67,8 +67,8 @@ class SqlIntake:
         wanted = select(first.c.seq).where(first.c.before < most)
         gone = delete(InboxRow).where(InboxRow.seq.in_(wanted))
         columns = (InboxRow.seq, InboxRow.kind, InboxRow.n, InboxRow.body)
-        found = sorted((await self._session.execute(gone.returning(*columns))).tuples())
-        return [Parcel(kind, shard, n, body) for _, kind, n, body in found]
+        found = [tuple(row) for row in await self._session.execute(gone.returning(*columns))]
+        return [Parcel(kind, shard, n, body) for _, kind, n, body in sorted(found)]
 
     async def shards_waiting(self) -> set[int]:
         """Return the shards with something in the inbox."""
