@@ -12,6 +12,7 @@ import asyncio
 from base64 import b64decode
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -209,6 +210,14 @@ def _keyed(_):
     return {"key": unique("k-"), "name": "K"}
 
 
+def _schedule(_):
+    return {"at": (datetime.now(UTC) + timedelta(days=1)).isoformat(), "change": {"name": "New"}}
+
+
+def _rollout(_):
+    return {"variant": "off", "stages": [{"weight": 1000, "hold_seconds": 9999}, {"weight": 5000}]}
+
+
 def _reset_role(_):
     return {"permission_ids": ["agent:read"]}
 
@@ -249,6 +258,18 @@ RECIPES = {
     "POST /api/v1/feature-flags/{flag}/explain": _nothing,
     "POST /api/v1/feature-flags/{flag}/preview": _nothing,
     "POST /api/v1/feature-flags/{flag}/revert": lambda _: {"revision": 1},
+    **{
+        f"POST /api/v1/change-requests/{{change_request}}/{verb}": _nothing
+        for verb in ("apply", "cancel", "reject")
+    },
+    "POST /api/v1/import": lambda _: {"format": "switchyard.flags/1"},
+    "POST /api/v1/feature-flags/{flag}/kill": lambda _: {"reason": "it burns"},
+    "POST /api/v1/feature-flags/{flag}/rollouts": _rollout,
+    "POST /api/v1/feature-flags/{flag}/rollouts/{rollout}/abort": _nothing,
+    "POST /api/v1/feature-flags/{flag}/rollouts/{rollout}/pause": _nothing,
+    "POST /api/v1/feature-flags/{flag}/rollouts/{rollout}/resume": _nothing,
+    "POST /api/v1/feature-flags/{flag}/schedules": _schedule,
+    "POST /api/v1/feature-flags/{flag}/schedules/{schedule}/cancel": _nothing,
     "POST /api/v1/segments": _keyed,
     "PATCH /api/v1/segments/{segment}": _named,
     "POST /api/v1/segments/{segment}/members": _nothing,

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from experiments.clients import PREFIX, streams_at
+from experiments.clients.streams import PREFIX, streams_at
 from experiments.domain.intake import SHARDS
 from experiments.store.packing import Rows
 from experiments.usecases.intake import absorbed, waiting
@@ -22,7 +22,7 @@ KILLS = 3
 WORKER = """
 import asyncio, sys
 from chassis.db import database
-from experiments.clients import streams_at
+from experiments.clients.streams import streams_at
 from experiments.jobs import Absorber
 from experiments.store.work import sql_work
 
