@@ -272,6 +272,7 @@ RECIPES = {
     },
     "POST /api/v1/vms": _vm,
     "PATCH /api/v1/vms/{vm}": _named,
+    "POST /api/v1/vms/{vm}/actions": lambda _: {"action": "stop"},
     "POST /ofrep/v1/evaluate/flags": lambda _: {"context": {"targetingKey": "u"}},
     "POST /ofrep/v1/evaluate/flags/{key}": lambda _: {"context": {"targetingKey": "u"}},
     **{

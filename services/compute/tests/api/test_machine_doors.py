@@ -50,7 +50,7 @@ async def test_without_a_hypervisor_a_machine_is_503_and_says_what_to_install(
 
 
 async def test_while_the_hypervisor_is_being_tried_it_is_503_and_says_so(client, driven):
-    driven.found = Probe(version="9.2.1")
+    driven.found = Probe(version="9.2.1", trying=True)
     answer = await client.post(PATH, json=SMALL)
     assert (answer.status_code, answer.json()["code"]) == (503, "compute.not_tried_yet")
 
