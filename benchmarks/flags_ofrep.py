@@ -27,7 +27,9 @@ from authz.replica import ApiKey
 from chassis.authority import Authority
 from chassis.identity import Identity
 from chassis.serve import _http
+from flags.api.desks import Desks
 from flags.api.ofrep import Ofrep
+from flags.api.tickets import Tickets
 from flags.domain.ruleset import Stored
 from flags.ports import Reading
 from flags.settings import Settings
@@ -77,7 +79,7 @@ def door(key):
         name="benchmark",
     )
     identity = Identity(authority, SimpleNamespace(), SimpleNamespace())
-    ofrep = Ofrep(Rulesets(Rows()), identity, Limiter(1_000_000))
+    ofrep = Ofrep(Desks(Rulesets(Rows()), identity, Limiter(1_000_000)), Tickets(b"benchmark"))
     return ofrep.before(hello)
 
 

@@ -15,7 +15,8 @@ HERE = Path(__file__).parent
 
 def protos() -> list[str]:
     """Return every .proto file, relative to this folder, in a stable order."""
-    return sorted(str(path.relative_to(HERE)) for path in HERE.glob("switchyard/**/*.proto"))
+    found = [path for root in ("switchyard", "flagd") for path in HERE.glob(f"{root}/**/*.proto")]
+    return sorted(str(path.relative_to(HERE)) for path in found)
 
 
 def run(*outputs: str) -> None:

@@ -17,6 +17,7 @@ COPY libs/egress/egress /app/egress
 COPY libs/schemas/schemas /app/schemas
 COPY libs/chassis/chassis /app/chassis
 COPY protos/switchyard /app/switchyard
+COPY protos/flagd /app/flagd
 COPY services/@service@/@service@ /app/@service@
 RUN python -m compileall -q --invalidation-mode unchecked-hash /app
 

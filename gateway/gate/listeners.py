@@ -15,11 +15,14 @@ HCM = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManag
 ALLOWED_HEADERS = (
     "authorization,content-type,accept,accept-language,x-api-key,x-request-id,x-authz-epoch,"
     "if-match,if-none-match,idempotency-key,last-event-id,traceparent,tracestate,"
-    "x-grpc-web,x-user-agent,grpc-timeout"
+    "x-grpc-web,x-user-agent,grpc-timeout,"
+    # What Unleash's SDKs in browsers say of themselves.
+    "unleash-appname,unleash-instanceid,unleash-connection-id,unleash-sdk,unleash-interval,"
+    "unleash-client-spec,x-unleash-appname,x-unleash-connection-id,x-unleash-sdk"
 )
 EXPOSED_HEADERS = (
     "ETag,Retry-After,RateLimit,RateLimit-Policy,X-Request-Id,Idempotent-Replayed,"
-    "X-Authz-Epoch,Location,grpc-status,grpc-message"
+    "X-Authz-Epoch,Location,Age,grpc-status,grpc-message"
 )
 
 

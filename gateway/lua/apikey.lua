@@ -86,13 +86,25 @@ local function from_protocols(headers)
   return true
 end
 
+-- flagd's providers can send a selector but no header of ours: on gRPC an API key may come as that.
+local function from_selector(headers)
+  local selector = single(headers, 'flagd-selector')
+  if not selector or selector:sub(1, 3) ~= 'sy_' then return end
+  if headers:get('authorization') or headers:get('x-api-key') then return end
+  if (headers:get('content-type') or ''):sub(1, 16) ~= 'application/grpc' then return end
+  headers:remove('flagd-selector')
+  headers:replace('x-api-key', selector)
+end
+
 -- Returns key, token; or nil, nil, status, sentence.
 local function credential(headers)
+  from_selector(headers)
   local key, authorization = single(headers, 'x-api-key'), single(headers, 'authorization')
   if key == false or authorization == false then return nil, nil, '400', 'A credential was sent twice.' end
   if key and authorization then return nil, nil, '400', 'Send either Authorization or X-API-Key.' end
   if key then return key end
   if not authorization then return nil, nil, '401', 'No credential was sent.' end
+  if authorization:sub(1, 3) == 'sy_' then return authorization end   -- as Unleash's SDKs send it
   local token = authorization:match('^[Bb][Ee][Aa][Rr][Ee][Rr] +(%S+) *$')
   if not token then return nil, nil, '401', 'Authorization must be Bearer.' end
   if token:sub(1, 3) == 'sy_' then return token end

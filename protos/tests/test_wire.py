@@ -33,8 +33,12 @@ def fields(name: str, message: DescriptorProto):
     return own.union(*(fields(f"{name}.{n.name}", n) for n in message.nested_type))
 
 
+def protos_in(folder):
+    return sorted(p for root in ("switchyard", "flagd") for p in folder.glob(f"{root}/**/*.proto"))
+
+
 def described(folder, out):
-    files = sorted(str(p.relative_to(folder)) for p in folder.glob("switchyard/**/*.proto"))
+    files = [str(path.relative_to(folder)) for path in protos_in(folder)]
     args = ["protoc", f"-I{folder}", f"-I{WELL_KNOWN}", f"--descriptor_set_out={out}", *files]
     assert protoc.main(args) == 0
     return FileDescriptorSet.FromString(out.read_bytes())
@@ -63,7 +67,7 @@ def test_nothing_once_said_is_lost(baseline, tmp_path):
     ],
 )
 def test_a_change_that_breaks_yesterdays_clients_is_seen(baseline, tmp_path, old, new):
-    for path in HERE.glob("switchyard/**/*.proto"):
+    for path in protos_in(HERE):
         there = tmp_path / path.relative_to(HERE)
         there.parent.mkdir(parents=True, exist_ok=True)
         there.write_text(path.read_text().replace(old, new))

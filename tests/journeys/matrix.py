@@ -273,6 +273,8 @@ RECIPES = {
     "POST /api/v1/vms": _vm,
     "PATCH /api/v1/vms/{vm}": _named,
     "POST /api/v1/vms/{vm}/actions": lambda _: {"action": "stop"},
+    "POST /api/v1/feature-flags/evaluate": lambda _: {"key": "no-such-flag"},
+    "POST /api/v1/feature-flags/evaluate/bulk": lambda _: {},
     "POST /ofrep/v1/evaluate/flags": lambda _: {"context": {"targetingKey": "u"}},
     "POST /ofrep/v1/evaluate/flags/{key}": lambda _: {"context": {"targetingKey": "u"}},
     **{

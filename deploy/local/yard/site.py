@@ -49,6 +49,11 @@ class Site:
         return self.root / "avatars"
 
     @property
+    def snapshots(self) -> Path:
+        """Where flags keeps the last good state of each environment."""
+        return self.root / "flags"
+
+    @property
     def guests(self) -> Path:
         """Where compute keeps virtual machines."""
         return self.root / "guests"

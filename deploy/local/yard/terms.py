@@ -116,7 +116,7 @@ def shared_env(terms: Terms) -> dict[str, str]:
 def service_env(terms: Terms, name: str) -> dict[str, str]:
     """Return everything that a service is told."""
     prefix, own = name.upper(), terms.ports[name]
-    special = {"iam": _only_iam, "compute": _only_compute}
+    special = {"iam": _only_iam, "compute": _only_compute, "flags": _only_flags}
     first = special[name](terms) if name in special else {}
     ports = {f"{prefix}_HTTP_PORT": str(own["http"]), f"{prefix}_GRPC_PORT": str(own["grpc"])}
     return _own_role(terms, name) | first | shared_env(terms) | ports
@@ -143,6 +143,11 @@ def gate_env(terms: Terms) -> dict[str, str]:
         "GATE_KEYLOG_DIR": str(terms.site.keylog),
     }
     return told | shared_env(terms)
+
+
+def _only_flags(terms: Terms) -> dict[str, str]:
+    """Return where the last good state of each environment is kept."""
+    return {"FLAGS_SNAPSHOT_DIR": str(terms.site.snapshots)}
 
 
 def _only_iam(terms: Terms) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What runs by itself: keeping the rulesets fresh. Each is needed in every process that answers."""
+"""What runs by itself in every process that answers: keeping the rulesets fresh, and what outlives the process."""
 
 import asyncio
 import logging
@@ -8,9 +8,13 @@ from collections.abc import Awaitable, Callable
 from chassis.errors import Fault
 from chassis.serve import Job
 from flags.ports import News
+from flags.usecases.keyring import Keyring
 from flags.usecases.rulesets import Rulesets
 
 log = logging.getLogger(__name__)
+
+PAUSE = 0.5  # seconds between two writings of what changes all the time
+KEYS_EVERY = 2.0
 
 
 def freshness(rulesets: Rulesets, news: News, poll_every: float) -> tuple[Job, ...]:
@@ -23,11 +27,37 @@ def freshness(rulesets: Rulesets, news: News, poll_every: float) -> tuple[Job, .
         await news.listen(rulesets.heard, lambda: _tried(rulesets.poll))
 
     async def poll() -> None:
+        try:
+            await _tried(rulesets.poll)
+        finally:
+            rulesets.looked = True
         while True:
             await asyncio.sleep(poll_every * random.uniform(0.8, 1.0))  # noqa: S311 - jitter
             await _tried(rulesets.poll)
 
     return spread, listen, poll
+
+
+def keeping(rulesets: Rulesets, keyring: Keyring) -> tuple[Job, ...]:
+    """Return the jobs that write what is in force to where it outlives this process, and end waits with it."""
+
+    async def places() -> None:
+        try:
+            while True:
+                await rulesets.unwritten.wait()
+                rulesets.unwritten.clear()
+                await asyncio.to_thread(rulesets.write)
+                await asyncio.sleep(PAUSE)
+        finally:
+            rulesets.close()
+            rulesets.write()
+
+    async def keys() -> None:
+        while True:
+            keyring.tend()
+            await asyncio.sleep(KEYS_EVERY)
+
+    return places, keys
 
 
 async def _tried(poll: Callable[[], Awaitable[None]]) -> None:

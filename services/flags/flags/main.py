@@ -1,33 +1,55 @@
 """The composition root: the only place where flags is put together."""
 
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
 
 from uuid_utils.compat import uuid7
 
 from authz.limits import Limiter
 from chassis.frame import Tables, framed
 from chassis.serve import Service
+from flagd.evaluation.v1 import evaluation_pb2_grpc as evaluation_v1
+from flagd.evaluation.v2 import evaluation_pb2_grpc as evaluation_v2
+from flagd.sync.v1 import sync_pb2_grpc
+from flags.api.desks import Desks
+from flags.api.flagd import EvaluationV1, EvaluationV2
+from flags.api.flagd_sync import FlagSync
 from flags.api.grpc import INTERNAL, NAME, FlagsServicer
 from flags.api.ofrep import Ofrep
 from flags.api.rest import routers
+from flags.api.tickets import Tickets
+from flags.api.unleash import Unleash
 from flags.clients import RedisNews, redis_at
-from flags.jobs import freshness
+from flags.jobs import freshness, keeping
 from flags.settings import Settings
 from flags.store.shelf import SqlShelf
+from flags.store.snapshots import Folder
 from flags.store.tables import Idempotency, Lease, Outbox
 from flags.store.work import sql_work
 from flags.usecases.allocations import Allocations
 from flags.usecases.explaining import Explaining
 from flags.usecases.flags import Flags
+from flags.usecases.keyring import Keyring
 from flags.usecases.projects import Projects
 from flags.usecases.revisions import Revisions
 from flags.usecases.rulesets import Rulesets
 from flags.usecases.segments import Segments
 from switchyard.flags.v1 import flags_pb2_grpc
 
+log = logging.getLogger(__name__)
+
 TABLES = Tables(Outbox, Lease, Idempotency)
+RPC_NAMES = (
+    NAME,
+    "flagd.evaluation.v1.Service",
+    "flagd.evaluation.v2.Service",
+    "flagd.sync.v1.FlagSyncService",
+)
 
 
 @asynccontextmanager
@@ -41,7 +63,10 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         work = sql_work(frame.sessions, frame.relay.wake, news)
         projects = Projects(work, _now, uuid7)
         flags = Flags(work, _now, uuid7)
-        rulesets = Rulesets(SqlShelf(frame.sessions))
+        folder = Folder(Path(settings.snapshot_dir)) if settings.snapshot_dir else None
+        rulesets = Rulesets(SqlShelf(frame.sessions), folder)
+        keyring = Keyring(frame.authority, folder, settings.keys_usable_for)
+        _recall(rulesets, keyring)
 
         limiter = Limiter(settings.evaluations_per_second)
         others = (
@@ -50,18 +75,34 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
             Explaining(work, rulesets.shelf, rulesets.seen, _now, uuid7),
         )
 
-        ofrep = Ofrep(rulesets, frame.identity, limiter, frame.denials)
-
-        rest = ofrep.before(frame.rest("flags", routers, flags, projects, *others, ofrep))
-        servicer = FlagsServicer(
-            flags, Allocations(work, _now, uuid7), frame.identity, frame.cursors
-        )
+        desks = Desks(rulesets, frame.identity, limiter, frame.denials)
+        ofrep = Ofrep(desks, _tickets(settings))
+        evaluating = (desks, ofrep, Unleash(desks))
+        rest = ofrep.before(frame.rest("flags", routers, flags, projects, *others, *evaluating))
+        allocations = Allocations(work, _now, uuid7)
+        servicer = FlagsServicer(flags, allocations, frame.identity, frame.cursors)
         flags_pb2_grpc.add_FlagsServicer_to_server(servicer, frame.rpc)
-        yield frame.service(
-            rest,
-            (NAME,),
-            always=freshness(rulesets, news, settings.poll_every),
-        )
+        evaluation_v1.add_ServiceServicer_to_server(EvaluationV1(desks), frame.rpc)
+        evaluation_v2.add_ServiceServicer_to_server(EvaluationV2(desks), frame.rpc)
+        sync_pb2_grpc.add_FlagSyncServiceServicer_to_server(FlagSync(desks), frame.rpc)
+        always = (*freshness(rulesets, news, settings.poll_every), *keeping(rulesets, keyring))
+        service = frame.service(rest, RPC_NAMES, always=always)
+        # Not the frame's own check: keys that are known can be served while iam is away.
+        yield replace(service, checks=(keyring.trouble, lambda: _looking(rulesets)))
+
+
+def _recall(rulesets: Rulesets, keyring: Keyring) -> None:
+    places, keys = rulesets.recall(), keyring.recall()
+    log.info("recalled", extra={"data": {"places": places, "keys": keys}})
+
+
+def _looking(rulesets: Rulesets) -> str:
+    return "" if rulesets.looked else "looking for what is newer than the last snapshots"
+
+
+def _tickets(settings: Settings) -> Tickets:
+    secret = sha256(f"tickets {settings.mesh_secret}".encode()).digest()
+    return Tickets(secret, settings.issuer.rstrip("/"))
 
 
 def _now() -> datetime:

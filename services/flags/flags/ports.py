@@ -1,6 +1,6 @@
 """What the flags service asks of the world."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -222,6 +222,35 @@ class Shelf(Protocol):
 
     async def revisions(self, places: Collection[Place]) -> Mapping[Place, int]:
         """Return the present revision of each place that exists."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A reading that outlived the process that made it, and when (seconds since 1970) it was known to be in force."""
+
+    place: Place
+    reading: Reading
+    at: float
+
+
+class Snapshots(Protocol):
+    """Where the last good state of each place lies, for a start without a database."""
+
+    def keep(self, place: Place, reading: Reading) -> None:
+        """Keep what a place has to serve, in place of what was kept before. OSError if that fails."""
+        ...
+
+    def forget(self, place: Place) -> None:
+        """Forget a place that exists no more."""
+        ...
+
+    def confirm(self) -> None:
+        """Note that everything that is kept is still in force."""
+        ...
+
+    def recall(self) -> Iterable[Recalled]:
+        """Yield what was kept; what is damaged is refused, and the one before it taken."""
         ...
 
 

@@ -1,9 +1,9 @@
 """OFREP 0.3, the door of OpenFeature's SDKs: raw ASGI, dispatched before FastAPI, because it is the hot one.
 
-A warm request touches nothing that is shared: its API key is a dictionary entry (a *desk*), its answer is bytes that
-were written when the ruleset came in; a flag with targeting only decides which. A desk is made anew when the authority
-changes (a key revoked, a tenant closed); it turns to new answers when a new ruleset is in force. A request id is given
-back if one was sent (the gateway does).
+A warm request touches nothing that is shared: its API key is a dictionary entry (a *desk*, see `desks`), its answer is
+bytes that were written when the ruleset came in; a flag with targeting only decides which. A desk turns to new answers
+when a new ruleset is in force. A request id is given back if one was sent (the gateway does), and `Age` says for how
+many seconds the state has not been confirmed, while the database is away.
 
 OFREP's own errors (400, 404) have OFREP's form. All others are problem documents that carry `errorCode` and
 `errorDetails` as well, for clients that read every failure in that form.
@@ -13,76 +13,45 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import inf
+from urllib.parse import parse_qs
 
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from authz.limits import Bucket, Limiter
 from chassis import problems
-from chassis.caller import Caller
 from chassis.context import CURRENT, request_id_of
-from chassis.denials import Denials
 from chassis.edge import asked_by
-from chassis.errors import BadRequest, Fault, Forbidden, TooMany
-from chassis.identity import EPOCH, BadKey, Identity, credentials
+from chassis.errors import Fault
 from chassis.telemetry import span
 from flags.api.asking import (
     MOST_BYTES,
     Asking,
-    Headers,
     NotAContext,
     context_in,
     key_in,
     tags,
 )
+from flags.api.desks import Desk, Desks, Headers
 from flags.api.rendered import PREFIX, Fields, Rendered, Reply, failure, rendered, reply
+from flags.api.tickets import Tickets
 from flags.domain.place import Place
-from flags.usecases.rulesets import Held, Rulesets
+from flags.usecases.rulesets import Held
 
 log = logging.getLogger(__name__)
 
-MOST_DESKS = 20_000
 MOST_REMEMBERED = 2048  # bytes of a request whose context is kept for previews
 SHADES = 100  # RateLimit counts down in so many steps, rounded down, so that its text is made once
 
 _BELOW = f"{PREFIX}/"
-_EPOCH = EPOCH.encode()  # who sends it wants more than what a desk remembers
-
-
-class KeyNeeded(BadRequest):
-    """Evaluation is for API keys: a person's access token belongs to no environment."""
-
-    code = "api_key_needed"
-
-
-@dataclass(slots=True)
-class Desk:
-    """Where one API key is served, until `expires` (monotonic seconds) or the authority's next `generation`."""
-
-    key: str
-    generation: int
-    expires: float
-    client_side: bool
-    held: Held
-    bucket: Bucket
-    answers: Rendered
-
-    def is_over(self, generation: int, now: float) -> bool:
-        """Tell whether the key must be looked at again."""
-        return self.generation != generation or self.expires <= now
 
 
 @dataclass(slots=True)
 class Ofrep:
     """The door. `reply` is the whole of it but for reading the request and writing the answer."""
 
-    rulesets: Rulesets
-    identity: Identity
-    limiter: Limiter
-    denials: Denials | None = None
+    desks: Desks
+    tickets: Tickets | None = None
     clock: Callable[[], float] = time.time
-    _desks: dict[bytes, Desk] = field(default_factory=dict[bytes, Desk])
     _rendered: dict[tuple[Place, bool], Rendered] = field(
         default_factory=dict[tuple[Place, bool], Rendered]
     )
@@ -90,7 +59,7 @@ class Ofrep:
     _shade: int = 1
 
     def __post_init__(self) -> None:
-        self._shade = max(1, self.limiter.rate // SHADES)
+        self._shade = max(1, self.desks.limiter.rate // SHADES)
 
     def before(self, app: ASGIApp) -> ASGIApp:
         """Return an app that answers evaluations itself and leaves the rest to `app`."""
@@ -101,20 +70,21 @@ class Ofrep:
                 return
             message = await receive()
             body = await _rest(message, receive) if message.get("more_body") else message["body"]
-            status, fields, said = await self.reply(scope["path"], dict(scope["headers"]), body)
+            headers = dict(scope["headers"])
+            status, fields, said = await self.reply(
+                scope["path"], headers, body, scope["query_string"]
+            )
             await send({"type": "http.response.start", "status": status, "headers": fields})
             await send({"type": "http.response.body", "body": said})
 
         return answer
 
-    async def reply(self, path: str, headers: Headers, body: bytes) -> Reply:
+    async def reply(self, path: str, headers: Headers, body: bytes, query: bytes = b"") -> Reply:
         """Return the answer to an evaluation request, whatever comes of it."""
         try:
-            now = time.monotonic()
-            desk = self._desks.get(_credential(headers))
-            generation = self.identity.authority.generation
-            if desk is None or desk.is_over(generation, now) or _EPOCH in headers:
-                desk = await self._seat(headers, now)
+            desk = await self.desks.of(headers, PREFIX)
+            if query:
+                await self._as_fresh_as(desk, query)
             if headers.get(b"traceparent", b"0")[-1:] == b"1":
                 return self._traced(desk, path, headers, body)
             return self._served(desk, path, headers, body)
@@ -136,68 +106,30 @@ class Ofrep:
 
     def _served(self, desk: Desk, path: str, headers: Headers, body: bytes) -> Reply:
         """Answer from memory. Nothing here waits, and little is made that was not made before."""
-        left = desk.bucket.take(time.monotonic())
-        if left < 0:
-            raise TooMany("too many evaluations with this API key", retry_after=1)
+        left = desk.take()
         context = context_in(body)
-        self.identity.used.seen.add(desk.key)
+        self.desks.identity.used.seen.add(desk.key)
         if context and len(body) <= MOST_REMEMBERED:
             desk.held.seen.append(context)
         answers = desk.answers
-        if answers.ruleset is not desk.held.ruleset:
+        if answers is None or answers.ruleset is not desk.held.ruleset:
             answers = desk.answers = self._answers(desk.held, client_side=desk.client_side)
         found = answers.single.get(path) or answers.alone(path, context, self.clock())
         if found is None:
-            found = self._otherwise(answers, Asking(path, headers, body, context))
+            found = self._otherwise(desk, answers, Asking(path, headers, body, context))
         fields = found[1] + (self._told.get(left // self._shade) or self._tell(left))
+        if aged := self.desks.age(desk):
+            fields += aged
         if b"x-request-id" in headers:
             fields.append(_echo(headers))
         return found[0], fields, found[2]
 
-    async def _seat(self, headers: Headers, now: float) -> Desk:
-        """Find out who asks, and give a key that the authority knows a desk of its own."""
-        generation = self.identity.authority.generation
-        text = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
-        _, key = credentials(text)
-        known = self.identity.key(key) if key and EPOCH not in text else None
-        expires = now + (known.expires - self.identity.clock() if known and known.expires else inf)
-        if expires <= now:
-            raise BadKey("the API key has expired")
-        caller = self.identity.caller_of(known) if known else await self.identity.of(text)
-        if caller.kind != "api_key":
-            raise KeyNeeded("evaluation is for API keys: send one as X-API-Key")
-        try:
-            held = await self.rulesets.open(caller)
-        except Forbidden as refusal:
-            await self._note(caller, refusal, headers)
-            raise
-        desk = Desk(
-            key=caller.credential,
-            generation=generation,
-            expires=expires,
-            client_side=caller.key_kind == "client",
-            held=held,
-            bucket=self.limiter.bucket(caller.credential, now),
-            answers=self._answers(held, client_side=caller.key_kind == "client"),
-        )
-        if known:
-            self._keep(_credential(headers), desk)
-        return desk
-
-    async def _note(self, caller: Caller, refusal: Forbidden, headers: Headers) -> None:
-        """Tell the audit log, with the request, of which nothing is known on the warm path."""
-        if self.denials is None:
-            return
-        token = CURRENT.set(asked_by(headers.items()))
-        try:
-            await self.denials.note(caller, refusal, "POST", PREFIX)
-        finally:
-            CURRENT.reset(token)
-
-    def _keep(self, credential: bytes, desk: Desk) -> None:
-        if len(self._desks) >= MOST_DESKS:
-            self._desks.clear()
-        self._desks[credential] = desk
+    async def _as_fresh_as(self, desk: Desk, query: bytes) -> None:
+        """Read again what a client has heard to have changed, if the news has not come here yet (OFREP, ADR 8)."""
+        said = parse_qs(query.decode("latin-1"), max_num_fields=20).get("flagConfigEtag", [""])[0]
+        revision = said.strip('"')
+        if revision.isascii() and revision.isdecimal() and len(revision) < 19:
+            await self.desks.rulesets.heard(desk.held.place, int(revision))
 
     def _answers(self, held: Held, *, client_side: bool) -> Rendered:
         """Return what is in force at a place, written out once for all keys of a kind."""
@@ -209,20 +141,39 @@ class Ofrep:
             self._rendered[held.place, client_side] = known
         return known
 
-    def _otherwise(self, answers: Rendered, asking: Asking) -> Reply:
+    def _otherwise(self, desk: Desk, answers: Rendered, asking: Asking) -> Reply:
         """Return the answer to what is not the plain path of a flag: the bulk, a trailing slash, or no such flag."""
         path = asking.path.rstrip("/")
         if path == PREFIX:
-            return _bulk(answers, asking, self.clock())
+            return self._bulk(desk, answers, asking)
         if found := answers.alone(path, asking.context, self.clock()):
             return found
         key = key_in(path)
         return failure(404, "FLAG_NOT_FOUND", f"there is no flag {key!r} for this API key", key)
 
+    def _bulk(self, desk: Desk, answers: Rendered, asking: Asking) -> Reply:
+        """Answer 304 before anything is evaluated; only where time itself decides, the tag is that of the answer."""
+        now, ticket = self.clock(), self._ticket(desk)
+        said = answers.everything(asking.context, now, ticket) if answers.timed else None
+        # The ticket's hour is in the tag, its key is not: two keys that see the same have the same tag.
+        tag = answers.etag(said or asking.body + b"%d" % desk.ticket_until)
+        if tag in tags(asking.headers.get(b"if-none-match", b"")):
+            return 304, [(b"etag", tag)], b""
+        return reply(200, said or answers.everything(asking.context, now, ticket), [(b"etag", tag)])
+
+    def _ticket(self, desk: Desk) -> bytes:
+        """Return where the stream of changes is, written out; it stays the same for a while, and so does the tag."""
+        if self.tickets is None:
+            return b""
+        now = self.clock()
+        if now >= desk.ticket_until:
+            desk.ticket, desk.ticket_until = self.tickets.written(desk.digest, now)
+        return desk.ticket
+
     def _tell(self, left: int) -> Fields:
         """Write out what is left of a rate limit, rounded down to a shade, once for all who are in it."""
         shade = left // self._shade
-        fields = self.limiter.verdict(shade * self._shade, 1.0).headers()
+        fields = self.desks.limiter.verdict(shade * self._shade, 1.0).headers()
         self._told[shade] = fields
         return fields
 
@@ -240,23 +191,6 @@ async def _rest(message: Message, receive: Receive) -> bytes:
         if len(body) <= MOST_BYTES:
             body += message.get("body", b"")
     return bytes(body)
-
-
-def _credential(headers: Headers) -> bytes:
-    """Return what a desk goes by. Who sends two credentials has none that is known."""
-    key, bearer = headers.get(b"x-api-key"), headers.get(b"authorization")
-    if key is None:
-        return bearer or b""
-    return key if bearer is None else key + b"\n" + bearer
-
-
-def _bulk(answers: Rendered, asking: Asking, now: float) -> Reply:
-    """Answer 304 before anything is evaluated; only where time itself decides, the tag is that of the answer."""
-    said = answers.everything(asking.context, now) if answers.timed else None
-    tag = answers.etag(asking.body if said is None else said)
-    if tag in tags(asking.headers.get(b"if-none-match", b"")):
-        return 304, [(b"etag", tag)], b""
-    return reply(200, said or answers.everything(asking.context, now), [(b"etag", tag)])
 
 
 def _echo(headers: Headers) -> tuple[bytes, bytes]:

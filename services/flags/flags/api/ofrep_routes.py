@@ -104,7 +104,8 @@ async def evaluate_all_flags(request: Request, ofrep: Uses) -> Response:
 
 async def _answer(request: Request, ofrep: Ofrep) -> Response:
     headers = dict(request.scope["headers"])
-    status, fields, body = await ofrep.reply(request.url.path, headers, await request.body())
+    query: bytes = request.scope["query_string"]
+    status, fields, body = await ofrep.reply(request.url.path, headers, await request.body(), query)
     response = Response(body, status)
     response.raw_headers = list(fields)
     return response

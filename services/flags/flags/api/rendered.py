@@ -54,8 +54,8 @@ class Rendered:
         flag = self.asked.get(path)
         return None if flag is None else self.replies[self.ruleset.ask(flag, context, now)]
 
-    def everything(self, context: Context, now: float) -> bytes:
-        """Return what all flags serve to a context, in the order of their keys."""
+    def everything(self, context: Context, now: float, more: bytes = b"") -> bytes:
+        """Return what all flags serve to a context, in the order of their keys, and `more` fields, written out."""
         context, asked = plain(context), Asked(now, members={})
         said = [
             flag
@@ -63,7 +63,7 @@ class Rendered:
             else self.parts[self.ruleset.serve(flag, context, asked)]
             for flag in self.bulk
         ]
-        return b'{"flags":[' + b",".join(said) + b"]}"
+        return b'{"flags":[' + b",".join(said) + b"]" + more + b"}"
 
 
 def rendered(ruleset: Ruleset, *, client_side: bool) -> Rendered:
@@ -115,11 +115,11 @@ def _said(key: str, answer: Answer, metadata: Mapping[str, str]) -> dict[str, An
         "value": answer.value,
         "variant": answer.variant,
         "reason": answer.reason.value,
-        "metadata": {**metadata, **_marks(answer)},
+        "metadata": {**metadata, **marks(answer)},
     }
 
 
-def _marks(answer: Answer) -> dict[str, Any]:
+def marks(answer: Answer) -> dict[str, Any]:
     """Return what tells a client of the experiment that it is in."""
     if not answer.experiment:
         return {}

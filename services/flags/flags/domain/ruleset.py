@@ -85,6 +85,11 @@ class Ruleset:
         """Return what a key may see: a client-side key only the flags that are marked for clients."""
         return (flag for flag in self.flags.values() if flag.client_side or not client_side)
 
+    def seen_as(self, key: str, *, client_side: bool) -> Compiled | None:
+        """Return a flag by its key; None if there is none that such a key may see."""
+        flag = self.flags.get(key)
+        return flag if flag and (flag.client_side or not client_side) else None
+
     def ask(self, flag: Compiled, context: Context, now: float) -> Answer:
         """Return what a flag serves to a context (any JSON object), at `now` seconds since 1970. Never raises."""
         if flag.answer is not None:

@@ -1,7 +1,6 @@
 """The OFREP door: what clients promise themselves of it, and what must not get past it."""
 
 import time
-from dataclasses import replace
 
 import httpx
 import orjson
@@ -9,17 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from authz import apikeys
 from authz.limits import Limiter
-from authz.replica import ApiKey
-from chassis.authority import Authority
-from chassis.http import Wiring, rest_app
 from chassis.identity import Identity
-from flags.api.ofrep import MOST_BYTES, Ofrep
+from flags.api.asking import MOST_BYTES
+from flags.api.desks import Desks
+from flags.api.ofrep import Ofrep
 from flags.api.rendered import PREFIX
-from flags.api.rest import routers
-from flags.domain.flag import Change, Draft
-from flags.domain.values import FlagType
+from flags.domain.flag import Change
 from flags.usecases.flags import Aim
 
 BODY = {"context": {"targetingKey": "user-1", "plan": "pro"}}
@@ -32,77 +27,10 @@ class NoIam:
         raise AssertionError("iam was asked during a warm request")
 
 
-class Keys:
-    """API keys that an authority knows."""
-
-    def __init__(self, tenant):
-        self.authority, self._tenant = Authority(), tenant
-        self.authority._heard = time.monotonic()
-
-    def mint(self, kind="server", **said):
-        key_id, key = apikeys.mint(kind)
-        known = ApiKey(
-            hash=apikeys.digest(key),
-            id=key_id,
-            tenant=str(self._tenant),
-            kind=kind,
-            environment="production",
-            project="default",
-            scopes=frozenset({"flag:evaluate"}),
-            expires=None,
-            subject="",
-            name="a key",
-        )
-        self.authority.state.keys[known.hash] = replace(known, **said)
-        return key
-
-    def revoke(self, key):
-        del self.authority.state.keys[apikeys.digest(key)]
-        self.authority.generation += 1
-
-
-@pytest.fixture
-def keys(ana):
-    return Keys(ana.tenant)
-
-
-@pytest.fixture
-def ofrep(rulesets, keys):
-    return Ofrep(rulesets, Identity(keys.authority, None, NoIam()), Limiter(100_000))
-
-
-@pytest.fixture
-def documented(ofrep, flags, projects):
-    """The app without the raw door before it."""
-    uses = {type(use): use for use in (flags, projects, ofrep)}
-    return rest_app("flags", routers, Wiring(identity=ofrep.identity, uses=uses))
-
-
 def client_of(app, key=None):
     headers = {"x-api-key": key} if key else {}
     transport = httpx.ASGITransport(app)
     return httpx.AsyncClient(transport=transport, base_url="http://flags.test", headers=headers)
-
-
-@pytest.fixture
-async def sdk(ofrep, documented, keys):
-    async with client_of(ofrep.before(documented), keys.mint()) as client:
-        yield client
-
-
-@pytest.fixture
-async def shop(flags, ana, here):
-    """Flags of every type; the boolean one is marked for clients."""
-    drafts = [
-        Draft(key="shop/checkout.v2", name="x", client_side=True),
-        Draft(key="rate", name="x", type=FlagType.FLOAT, variants={"one": 1, "half": 0.5}),
-        Draft(key="limit", name="x", type=FlagType.INTEGER, variants={"few": 3, "many": 9}),
-        Draft(key="hello", name="x", type=FlagType.STRING, variants={"de": "Grüezi", "en": "Hi"}),
-        Draft(key="theme", name="x", type=FlagType.JSON, variants={"dark": {"b": 1, "a": []}}),
-    ]
-    for draft in drafts:
-        await flags.create(ana, here, draft)
-        await flags.enable(ana, Aim(flag=draft.key, place=here))
 
 
 async def changed(flags, rulesets, ana, place, key, **switch):
@@ -242,7 +170,7 @@ class TestAllFlags:
             assert hidden.text.replace("limit", "none") == nothing.text
 
     async def test_a_tenant_without_flags_has_none(self, sdk):
-        assert (await sdk.post(PREFIX, json={})).json() == {"flags": []}
+        assert (await sdk.post(PREFIX, json={})).json()["flags"] == []
 
     async def test_a_bad_request_is_400_without_a_key(self, sdk):
         said = (await sdk.post(PREFIX, content=b"{")).json()
@@ -290,7 +218,7 @@ class TestWhoAsks:
         app, key = ofrep.before(documented), keys.mint()
         assert (await self.ask(app, {"x-api-key": key})).status_code == 200
         keys.revoke(key)
-        ofrep.identity.iam = GoneFromIam()
+        ofrep.desks.identity.iam = GoneFromIam()
         assert (await self.ask(app, {"x-api-key": key})).status_code == 401
 
     async def test_a_key_at_its_desk_waits_for_news_that_it_asks_for(
@@ -312,12 +240,12 @@ class TestWhoAsks:
         assert (await self.ask(app, {"x-api-key": key})).status_code == 200
         later = time.monotonic() + 2000
         monkeypatch.setattr("flags.api.ofrep.time.monotonic", lambda: later)
-        ofrep.identity.clock = lambda: time.time() + 2000
+        ofrep.desks.identity.clock = lambda: time.time() + 2000
         assert (await self.ask(app, {"x-api-key": key})).status_code == 401
 
     async def test_a_key_is_not_asked_more_than_agreed(self, rulesets, keys, documented, shop):
         identity = Identity(keys.authority, None, NoIam())
-        app = Ofrep(rulesets, identity, Limiter(3)).before(documented)
+        app = Ofrep(Desks(rulesets, identity, Limiter(3))).before(documented)
         headers = {"x-api-key": keys.mint()}
         got = [await self.ask(app, headers) for _ in range(5)]
         assert [g.status_code for g in got][:3] == [200] * 3

@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from authz.limits import Limiter
+from flags.api.desks import Desks
 from flags.api.ofrep import Ofrep
 from flags.domain.flag import Change, Draft
 from flags.usecases.flags import Aim
@@ -25,7 +26,7 @@ class Keys:
         self._caller = caller
 
     def key(self, key):
-        return SimpleNamespace(expires=None, id="k") if key == "k" else None
+        return SimpleNamespace(expires=None, id="k", hash="ab" * 32) if key == "k" else None
 
     def caller_of(self, known):
         return self._caller
@@ -46,7 +47,7 @@ def now():
 
 @pytest.fixture
 def door(rulesets, caller, now):
-    return Ofrep(rulesets, Keys(caller), Limiter(10_000), clock=lambda: now[0])
+    return Ofrep(Desks(rulesets, Keys(caller), Limiter(10_000)), clock=lambda: now[0])
 
 
 async def asked(door, path, context=None, **headers):

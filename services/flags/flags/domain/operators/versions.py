@@ -26,6 +26,7 @@ _WILD = re.compile(rf"[vV]?{_NUMBER}(?:\.{_NUMBER})?\.[*xX]", re.ASCII)
 _RELEASE = (1,)  # sorts behind every pre-release, which begins with 0
 _BEFORE_ALL = (0,)
 LONGEST = 256
+_LARGEST = 10**18
 
 
 @lru_cache(8192)
@@ -89,6 +90,21 @@ def _range(index: int, text: str) -> tuple[Version, Version]:
     if low is None:
         raise Wrong(f"/values/{index}", "must be a range, such as ~1.2.3, ^1.2, 1.* or *", "semver")
     return low, (_caret if text[0] == "^" else _tilde)(low, text)
+
+
+def span(text: str) -> tuple[str, str | None]:
+    """Return a range as the versions that it begins with and ends before; None where it has no end."""
+    low, high = _range(0, text)
+    return spelled(low), None if high[0] > _LARGEST else spelled(high)
+
+
+def spelled(found: Version) -> str:
+    """Return a version as semver.org writes it; what comes before all of its pre-releases is `-0`."""
+    core, before = ".".join(map(str, found[:3])), found[3]
+    if before == _RELEASE:
+        return core
+    parts = [str(part[1]) if part[0] == 0 else part[2] for part in before[1:]]
+    return f"{core}-{'.'.join(parts) or '0'}"
 
 
 def _wild(major: int, minor: int | None) -> tuple[Version, Version]:
