@@ -12,6 +12,7 @@ import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 from chassis.db import database
 from compute.clients import images, processes
@@ -78,7 +79,7 @@ async def main():
     async with database(os.environ["COMPUTE_URL"], "compute") as sessions:
         work = sql_work(sessions, lambda: None)
         now = lambda: datetime.now(UTC)  # noqa: E731
-        reconciler = Reconciler(work=work, hypervisor=host, terms=Terms(), now=now)
+        reconciler = Reconciler(work=work, hypervisor=host, terms=Terms(), now=now, new_id=uuid4)
         print("working", flush=True)
         while True:
             await reconciler.sweep()

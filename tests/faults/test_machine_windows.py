@@ -7,11 +7,13 @@ Few guests, because each takes seconds to boot: a test goes through several wind
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -25,6 +27,7 @@ from compute.clients import processes
 from compute.clients.images import Images, built_in_id
 from compute.clients.qemu import Qemu
 from compute.clients.trial import Trial
+from compute.domain.errors import ActionDoesNotFit
 from compute.domain.order import Order, SourceType
 from compute.domain.quota import Amount
 from compute.domain.vm import Action
@@ -153,6 +156,127 @@ class Site:
         for vm in self.running():
             await processes.end(self.folder / "guests" / str(vm))
         self.host.close()
+
+
+class Loop:
+    """Random wishes and random faults on two machines, and after each the books against the host."""
+
+    def __init__(self, site, dice):
+        self.site, self.dice = site, dice
+        self.machines, self.worker, self.slowest, self.done = [], None, 0.0, Counter()
+
+    async def begin(self):
+        self.worker = self.site.worker()
+        self.machines = [await self.site.order() for _ in range(2)]
+        await self.settled()
+
+    async def once(self):
+        """Wish something, hurt something, and wait until everything is as wished again."""
+        for _ in range(self.dice.randint(1, 2)):
+            await self.wish()
+        fault = self.dice.choice(
+            [self.kill_worker, self.freeze_worker, self.kill_guest, self.freeze_guest]
+        )
+        await asyncio.sleep(self.dice.uniform(0, 0.5))
+        await fault()
+        self.done[fault.__name__] += 1
+        began = time.monotonic()
+        await self.settled()
+        self.slowest = max(self.slowest, time.monotonic() - began)
+        await self.agree()
+
+    async def wish(self):
+        place = self.dice.randrange(len(self.machines))
+        vm, wish = self.machines[place], self.dice.choice([*Action, "replace"])
+        if wish == "replace":
+            await self.site.vms.delete(self.site.ana, Intent(vm=vm.id))
+            self.machines[place] = await self.site.order()
+        else:
+            with contextlib.suppress(ActionDoesNotFit):
+                await self.site.act(vm, wish)
+        self.done[str(wish)] += 1
+
+    async def kill_worker(self):
+        self.worker.kill()
+        self.worker.wait()
+        self.worker = self.site.worker()
+
+    async def freeze_worker(self):
+        frozen, self.worker = self.worker, self.site.worker()
+        frozen.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(self.dice.uniform(0, 7))  # the lease is for five seconds
+        frozen.send_signal(signal.SIGCONT)
+        await asyncio.sleep(0.5)
+        frozen.kill()
+        frozen.wait()
+
+    async def kill_guest(self):
+        for pid in self.site.running().values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            break
+
+    async def freeze_guest(self):
+        for pid in self.site.running().values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+                await asyncio.sleep(self.dice.uniform(0, 3))
+                os.kill(pid, signal.SIGCONT)
+            break
+
+    async def rows(self):
+        said = (
+            "select id, wish, step, generation, settled, trouble from compute.vm where tenant = :t"
+        )
+        async with self.site.sessions() as session:
+            found = (await session.execute(text(said), {"t": self.site.ana.tenant})).all()
+        return {row.id: row for row in found}
+
+    async def settled(self):
+        ends = {"run": "up", "pause": "held", "stop": "down"}
+
+        async def it_is():
+            rows, running = (await self.rows()), set(self.site.running())
+            wanted = {id_ for id_, row in rows.items() if row.wish in ("run", "pause")}
+            still = all(
+                row.generation == row.settled and row.step == ends.get(row.wish) and not row.trouble
+                for row in rows.values()
+            )
+            return still and wanted == running
+
+        await self.site.until(it_is, 60)
+
+    async def agree(self):
+        """What runs, lies on the disk, is counted and is leased is what is in the table; no operation is open."""
+        rows = set(await self.rows())
+        assert rows == {vm.id for vm in self.machines}
+        assert {home.name for home in (self.site.folder / "guests").iterdir()} == set(
+            map(str, rows)
+        )
+        async with self.site.work() as work:
+            used = (await work.quotas.find(self.site.ana.tenant, LIMIT)).used
+            assert used == Amount(vms=2, cpu=2, memory_gb=2, disk_gb=2)
+            assert [it for vm in rows for it in await work.operations.open_of(vm)] == []
+
+    async def end(self):
+        for vm in self.machines:
+            await self.site.vms.delete(self.site.ana, Intent(vm=vm.id))
+            await self.site.gone(vm)
+        await self.site.nothing_is_left()
+
+
+async def test_after_random_wishes_and_faults_the_books_and_the_host_agree(site):
+    """A few rounds; SWITCHYARD_MACHINE_FAULTS=100 for more, SWITCHYARD_SEED to repeat a run."""
+    seed = int(os.environ.get("SWITCHYARD_SEED", "0")) or time.time_ns() % 10**6
+    rounds = int(os.environ.get("SWITCHYARD_MACHINE_FAULTS", "3"))
+    print(f"seed {seed}")
+    loop = Loop(site, random.Random(seed))
+    await loop.begin()
+    for number in range(rounds):
+        await loop.once()
+        print(f"round {number + 1} held; slowest so far {loop.slowest:.1f} s", flush=True)
+    await loop.end()
+    print(f"{rounds} rounds held: {dict(loop.done)}")
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from chassis.errors import Fault
 from chassis.serve import Job
+from compute.usecases.meter import Meter
 from compute.usecases.offers import Offers
 from compute.usecases.orphans import Orphans
 from compute.usecases.reconciler import Reconciler
@@ -55,6 +56,18 @@ def offering(offers: Offers, every: float = 15.0) -> Job:
             await asyncio.sleep(every)
 
     return offer
+
+
+def reading(meter: Meter, every: float = 10.0) -> Job:
+    """Return the job that reads the meter of the machines that run."""
+
+    async def read() -> None:
+        while True:
+            with suppress(Fault):
+                await meter.sweep()
+            await asyncio.sleep(every)
+
+    return read
 
 
 def clearing(orphans: Orphans, every: float = 30.0) -> Job:

@@ -17,11 +17,12 @@ from compute.clients.qemu import Qemu
 from compute.clients.trial import Trial
 from compute.domain.course import Terms
 from compute.domain.quota import Amount
-from compute.jobs import clearing, offering, reconciling
+from compute.jobs import clearing, offering, reading, reconciling
 from compute.settings import Settings
 from compute.store.tables import Idempotency, Lease, Outbox
 from compute.store.work import sql_work
 from compute.usecases.agents import Agents
+from compute.usecases.meter import Meter
 from compute.usecases.offers import Offers
 from compute.usecases.operations import Operations
 from compute.usecases.orphans import Orphans
@@ -44,7 +45,8 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         work = sql_work(frame.sessions, frame.relay.wake, stirred.set)
         limit, (trial, host) = _limit(settings), _host(settings)
         vms = Vms(work=work, hypervisor=host, limit=limit, now=_now, new_id=uuid7)
-        reconciler = Reconciler(work=work, hypervisor=host, terms=_terms(settings), now=_now)
+        terms = _terms(settings)
+        reconciler = Reconciler(work=work, hypervisor=host, terms=terms, now=_now, new_id=uuid7)
         grace = timedelta(seconds=settings.orphan_seconds)
         orphans = Orphans(work, host, _now, grace, ORPHANS.set)
 
@@ -66,6 +68,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
                 reconciling(reconciler, stirred, host.events),
                 offering(Offers(work, host)),
                 clearing(orphans),
+                reading(Meter(work, host, _now, uuid7)),
             ),
             always=(trial.keep_up,),
         )

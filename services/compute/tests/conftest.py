@@ -616,7 +616,7 @@ def quotas(work):
 
 @pytest.fixture
 def reconciler(work, clock, driven):
-    return Reconciler(work=work, hypervisor=driven, terms=Terms(), now=clock)
+    return Reconciler(work=work, hypervisor=driven, terms=Terms(), now=clock, new_id=uuid4)
 
 
 @pytest.fixture

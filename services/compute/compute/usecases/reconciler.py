@@ -19,12 +19,14 @@ from compute.domain.happening import Happening, Level
 from compute.domain.vm import Step, Vm
 from compute.ports import OpenWork, Work
 from compute.ports.hypervisor import HostTrouble, Hypervisor, StaleFence
+from compute.usecases import metering
 from compute.usecases.vms import cancelled, document
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 4
 WORKER = Actor("service", "compute", "compute")
+_RUNS = frozenset({Step.BOOT, Step.UP, Step.HELD, Step.HALT})
 _SWITCHES = {
     Deed.ON: Switch.ON,
     Deed.PRESS: Switch.PRESS,
@@ -43,6 +45,7 @@ class Reconciler:
     hypervisor: Hypervisor
     terms: Terms
     now: Callable[[], datetime]
+    new_id: Callable[[], UUID]
 
     async def sweep(self) -> bool:
         """Go once over all machines of this host; tell whether any of them is on its way somewhere."""
@@ -77,9 +80,11 @@ class Reconciler:
             why = str(trouble)
             await self._write(vm, fence, lambda it: failed(it, why, self.now(), self.terms))
         else:
-            await self._write(
-                vm, fence, lambda it: progressed(it, course, seen, self.now()), course
-            )
+
+            def change(it: Vm) -> Vm:
+                return progressed(it, course, seen, self.now())
+
+            await self._write(vm, fence, change, course, crashed=seen.crashed)
 
     async def _claim(self, vm_id: UUID) -> tuple[Vm, int] | None:
         """Return a machine as it is now and the fence of our lease on it; give it a host, if it has none."""
@@ -105,7 +110,13 @@ class Reconciler:
             await self.hypervisor.ensure_power(key, _SWITCHES[deed])
 
     async def _write(
-        self, vm: Vm, fence: int, change: Callable[[Vm], Vm], course: Course | None = None
+        self,
+        vm: Vm,
+        fence: int,
+        change: Callable[[Vm], Vm],
+        course: Course | None = None,
+        *,
+        crashed: bool = False,
     ) -> None:
         """Write down how a machine is now, unless its owner has changed the wish or another has taken the lease."""
         async with self.work() as work:
@@ -115,10 +126,21 @@ class Reconciler:
                 return
             after = change(before)
             await self._told(work, before, after, course)
+            await self._metered(work, after, crashed=crashed)
             if after.step is Step.GONE:
                 await _freed(work, after, self.now())
             else:
                 await work.vms.put(before, after)
+
+    async def _metered(self, work: Work, vm: Vm, *, crashed: bool) -> None:
+        """Bill what ran; what died unseen is billed until it was last seen running."""
+        now = self.now()
+        if crashed or vm.step not in _RUNS:
+            until = None if crashed else now
+            await metering.stopped(work, vm.id, until, self.new_id, now)
+        if vm.step in _RUNS:
+            ran = metering.Seen(vm_id=vm.id, tenant=vm.tenant, at=now)
+            await metering.started(work, ran, self.new_id)
 
     async def _told(self, work: Work, before: Vm, after: Vm, course: Course | None) -> None:
         """Leave what changed in the machine's log and, where people see it, for the audit log; end operations."""
