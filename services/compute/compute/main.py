@@ -22,6 +22,7 @@ from compute.settings import Settings
 from compute.store.tables import Idempotency, Lease, Outbox
 from compute.store.work import sql_work
 from compute.usecases.agents import Agents
+from compute.usecases.consoles import Consoles
 from compute.usecases.meter import Meter
 from compute.usecases.offers import Offers
 from compute.usecases.operations import Operations
@@ -55,6 +56,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
             Templates(work),
             Quotas(work, limit),
             Operations(work),
+            Consoles(work, host, _now),
             Agents(work, _now, uuid7),
             Usage(work, _now, uuid7),
         )
