@@ -129,6 +129,6 @@ load: setup ## locust against a throw-away platform
 	$(call need,tests/load)
 	@$(YARD) with -- $(PY) -m tests.load
 
-faults: setup ## kill and freeze every part of a throw-away platform, and count what was lost
+faults: setup ## kill and freeze every part of a throw-away platform, and count what was lost (writes docs/reliability.md)
 	$(call need,tests/faults)
-	@$(FAULTS)
+	@SWITCHYARD_RELIABILITY=docs/reliability.md $(FAULTS)

@@ -89,7 +89,7 @@ class Bench:
     async def in_the_store(self, after: tuple[str, ...] | None) -> float:
         """Return the median milliseconds of the store's own list."""
         async with database(self.iam.database, "iam") as sessions, sessions() as session:
-            entities = SqlEntities(session)
+            entities = SqlEntities(session, lambda *_: None)
 
             async def ask() -> None:
                 found = await entities.list(self.query, PageAsk(limit=50, page=1, after=after))

@@ -24,7 +24,7 @@ ROWS = [
        SELECT gen_random_uuid(), t.id, n || '@' || t.subdomain, n || '@' || t.subdomain, 'n' || n, 'n' || n, '', '',
               'x', true, now(), now(), 1
        FROM iam.tenant t, generate_series(1, 5) n WHERE t.subdomain LIKE 'many%'""",
-    """INSERT INTO iam.role_binding (principal, role, scope) SELECT u.id, 'user', 'tenant'
+    """INSERT INTO iam.role_binding (principal, role, scope, tenant) SELECT u.id, 'user', 'tenant', u.tenant
        FROM iam.user u JOIN iam.tenant t ON t.id = u.tenant WHERE t.subdomain LIKE 'many%'""",
     """INSERT INTO iam.session (id, "user", tenant, amr, ip, user_agent, created_at, seen_at, expires_at)
        SELECT gen_random_uuid(), u.id, u.tenant, '{pwd}', '', '', now(), now(), now() + interval '30 days'

@@ -83,7 +83,7 @@ async def replicate(place: Settings, sign: Sign, log: KeyLog) -> None:
 async def _connected(place: Settings, sign: Sign, log: KeyLog) -> None:
     async with grpc.aio.insecure_channel(place.iam, options=KEEPALIVE) as channel:
         proof = sign(place.secret, "gateway", time.time())
-        request = pb.SnapshotRequest(kinds=[pb.KIND_API_KEY])
+        request = pb.SnapshotRequest(kinds=[pb.KIND_API_KEY], batched=True)
         stream = rpc.IamStub(channel).Snapshot(request, metadata=(("x-mesh", proof),))
         await follow(aiter(stream), log, place.silence)
 
@@ -102,6 +102,9 @@ async def _whole(events: Events, silence: float) -> dict[str, Key]:
         match event.WhichOneof("event"):
             case "api_key":
                 _keep(event.api_key, keys)
+            case "batch":
+                for one in event.batch.events:
+                    _keep(one.api_key, keys)
             case "gone":
                 keys.pop(event.gone.id, None)
             case "ready":

@@ -114,6 +114,7 @@ class Iam(rpc.IamServicer):
         self.streams: list[asyncio.Queue] = []
         self.metadata: list[dict] = []
         self.kinds: list[list[int]] = []
+        self.batched: list[bool] = []
         self.first: list[pb.SnapshotEvent] = [ready()]
 
     async def Snapshot(self, request, context):
@@ -121,6 +122,7 @@ class Iam(rpc.IamServicer):
         self.streams.append(queue)
         self.metadata.append(dict(context.invocation_metadata()))
         self.kinds.append(list(request.kinds))
+        self.batched.append(request.batched)
         for event in list(self.first):
             yield event
         while event := await queue.get():
@@ -201,6 +203,13 @@ async def test_the_agent_keeps_the_whole_state_and_follows_it(iam, replica):
     iam.streams[0].put_nowait(gone("a"))
     await until(lambda: keeps(replica, {"b", "c"}))
     assert f"+{hash_of('c')} c acme 9000 flag:evaluate" in lines(replica)
+
+
+async def test_the_agent_takes_the_whole_state_in_batches(iam, replica):
+    batch = pb.SnapshotEvent(batch=pb.Batch(events=[wire("a"), wire("b")]))
+    iam.first = [batch, wire("c"), ready()]
+    await until(lambda: keeps(replica, {"a", "b", "c"}))
+    assert iam.batched == [True]
 
 
 async def test_a_key_that_fits_no_line_is_left_out_and_the_rest_kept(iam, replica):

@@ -1,12 +1,19 @@
 """A platform that may be hurt: run by `make check` in a run of its own, so that no other test stands on it."""
 
+import asyncio
+import contextlib
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import httpx
 import pytest
+
+from tests.faults import table
+
+FINDINGS = pytest.StashKey()
 
 PASSWORD = "correct horse battery staple"
 
@@ -39,6 +46,10 @@ class Platform:
         except (KeyError, ValueError):
             return False
 
+    def http(self, service):
+        """The address of a service itself, behind the gate."""
+        return f"http://127.0.0.1:{json.loads(self._state.read_text())['ports'][service]['http']}"
+
     async def healthy(self):
         """Whether the whole platform answers."""
         try:
@@ -60,3 +71,37 @@ def platform():
     if not (state := os.environ.get("SWITCHYARD_STATE")):
         pytest.skip("SWITCHYARD_STATE is not set: `make faults` starts a platform and sets it")
     return Platform(state)
+
+
+async def _until(ask, seconds, what="what was waited for"):
+    """Ask until the answer is truthy, and return it; what was just killed need not answer yet."""
+    end = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(httpx.HTTPError):
+            if found := await ask():
+                return found
+        assert time.monotonic() < end, f"{what}: not within {seconds} s"
+        await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def until():
+    return _until
+
+
+@pytest.fixture
+def finding(request):
+    """Tell what was done about a row of the table, and the figure; `partly` says what of the row is left out."""
+    told = request.config.stash.setdefault(FINDINGS, [])
+
+    def tell(row, done, figure, partly=""):
+        print(f"{row}: {done}: {figure}")
+        told.append(table.Finding(row, done, figure, partly))
+
+    return tell
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """Write docs/reliability.md where `make faults` asked for it and all tests held."""
+    if (page := os.environ.get("SWITCHYARD_RELIABILITY")) and exitstatus == 0:
+        table.write(Path(page), session.config.stash.get(FINDINGS, []))

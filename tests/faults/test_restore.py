@@ -105,7 +105,9 @@ async def verified(web):
     return vkey, found.entries
 
 
-async def test_a_backup_restored_on_a_fresh_database_is_the_same_platform(platform, tmp_path):
+async def test_a_backup_restored_on_a_fresh_database_is_the_same_platform(
+    platform, tmp_path, finding
+):
     file, data = tmp_path / "saved.tar", tmp_path / "elsewhere"
     async with httpx.AsyncClient(base_url=platform.url, timeout=15) as web:
         login = await written(web)
@@ -129,8 +131,12 @@ async def test_a_backup_restored_on_a_fresh_database_is_the_same_platform(platfo
             more = {"key": "afterwards", "name": "Written after the restore"}
             (await web.post("/api/v1/feature-flags", json=more)).raise_for_status()
             await settled(web, after[1] + 1)
-    print(f"restored, started and logged in within {took:.1f} s")
     assert took < WITHIN
+    finding(
+        "R24",
+        "backup while it serves, restore elsewhere, start, log in",
+        f"{took:.1f} s; {found} entries verify",
+    )
     refused = yard(data, "restore", str(file))
     assert refused.returncode == 1
     assert "holds a platform" in refused.stderr

@@ -39,6 +39,19 @@ class Subject:
         """Tell whether they may act in a tenant at all."""
         return tenant == self.tenant or tenant in self.member_of
 
+    def roles_in(self, tenant: str, now: float) -> tuple[str, ...]:
+        """Return the names of the roles that they hold in all of a tenant at a moment, in seconds."""
+        if tenant == self.tenant:
+            return self.roles
+        wide = (
+            b
+            for b in self.bindings
+            if b.level == "platform" or (b.level, b.where) == ("tenant", tenant)
+        )
+        return tuple(
+            dict.fromkeys(b.role for b in wide if b.live(datetime.fromtimestamp(now, UTC)))
+        )
+
     @property
     def held(self) -> tuple[Binding, ...]:
         """Their bindings; if we are told only what they may do at home, that as one."""

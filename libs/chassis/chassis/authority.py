@@ -127,7 +127,7 @@ class Authority:
         while True:
             self.begin()
             try:
-                async for event in stub.Snapshot(pb.SnapshotRequest()):
+                async for event in stub.Snapshot(pb.SnapshotRequest(batched=True)):
                     await self.apply(event)
                     pause = 0.05
             except aio.AioRpcError as broken:
@@ -139,19 +139,19 @@ class Authority:
 
 
 def _touches_signing(event: pb.SnapshotEvent) -> bool:
-    kind = event.WhichOneof("event")
-    gone = kind == "gone" and event.gone.kind == pb.KIND_SIGNING_KEY
-    return gone or kind in ("ready", "signing_key")
+    gone = event.gone.kind == pb.KIND_SIGNING_KEY
+    return gone or event.WhichOneof("event") in ("ready", "signing_key", "batch")
 
 
 def put(state: State, event: pb.SnapshotEvent) -> None:
-    """Enter one event into a state."""
-    if event.WhichOneof("event") == "signing_key":
-        state.signing_keys[event.signing_key.kid] = public_key(event.signing_key.jwk)
-    elif event.gone.kind == pb.KIND_SIGNING_KEY:
-        state.signing_keys.pop(event.gone.id, None)
-    else:
-        enter(state, event)
+    """Enter one event, or each of a batch, into a state."""
+    for one in event.batch.events or (event,):
+        if one.WhichOneof("event") == "signing_key":
+            state.signing_keys[one.signing_key.kid] = public_key(one.signing_key.jwk)
+        elif one.gone.kind == pb.KIND_SIGNING_KEY:
+            state.signing_keys.pop(one.gone.id, None)
+        else:
+            enter(state, one)
 
 
 def stamp(at: datetime) -> Timestamp:

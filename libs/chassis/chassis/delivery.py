@@ -16,11 +16,7 @@ from switchyard.audit.v1 import audit_pb2_grpc
 
 # A message may have 4 MiB (rpc.OPTIONS), and each event costs a few bytes of frame.
 MOST_BYTES = 4_000_000
-_OUTCOMES = {
-    Outcome.SUCCESS: pb.OUTCOME_SUCCESS,
-    Outcome.DENIED: pb.OUTCOME_DENIED,
-    Outcome.FAILED: pb.OUTCOME_FAILED,
-}
+_OUTCOMES = {outcome: pb.Outcome.Value(f"OUTCOME_{outcome.name}") for outcome in Outcome}
 
 
 def to_audit(channel: aio.Channel, service: str) -> Deliver:
@@ -28,7 +24,11 @@ def to_audit(channel: aio.Channel, service: str) -> Deliver:
     stub = audit_pb2_grpc.AuditStub(channel)
 
     async def deliver(letters: Sequence[Letter]) -> None:
-        for events in parts([event_of(letter, service) for letter in letters]):
+        try:
+            told = [event_of(letter, service) for letter in letters]
+        except (KeyError, TypeError, ValueError) as strange:
+            raise Invalid(f"this is not a fact: {strange!r}") from strange
+        for events in parts(told):
             try:
                 await stub.Append(pb.AppendRequest(events=events), timeout=5.0)
             except aio.AioRpcError as error:

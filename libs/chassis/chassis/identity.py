@@ -169,6 +169,7 @@ class Identity:
         subject = self.authority.state.subjects.get(key.subject)
         if subject is None or not subject.active:
             raise BadKey("the account behind the API key is gone or disabled")
+        self._open_tenant(subject.tenant)
         return self._standing(mine, subject, self.authority.state)
 
     async def _by_token(self, token: str, epoch: str | None) -> Caller:
@@ -179,12 +180,12 @@ class Identity:
         subject = await self._subject(claims.subject)
         if not subject.active or not subject.acts_in(claims.tenant):
             raise BadToken("the account is disabled or no longer in this tenant")
-        self._open_tenant(claims.tenant)
+        self._open_tenant(claims.tenant, subject.tenant)
         mine = Caller(
             subject=subject.id,
             tenant=UUID(claims.tenant),
             name=subject.name,
-            roles=subject.roles if claims.tenant == subject.tenant else (),
+            roles=subject.roles_in(claims.tenant, self.clock()),
             credential=claims.session,
             platform=subject.platform,
             scope=claims.scope or None,
@@ -223,9 +224,8 @@ class Identity:
             raise NoAuthority("iam cannot be asked about this account", retry_after=2)
         raise BadToken("the account behind the token is gone")
 
-    def _open_tenant(self, tenant_id: str) -> None:
-        tenant = self.authority.state.tenants.get(tenant_id)
-        if tenant is not None and not tenant.active:
+    def _open_tenant(self, *ids: str) -> None:
+        if any(t and not t.active for t in map(self.authority.state.tenants.get, ids)):
             raise BadToken("the organization is disabled")
 
 

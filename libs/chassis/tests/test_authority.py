@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import grpc
@@ -11,7 +12,7 @@ from grpc import aio
 from authz import apikeys
 from authz.queue import EACH
 from authz.standing import Thing
-from chassis.authority import PRUNE, Authority
+from chassis.authority import PRUNE, Authority, stamp
 from chassis.caller import Caller
 from chassis.errors import Forbidden, NotFound, Unavailable
 from chassis.identity import (
@@ -120,6 +121,15 @@ class TestReplica:
         await authority.apply(pb.SnapshotEvent(epoch=9, ready=pb.Ready()))
         assert set(authority.state.subjects) == {"someone-else"}
         assert authority.epoch == 9
+
+    async def test_a_batch_is_what_is_in_it(self, authority, signer):
+        key = pb.SigningKey(kid="k2", jwk=signer.jwk)
+        inside = [subject(), subject(id="b"), pb.SnapshotEvent(signing_key=key)]
+        authority.begin()
+        await authority.apply(pb.SnapshotEvent(epoch=9, batch=pb.Batch(events=inside)))
+        await authority.apply(pb.SnapshotEvent(epoch=9, ready=pb.Ready()))
+        assert set(authority.state.subjects) == {USER, "b"}
+        assert set(authority.state.signing_keys) == {"k2"}
 
     async def test_what_is_gone_is_forgotten(self, authority):
         gone = pb.Gone(kind=pb.KIND_SUBJECT, id=USER)
@@ -365,6 +375,26 @@ class TestBindings:
         gone = pb.Gone(kind=pb.KIND_PROJECT, id=str(UUID(int=8)))
         await authority.apply(pb.SnapshotEvent(gone=gone))
         assert not (await identity.of(token)).may("vm:delete", Thing(project="shop"))
+
+    async def test_a_guest_is_called_what_they_are_there(self, identity, authority, signer):
+        away, later = str(UUID(int=3)), stamp(datetime.fromtimestamp(signer.now + 60, UTC))
+        bound = [binding(role="admin"), binding(role="viewer", where=away)]
+        bound += [binding(role="developer", where=away, not_before=later)]
+        bound += [binding(role="analyst", level=pb.LEVEL_PROJECT, where="shop", tenant_id=away)]
+        guest = subject(roles=["admin"], bindings=bound, member_of=[away])
+        await authority.apply(guest)
+        caller = await identity.of(bearer(signer.sign(tid=away)))
+        assert caller.roles == ("viewer",)
+        assert (await identity.of(bearer(signer.sign()))).roles == ("admin",)
+
+    async def test_a_guest_is_out_with_their_own_organization(self, identity, authority, signer):
+        away = str(UUID(int=3))
+        for id_, active in ((away, True), (TENANT, False)):
+            tenant = pb.Tenant(id=id_, slug="x", active=active)
+            await authority.apply(pb.SnapshotEvent(tenant=tenant))
+        await authority.apply(subject(bindings=[binding(where=away)], member_of=[away]))
+        with pytest.raises(BadToken, match="organization"):
+            await identity.of(bearer(signer.sign(tid=away)))
 
     async def test_a_guest_has_what_the_tenant_of_the_token_gave(self, identity, authority, signer):
         away = str(UUID(int=3))

@@ -1,6 +1,10 @@
 """The rooms that are a page each: pages, limits, keys, mesh, strict JSON, contexts, settings."""
 
+from datetime import UTC, datetime
+from uuid import uuid4
+
 import pytest
+from grpc import aio
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -11,7 +15,9 @@ from authz.limits import Limiter
 from chassis import mesh, strictjson
 from chassis.caller import Caller
 from chassis.context import request_id_of, trace_of
-from chassis.errors import Forbidden
+from chassis.delivery import to_audit
+from chassis.errors import Forbidden, Invalid
+from chassis.outbox import Letter
 from chassis.pages import BadCursor, Cursors, PageAsk, cut
 from chassis.settings import ServiceSettings
 from chassis.strictjson import BadJson
@@ -233,3 +239,13 @@ def test_nobody_is_not_known(kind):
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
 def test_the_usual_spellings_of_a_database_url_are_understood(scheme):
     assert driver_url(f"{scheme}://u:p@h:1/d?x=1") == "postgresql+asyncpg://u:p@h:1/d?x=1"
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"tenant": "t", "context": {"strange": 1}}, {"context": None}]
+)
+async def test_what_is_no_fact_is_refused_before_it_is_sent(body):
+    letter = Letter(1, uuid4(), datetime(2026, 1, 1, tzinfo=UTC), body)
+    async with aio.insecure_channel("127.0.0.1:1") as nobody:
+        with pytest.raises(Invalid, match="this is not a fact"):
+            await to_audit(nobody, "flags")([letter])

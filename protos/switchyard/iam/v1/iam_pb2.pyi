@@ -73,6 +73,9 @@ class SnapshotRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     KINDS_FIELD_NUMBER: _builtins.int
+    BATCHED_FIELD_NUMBER: _builtins.int
+    batched: _builtins.bool
+    """The reader understands `batch`: the whole state comes in few messages. Who does not ask gets one message a thing."""
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___Kind.ValueType]:
         """Only events of these kinds; empty means all. The gateway's agent asks for KIND_API_KEY alone."""
@@ -81,10 +84,11 @@ class SnapshotRequest(_message.Message):
         self,
         *,
         kinds: _abc.Iterable[Global___Kind.ValueType] | None = ...,
+        batched: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kinds", b"kinds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batched", b"batched", "kinds", b"kinds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -105,6 +109,7 @@ class SnapshotEvent(_message.Message):
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     MEMBERSHIP_FIELD_NUMBER: _builtins.int
     PROJECT_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """Position in iam's change log, never decreasing. All events of the initial state carry the position it was read at."""
     @_builtins.property
@@ -129,6 +134,10 @@ class SnapshotEvent(_message.Message):
     def membership(self) -> Global___Membership: ...
     @_builtins.property
     def project(self) -> Global___Project: ...
+    @_builtins.property
+    def batch(self) -> Global___Batch:
+        """Things of the whole state, to readers who asked for it so; never a ready, a heartbeat or another batch."""
+
     def __init__(
         self,
         *,
@@ -143,16 +152,37 @@ class SnapshotEvent(_message.Message):
         heartbeat: Global___Heartbeat | None = ...,
         membership: Global___Membership | None = ...,
         project: Global___Project | None = ...,
+        batch: Global___Batch | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "event", b"event", "gone", b"gone", "heartbeat", b"heartbeat", "membership", b"membership", "project", b"project", "ready", b"ready", "session", b"session", "signing_key", b"signing_key", "subject", b"subject", "tenant", b"tenant"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "batch", b"batch", "event", b"event", "gone", b"gone", "heartbeat", b"heartbeat", "membership", b"membership", "project", b"project", "ready", b"ready", "session", b"session", "signing_key", b"signing_key", "subject", b"subject", "tenant", b"tenant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "epoch", b"epoch", "event", b"event", "gone", b"gone", "heartbeat", b"heartbeat", "membership", b"membership", "project", b"project", "ready", b"ready", "session", b"session", "signing_key", b"signing_key", "subject", b"subject", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "batch", b"batch", "epoch", b"epoch", "event", b"event", "gone", b"gone", "heartbeat", b"heartbeat", "membership", b"membership", "project", b"project", "ready", b"ready", "session", b"session", "signing_key", b"signing_key", "subject", b"subject", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["signing_key", "subject", "api_key", "session", "tenant", "gone", "ready", "heartbeat", "membership", "project"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["signing_key", "subject", "api_key", "session", "tenant", "gone", "ready", "heartbeat", "membership", "project", "batch"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___SnapshotEvent: _TypeAlias = SnapshotEvent  # noqa: Y015
+
+@_typing.final
+class Batch(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___SnapshotEvent]: ...
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___SnapshotEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Batch: _TypeAlias = Batch  # noqa: Y015
 
 @_typing.final
 class Ready(_message.Message):

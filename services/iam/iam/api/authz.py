@@ -25,10 +25,16 @@ authzen = doors("/access/v1", "authz")
 
 
 class ResourceBody(Body):
-    """What it is about: a kind, and perhaps one thing of that kind."""
+    """What it is about: a kind, and perhaps one thing of that kind.
+
+    iam knows whose its own things are. Of others' things, say what their service knows: the id of the owner and the
+    project's slug; what the project's ACL gives counts then.
+    """
 
     kind: Kind
     id: Name = ""
+    owner: Name = ""
+    project: Name = ""
 
 
 class CheckBody(Body):
@@ -40,9 +46,9 @@ class CheckBody(Body):
 
     def question(self) -> Question:
         """Return what is asked."""
-        kind, id_ = (self.resource.kind, self.resource.id) if self.resource else ("", "")
+        about = self.resource.model_dump() if self.resource else {}
         subject = None if self.subject is None else str(self.subject)
-        return Question(permission=self.permission, kind=kind, id=id_, subject=subject)
+        return Question(permission=self.permission, subject=subject, **about)
 
 
 class CheckView(View):
@@ -192,7 +198,10 @@ class DecisionsView(View):
 
 
 def _question(subject: Entity, action: Action, resource: Entity) -> Question:
-    return Question(permission=action.name, kind=resource.type, id=resource.id, subject=subject.id)
+    said = resource.properties
+    known = {name: said[name] for name in ("owner", "project") if isinstance(said.get(name), str)}
+    about = {"kind": resource.type, "id": resource.id, **known}
+    return Question(permission=action.name, subject=subject.id, **about)
 
 
 def _completed(whole: EvaluationsBody, part: PartBody) -> Question:

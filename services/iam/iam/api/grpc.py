@@ -15,7 +15,7 @@ from iam.api.answers import (
     told_about,
     uuid_of,
 )
-from iam.api.telling import KINDS, event_of, key_of
+from iam.api.telling import KINDS, batched, key_of, one_by_one
 from iam.domain.authority import Kind
 from iam.domain.errors import TooManyRows, UserNotFound
 from iam.usecases.authority import MOST_ASKED, Replicas
@@ -43,9 +43,11 @@ class IamServicer(iam_pb2_grpc.IamServicer):
     ) -> AsyncIterator[pb.SnapshotEvent]:
         """Stream the authority, whole and then as it changes."""
         asked = [KINDS[kind] for kind in request.kinds if kind in KINDS]
+        events = self._replicas.stream(asked or list(Kind))
+        told = batched(events) if request.batched else one_by_one(events)
         with self._hall.stream():
-            async for event in self._replicas.stream(asked or list(Kind)):
-                yield event_of(event)
+            async for message in told:
+                yield message
 
     async def ResolveKey(  # noqa: N802
         self, request: pb.ResolveKeyRequest, context: Context

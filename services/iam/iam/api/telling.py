@@ -1,6 +1,6 @@
 """What replicas are told, as the wire has it."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from typing import assert_never
 
 from authz.decision import Binding, Level
@@ -26,6 +26,7 @@ from iam.domain.tenant import Tenant
 from iam.domain.user import User
 from switchyard.iam.v1 import iam_pb2 as pb
 
+FULL = 256 * 1024  # bytes after which a batch is sent; readers take messages of 4 MiB
 KINDS = {
     pb.KIND_SIGNING_KEY: Kind.SIGNING_KEY,
     pb.KIND_TENANT: Kind.TENANT,
@@ -42,6 +43,28 @@ _LEVELS: Mapping[Level, pb.Level.ValueType] = {
     "project": pb.LEVEL_PROJECT,
     "object": pb.LEVEL_OBJECT,
 }
+
+
+async def one_by_one(events: AsyncIterable[Event]) -> AsyncGenerator[pb.SnapshotEvent]:
+    """Return the stream with a message for each event: for readers who do not know batches."""
+    async for event in events:
+        yield event_of(event)
+
+
+async def batched(events: AsyncIterable[Event]) -> AsyncGenerator[pb.SnapshotEvent]:
+    """Return the stream with the whole state in few messages; what comes after it goes at once and by itself."""
+    held, size, whole = list[pb.SnapshotEvent](), 0, False
+    async for event in events:
+        told = event_of(event)
+        whole = whole or isinstance(event, Ready)
+        size += told.ByteSize()
+        if held and (whole or size > FULL):
+            yield pb.SnapshotEvent(epoch=held[0].epoch, batch=pb.Batch(events=held))
+            held, size = [], told.ByteSize()
+        if whole:
+            yield told
+        else:
+            held.append(told)
 
 
 def event_of(event: Event) -> pb.SnapshotEvent:

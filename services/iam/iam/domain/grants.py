@@ -6,8 +6,11 @@ Window   from when until when, by whom and why
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Literal
 from uuid import UUID
 
@@ -135,7 +138,7 @@ class Grant:
         return tuple(
             Binding(
                 role=role.label,
-                masks=masks(self.gives(role)),
+                masks=_masks(self.gives(role)),
                 level=self.scope,
                 where=where.get(self.scope, self.at.id),
                 tenant="" if self.at.wide else str(self.tenant or tenant),
@@ -147,8 +150,15 @@ class Grant:
 
     def gives(self, role: Role) -> frozenset[str]:
         """Return what a role gives here: at one thing only what is about things of its kind."""
-        kind = self.at.kind
-        return frozenset(p for p in role.permissions if kind in ("", p.partition(":")[0]))
+        if not (kind := self.at.kind):
+            return role.permissions
+        return frozenset(p for p in role.permissions if p.partition(":")[0] == kind)
+
+
+@lru_cache(maxsize=1024)
+def _masks(permissions: frozenset[str]) -> Mapping[str, int]:
+    """Return permissions as masks; thousands of people hold the same few roles."""
+    return MappingProxyType(masks(permissions))
 
 
 Grants = tuple[Grant, ...]

@@ -12,6 +12,15 @@ from iam.domain.grants import Grant, Where, Window, held_at, without_grant
 from iam.domain.reach_errors import GuestAccount
 from iam.domain.roles import ADMINISTRATORS, SYSTEM, Role, together
 
+# What proves who somebody is: whoever writes it can be them.
+_PROOF = ("email", "username", "password")
+# Kinds of things by which one decides over people.
+_PEOPLE = frozenset(
+    {
+        *("user", "group", "service_account", "pipeline_account", "role", "invitation"),
+        *("api_key", "session", "tenant", "platform"),
+    }
+)
 _ACCOUNT = ("email", "username", "first_name", "last_name", "password", "active", "deleted_at")
 
 
@@ -156,9 +165,26 @@ def must_hold(caller: Caller, permissions: frozenset[str]) -> None:
         raise MoreThanYouHold(f"you do not hold {lacking[0]}{more} yourself")
 
 
+def over_people(permissions: frozenset[str]) -> frozenset[str]:
+    """Return those of the permissions with which one decides over people."""
+    return frozenset(p for p in permissions if p.partition(":")[0] in _PEOPLE)
+
+
+def _decided(before: User, after: User) -> frozenset[str]:
+    """Return what a change decides about: the grants that come and go, and who can do what to people.
+
+    Of somebody who is given another name or password: everything, as whoever gives it could log in as them.
+    """
+    if any(getattr(before, name) != getattr(after, name) for name in _PROOF):
+        return before.entitled | after.entitled
+    turned = {*before.grants} ^ {*after.grants}
+    given = together(role for grant in turned for role in grant.given)
+    return given | over_people(before.entitled | after.entitled)
+
+
 def check_change(caller: Caller, before: User, after: User, others: int) -> None:
     """Refuse a change of a user that must not be. `others` counts the tenant's other active administrators."""
-    must_hold(caller, before.entitled | after.entitled)
+    must_hold(caller, _decided(before, after))
     if before.guest and any(getattr(before, n) != getattr(after, n) for n in _ACCOUNT):
         raise GuestAccount("the account belongs to another organization; you can remove the guest")
     if caller.subject == str(before.id):

@@ -26,7 +26,7 @@ class Entities(Protocol):
         ...
 
     async def list(self, query: EntityQuery, ask: PageAsk) -> Slice[Entity]:
-        """Return a part of a collection, the oldest first. It is not counted."""
+        """Return a part of a collection, the oldest first, briefly: without annotations and ACLs. It is not counted."""
         ...
 
     async def put(self, entity: Entity, lent: Acl) -> None:

@@ -15,11 +15,11 @@ from iam.domain.reach_errors import AlreadyMember
 from iam.domain.roles import Role
 from iam.ports.bindings import Turned
 from iam.store.clash import flushed
+from iam.store.held import DEPTH
 from iam.store.role_tables import GuestRow, RoleBindingRow
 from iam.store.roles import roles_named
 from iam.store.tables import EntityRow, UserRow
 
-DEPTH = 10  # steps from somebody to a group that contains them
 _NOW = func.clock_timestamp()
 IN_FORCE = and_(
     or_(RoleBindingRow.not_before.is_(None), RoleBindingRow.not_before <= _NOW),

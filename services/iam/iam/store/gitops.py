@@ -16,15 +16,23 @@ from sqlalchemy.types import Uuid
 from chassis.pages import PageAsk, Slice, cut
 from iam.domain.acl import Acl
 from iam.domain.authority import DECISIVE, Kind
-from iam.domain.gitops import C, Collection, Entity, EntityQuery, edge
+from iam.domain.gitops import C, Collection, Entity, EntityQuery, edge, user_key
 from iam.domain.gitops_errors import KeyTaken
 from iam.domain.names import folded
-from iam.domain.user import User
 from iam.store.clash import flushed
-from iam.store.gitops_rows import Name, entity_of, person_of, username_of
+from iam.store.gitops_rows import (
+    BRIEF,
+    CALLED,
+    LABELLED,
+    PERSON,
+    WHOLE,
+    Name,
+    brief_of,
+    entity_of,
+    person_of,
+)
 from iam.store.role_tables import RoleBindingRow
 from iam.store.tables import EntityRow, UserRow
-from iam.store.users import SqlUsers
 
 _HERE = EntityRow.deleted_at.is_(None)
 _LIVE = UserRow.deleted_at.is_(None)
@@ -78,16 +86,14 @@ class SqlEntities:
         return entity_of(row) if row else None
 
     async def list(self, query: EntityQuery, ask: PageAsk) -> Slice[Entity]:
-        """Return a part of a collection, the oldest first. It is not counted."""
+        """Return a part of a collection, the oldest first, briefly: without annotations and ACLs. It is not counted."""
         if query.collection is C.USERS:
-            found = await self._people(
-                _people_wanted(query, ask).offset(ask.offset).limit(ask.limit + 1)
-            )
+            wanted = _people_wanted(query, ask).offset(ask.offset).limit(ask.limit + 1)
+            found = await self._people(wanted, whole=False)
         else:
-            rows = await self._session.scalars(
-                _wanted(query, ask).offset(ask.offset).limit(ask.limit + 1)
-            )
-            found = [entity_of(row) for row in rows]
+            wanted = _wanted(query, ask).offset(ask.offset).limit(ask.limit + 1)
+            rows = await self._session.execute(wanted.with_only_columns(*BRIEF))
+            found = [brief_of(row) for row in rows]
         items, following = cut(found, ask.limit, lambda entity: (str(entity.id),))
         return Slice(items=items, next=following)
 
@@ -126,8 +132,8 @@ class SqlEntities:
             UserRow.email_key.in_([n.folded for n in names]),
             UserRow.id.in_(ids),
         )
-        users = select(UserRow).where(UserRow.tenant == tenant, _LIVE, people)
-        found |= {username_of(row): row.id for row in await self._session.scalars(users)}
+        users = select(*CALLED).where(UserRow.tenant == tenant, _LIVE, people)
+        found |= {user_key(*row): row.id for row in await self._session.execute(users)}
         by_id = {str(id_): id_ for id_ in found.values()}
         return {key: id_ for key in keys if (id_ := found.get(key) or by_id.get(key))}
 
@@ -139,8 +145,8 @@ class SqlEntities:
             EntityRow.id.in_(ids), EntityRow.tenant == tenant, _HERE, EntityRow.key.is_not(None)
         )
         found = {id_: key for id_, key in await self._session.execute(things) if key}
-        people = select(UserRow).where(UserRow.id.in_(ids), UserRow.tenant == tenant, _LIVE)
-        return found | {row.id: username_of(row) for row in await self._session.scalars(people)}
+        people = select(*CALLED).where(UserRow.id.in_(ids), UserRow.tenant == tenant, _LIVE)
+        return found | {row.id: user_key(*row) for row in await self._session.execute(people)}
 
     async def last_keys(self, ids: Collections[UUID]) -> Mapping[UUID, str]:
         """Return how things of any tenant are called, or were when they were deleted."""
@@ -148,8 +154,8 @@ class SqlEntities:
             EntityRow.id.in_(ids), EntityRow.key.is_not(None)
         )
         found = {id_: key for id_, key in await self._session.execute(things) if key}
-        people = await self._session.scalars(select(UserRow).where(UserRow.id.in_(ids)))
-        return found | {row.id: username_of(row) for row in people}
+        people = await self._session.execute(select(*CALLED).where(UserRow.id.in_(ids)))
+        return found | {row.id: user_key(*row) for row in people}
 
     async def principals_of(self, ids: Collections[UUID]) -> Sequence[Entity]:
         """Return the live users, groups and accounts with these ids, of all tenants."""
@@ -227,12 +233,11 @@ class SqlEntities:
         found = await self._people(query)
         return found[0] if found else None
 
-    async def _people(self, query: Select[UserRow]) -> Sequence[Entity]:
-        users: Sequence[User] = await SqlUsers(self._session).read(query)
-        theirs = select(EntityRow).where(EntityRow.id.in_([user.id for user in users]))
-        theirs = theirs.execution_options(populate_existing=True)
-        rows = {row.id: row for row in await self._session.scalars(theirs)}
-        return [person_of(user, rows.get(user.id)) for user in users]
+    async def _people(self, query: Select[UserRow], *, whole: bool = True) -> Sequence[Entity]:
+        mine = EntityRow.id == UserRow.id
+        columns = (*PERSON, *(WHOLE if whole else LABELLED))
+        told = query.with_only_columns(*columns).outerjoin(EntityRow, mine)
+        return [person_of(row) for row in await self._session.execute(told)]
 
     async def _lend(self, entity: Entity) -> None:
         """Let those see what a thing governs to whom its list lends it."""

@@ -1,13 +1,13 @@
 """Users and their grants in PostgreSQL."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Row, Select, Uuid, func, or_, select, text, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.errors import BadRequest
@@ -18,8 +18,9 @@ from iam.domain.names import folded
 from iam.domain.roles import ADMINISTRATORS
 from iam.domain.user import User
 from iam.ports import UserQuery
-from iam.store.bindings import DEPTH, SqlGuests, grants_where, groups_of, rebound
+from iam.store.bindings import SqlGuests, rebound
 from iam.store.clash import flushed
+from iam.store.held import DEPTH, held_by
 from iam.store.role_tables import GuestRow, RoleBindingRow
 from iam.store.roles import given_in
 from iam.store.tables import UserRow
@@ -31,6 +32,14 @@ _SORTS: dict[str, ColumnElement[Any]] = {
 }
 Conditions = list[ColumnElement[bool]]
 _HERE = UserRow.deleted_at.is_(None)
+# The columns of a user, with the tenants that they are a guest of.
+_SEEN = (
+    *("id", "tenant", "email", "username", "first_name", "last_name", "password", "active"),
+    *("created_at", "updated_at", "last_login_at", "deleted_at", "version"),
+)
+_guest = select(GuestRow.tenant).where(GuestRow.user == UserRow.id).order_by(GuestRow.tenant)
+_TENANTS = func.array(_guest.scalar_subquery(), type_=ARRAY(Uuid))
+_COLUMNS = (*(getattr(UserRow, name) for name in _SEEN), _TENANTS.label("tenants"))
 # Who can put a tenant in order, for good: to whom a role that does was given, or to a group that they are in.
 _ADMINISTRATORS = text(
     """
@@ -116,20 +125,9 @@ class SqlUsers:
 
     async def read(self, query: Select[UserRow]) -> Sequence[User]:
         """Return the users that a query finds, with their grants everywhere, as they are at home."""
-        rows = (await self._session.scalars(query)).all()
-        ids = [row.id for row in rows]
-        groups = await groups_of(self._session, ids)
-        principals = {*ids, *(group for found in groups.values() for group in found)}
-        grants = await grants_where(self._session, RoleBindingRow.principal.in_(principals))
-        tenants = await self._tenants(ids)
-        return [_to_user(row, tenants[row.id], _all(row.id, groups, grants)) for row in rows]
-
-    async def _tenants(self, users: Sequence[UUID]) -> Mapping[UUID, Sequence[UUID]]:
-        made: dict[UUID, list[UUID]] = defaultdict(list)
-        query = select(GuestRow.user, GuestRow.tenant).where(GuestRow.user.in_(users))
-        for user, tenant in await self._session.execute(query.order_by(GuestRow.tenant)):
-            made[user].append(tenant)
-        return made
+        rows = (await self._session.execute(query.with_only_columns(*_COLUMNS))).all()
+        held = await held_by(self._session, [row.id for row in rows])
+        return [_to_user(row, held.get(row.id, ())) for row in rows]
 
     async def _wanted(self, query: UserQuery) -> Conditions:
         conditions: Conditions = [_HERE]
@@ -158,16 +156,6 @@ def _seen(user: User, tenant: UUID | None) -> User | None:
     if tenant is None or tenant == user.tenant:
         return user
     return user.within(tenant) if tenant in user.tenants else None
-
-
-def _all(
-    user: UUID, groups: Mapping[UUID, Sequence[UUID]], grants: Mapping[UUID, Sequence[Grant]]
-) -> Sequence[Grant]:
-    """Return what a user was given, and what the groups were given that they are in."""
-    through = (
-        replace(grant, through=g) for g in groups.get(user, ()) for grant in grants.get(g, ())
-    )
-    return [*grants.get(user, ()), *through]
 
 
 def _clashes(user: User) -> dict[str, EmailTaken | UsernameTaken]:
@@ -200,7 +188,7 @@ def _opened(position: Position, name: str) -> Any:  # noqa: ANN401 - a row of tw
         raise BadRequest("this cursor belongs to another order", code="bad_cursor") from None
 
 
-def _to_user(row: UserRow, tenants: Sequence[UUID], grants: Sequence[Grant]) -> User:
+def _to_user(row: Row[*tuple[Any, ...]], grants: Sequence[Grant]) -> User:
     at_home = (g for g in grants if g.tenant in (None, row.tenant))
     return User(
         id=row.id,
@@ -217,6 +205,6 @@ def _to_user(row: UserRow, tenants: Sequence[UUID], grants: Sequence[Grant]) -> 
         last_login_at=row.last_login_at,
         deleted_at=row.deleted_at,
         version=row.version,
-        tenants=tuple(tenants),
+        tenants=tuple(row.tenants),
         elsewhere=tuple(sorted(g for g in grants if g.tenant not in (None, row.tenant))),
     )

@@ -68,7 +68,7 @@ async def test_what_is_another_tenants_looks_like_what_is_missing(
 
 
 async def test_an_explanation_names_roles_and_caps(web, asking, boss, ann):
-    capped = asking(boss, permissions=frozenset({"flag:read"}))
+    capped = asking(boss, permissions=frozenset({"flag:read"}), scope=frozenset({"flag:read"}))
     said = (await web.post(f"{AUTHZ}/explain", json=TOGGLE, headers=capped)).json()
     assert said == {
         "allowed": False,
@@ -95,7 +95,8 @@ async def test_ones_own_things_are_ones_own(web, iam, asking, ann, boss, make):
 
 
 async def test_an_api_key_may_what_its_scopes_say(web, asking, boss):
-    key = asking(boss, kind="api_key", permissions=frozenset({"flag:evaluate"}))
+    only = frozenset({"flag:evaluate"})
+    key = asking(boss, kind="api_key", permissions=only, scope=only)
     for permission, allowed in (("flag:evaluate", True), ("flag:toggle", False)):
         answer = await web.post(f"{AUTHZ}/check", json={"permission": permission}, headers=key)
         assert answer.json() == {"allowed": allowed}
@@ -192,3 +193,85 @@ async def test_an_evaluation_that_says_too_little_is_422(web, asking, ann):
     body = {"subject": entity("user", ann.id), "evaluations": [{"action": {"name": "read"}}]}
     answer = await web.post("/access/v1/evaluations", json=body, headers=asking(ann))
     assert answer.status_code == 422
+
+
+@pytest.fixture
+async def shop(web, asking, boss, ann):
+    """A project whose list lets a group toggle flags; ann is in the group."""
+    me = asking(boss)
+    made = await web.post("/api/v1/global/groups", json={"id": "g_ops"}, headers=me)
+    assert made.status_code == 201, made.text
+    edge = {"principal": "u_ann", "group": "g_ops"}
+    assert (await web.post("/api/v1/global/memberships", json=edge, headers=me)).status_code == 201
+    entry = {"permissions": 32, "principals": ["g_ops"], "scope": "flag"}
+    body = {"id": "shop", "acl": {"list": [entry]}}
+    made = await web.post("/api/v1/global/projects", json=body, headers=me)
+    assert made.status_code == 201, made.text
+    return "shop"
+
+
+async def test_the_list_of_a_project_counts_at_every_door(web, asking, boss, ann, shop):
+    there = {"kind": "flag", "id": "any", "project": shop}
+    question = {"permission": "flag:toggle", "resource": there}
+    said = await web.post(f"{AUTHZ}/check", json=question, headers=asking(ann))
+    assert said.json() == {"allowed": True}
+    about = {**question, "subject": str(ann.id)}
+    assert (await web.post(f"{AUTHZ}/check", json=about, headers=asking(boss))).json()["allowed"]
+    told = (await web.post(f"{AUTHZ}/explain", json=question, headers=asking(ann))).json()
+    assert told["allowed"]
+    assert told["contributed_by"] == {"acl": ["flag:toggle"]}
+    may = (await web.post(f"{AUTHZ}/who-can", json=question, headers=asking(boss))).json()
+    assert {p["id"] for p in may["items"]} == {str(boss.id), str(ann.id)}
+    body = {"subject": entity("user", ann.id), "action": {"name": "toggle"}}
+    flag = {"type": "flag", "id": "any", "properties": {"project": shop, "owner": 7}}
+    for resource, decision in ((flag, True), (entity("flag", "any"), False)):
+        asked = {**body, "resource": resource}
+        answer = await web.post("/access/v1/evaluation", json=asked, headers=asking(ann))
+        assert answer.json() == {"decision": decision}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"project": "elsewhere"}, {"project": ""}, {"project": "shop", "kind": "experiment"}],
+)
+async def test_the_list_of_a_project_counts_for_its_own_things_only(web, asking, ann, shop, change):
+    there = {"kind": "flag", "id": "any", **change}
+    verb = "toggle" if there["kind"] == "flag" else "update"
+    question = {"permission": f"{there['kind']}:{verb}", "resource": there}
+    said = await web.post(f"{AUTHZ}/check", json=question, headers=asking(ann))
+    assert said.json() == {"allowed": False}
+
+
+async def test_a_credential_caps_what_a_list_gives(web, asking, ann, shop):
+    there = {"kind": "flag", "id": "any", "project": shop}
+    question = {"permission": "flag:toggle", "resource": there}
+    capped = asking(ann, scope=frozenset({"flag:read"}))
+    said = (await web.post(f"{AUTHZ}/explain", json=question, headers=capped)).json()
+    assert not said["allowed"]
+    assert said["removed_by"] == {"credential_scope": ["flag:toggle"]}
+
+
+async def test_the_owner_that_a_question_names_may_what_owners_may(web, iam, asking, boss):
+    bob = iam.user(iam.world.tenants[boss.tenant], "bob@acme.test", roles=["user"])
+    for owner, allowed in ((bob.id, True), (boss.id, False)):
+        there = {"kind": "agent", "id": "x", "owner": str(owner)}
+        question = {"permission": "agent:delete", "resource": there}
+        said = await web.post(f"{AUTHZ}/check", json=question, headers=asking(bob))
+        assert said.json() == {"allowed": allowed}
+
+
+async def test_the_lists_of_our_own_things_count(web, asking, boss, ann):
+    me = asking(boss)
+    entry = {"permissions": 1, "principals": ["u_ann"]}
+    body = {"id": "g_ops", "acl": {"list": [entry]}}
+    made = (await web.post("/api/v1/global/groups", json=body, headers=me)).json()
+    for id_ in ("g_ops", made["uuid"]):
+        question = {"permission": "group:delete", "resource": {"kind": "group", "id": id_}}
+        assert (await web.post(f"{AUTHZ}/check", json=question, headers=me)).json()["allowed"]
+        said = await web.post(f"{AUTHZ}/check", json=question, headers=asking(ann))
+        assert said.json() == {"allowed": False}
+        told = await web.post(f"{AUTHZ}/who-can", json=question, headers=me)
+        assert [p["id"] for p in told.json()["items"]] == [str(boss.id)]
+    missing = {"permission": "group:delete", "resource": {"kind": "group", "id": "g_none"}}
+    said = await web.post(f"{AUTHZ}/check", json=missing, headers=me)
+    assert said.json() == {"allowed": False}

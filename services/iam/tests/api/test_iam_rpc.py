@@ -14,6 +14,7 @@ from chassis.identity import Identity
 from chassis.rpc import Guard, neighbour
 from chassis.tokens import Verifier
 from iam.api.grpc import INTERNAL, IamServicer
+from iam.api.telling import FULL
 from iam.usecases.api_keys import NewKey
 from iam.usecases.logins import Login
 from iam.usecases.users import UserChange
@@ -139,6 +140,35 @@ async def test_a_stream_tells_only_the_kinds_that_were_asked_for(iam, boss, stub
                 break
     stream.cancel()
     assert kinds == ["tenant", "ready", "heartbeat"]
+
+
+async def streamed(stub, **asked):
+    """Return what a stream tells until the state is whole."""
+    stream, told = stub.Snapshot(pb.SnapshotRequest(**asked)), []
+    async with asyncio.timeout(5):
+        async for event in stream:
+            told.append(event)
+            if event.WhichOneof("event") == "ready":
+                break
+    stream.cancel()
+    return told
+
+
+async def test_the_whole_state_comes_in_batches_to_who_knows_them(iam, boss, stub):
+    for n in range(7000):
+        iam.tenant(f"t{n}")
+    singles = await streamed(stub, kinds=[pb.KIND_TENANT])
+    batches = await streamed(stub, kinds=[pb.KIND_TENANT], batched=True)
+    assert [e.WhichOneof("event") for e in batches] == ["batch", "batch", "ready"]
+    assert all(batch.ByteSize() <= 1.1 * FULL for batch in batches)
+    assert [e for batch in batches[:-1] for e in batch.batch.events] == singles[:-1]
+    assert batches[-1] == singles[-1]
+    assert {e.WhichOneof("event") for e in singles} == {"tenant", "ready"}
+
+
+async def test_a_state_without_anything_is_no_batch(iam, stub):
+    told = await streamed(stub, kinds=[pb.KIND_API_KEY], batched=True)
+    assert [e.WhichOneof("event") for e in told] == ["ready"]
 
 
 async def test_check_wants_a_person(stub):

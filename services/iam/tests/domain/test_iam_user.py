@@ -11,7 +11,7 @@ from iam.domain.errors import BadEmail, LastAdmin, MoreThanYouHold, SelfDeactiva
 from iam.domain.grant_errors import BadWindow
 from iam.domain.grants import Grant, Window
 from iam.domain.roles import ADMINISTRATORS, SYSTEM, Role, permissions_of
-from iam.domain.user import check_change
+from iam.domain.user import check_change, over_people
 
 
 def granted(user, names, now):
@@ -53,16 +53,18 @@ def test_no_change_ever_gives_or_decides_over_more_than_the_caller_holds(
 ):
     boss = make.user(grants=tuple(Grant(r) for r in own))
     user = make.user(grants=tuple(Grant(r) for r in before))
+    turned = permissions_of({*before} ^ {*after})
+    decided = turned | over_people(permissions_of([*before, *after]))
     try:
         check_change(make.caller(boss), user, granted(user, after, make.start), others)
     except MoreThanYouHold:
-        assert not permissions_of([*before, *after]) <= permissions_of(own)
+        assert not decided <= permissions_of(own)
     except LastAdmin:
         assert others == 0
         assert ADMINISTRATORS & set(before)
         assert not ADMINISTRATORS & set(after)
     else:
-        assert permissions_of([*before, *after]) <= permissions_of(own)
+        assert decided <= permissions_of(own)
         assert others or ADMINISTRATORS & set(after) or not ADMINISTRATORS & set(before)
 
 
@@ -138,3 +140,40 @@ def test_a_role_given_anew_keeps_its_reach(make):
     again = root.given(SYSTEM["admin"], Window(reason="audit"), make.start)
     assert [(g.scope, g.reason) for g in again.grants] == [("platform", "audit")]
     assert again.without(SYSTEM["admin"]).grants == ()
+
+
+@pytest.mark.parametrize("role", ["developer", "viewer", "analyst"])
+def test_who_administers_people_edits_those_who_do_other_work(make, role):
+    boss = make.caller(make.user(grants=(Grant("org_admin"),)))
+    theirs = make.user(grants=(Grant(role),))
+    for change in ({"first_name": "X"}, {"active": False}, {"deleted_at": make.start}):
+        check_change(boss, theirs, replace(theirs, **change), 1)
+    check_change(boss, theirs, granted(theirs, [role, "org_admin"], make.start), 1)
+
+
+@pytest.mark.parametrize(
+    "change", [{"email": "mine@x.y"}, {"username": "mine"}, {"password": "fake$"}]
+)
+def test_nobody_writes_a_name_or_a_password_of_whoever_may_do_more(make, change):
+    boss = make.caller(make.user(grants=(Grant("org_admin"),)))
+    theirs = make.user(grants=(Grant("developer"),))
+    with pytest.raises(MoreThanYouHold):
+        check_change(boss, theirs, replace(theirs, **change), 1)
+
+
+@pytest.mark.parametrize(
+    "grants",
+    [(), (Grant("developer"),), (Grant("developer", "project", place="shop"), Grant("viewer"))],
+)
+def test_nobody_gives_takes_or_moves_a_role_that_they_do_not_hold(make, grants):
+    boss = make.caller(make.user(grants=(Grant("org_admin"),)))
+    theirs = make.user(grants=(Grant("developer", "project", place="shop"),))
+    with pytest.raises(MoreThanYouHold):
+        check_change(boss, theirs, replace(theirs, grants=grants), 1)
+
+
+def test_nobody_edits_whoever_has_more_to_say_about_people(make):
+    boss = make.caller(make.user(grants=(Grant("org_admin"),)))
+    theirs = make.user(grants=(Grant("admin"),))
+    with pytest.raises(MoreThanYouHold):
+        check_change(boss, theirs, replace(theirs, active=False), 1)

@@ -4,12 +4,23 @@ import asyncio
 
 import pytest
 
-from chassis.db import database
+from chassis.db import DatabaseAway, database, transaction
 from iam.store.work import sql_work
 
 
 async def _at_once(_):
     pass
+
+
+async def lent(sessions):
+    """Wait until the database lends a connection: on a crowded machine that takes longer than a request may wait."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                async with transaction(sessions):
+                    return
+            except DatabaseAway:
+                continue
 
 
 @pytest.fixture(params=["fake", pytest.param("sql", marks=pytest.mark.store)])
@@ -19,6 +30,7 @@ async def work(request, iam, make):
         return
     url = await asyncio.to_thread(request.getfixturevalue, "iam_url")
     async with database(url, "iam") as sessions:
+        await lent(sessions)
         yield sql_work(sessions, make.issuer, lambda: None, lambda: None, _at_once)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from chassis.errors import Forbidden
 from chassis.pages import PageAsk
+from iam.domain.authority import Kind
 from iam.domain.errors import (
     BadInvitation,
     BadLogin,
@@ -25,6 +26,7 @@ from iam.domain.reach_errors import (
     PlatformStays,
 )
 from iam.ports import UserQuery
+from iam.usecases.api_keys import NewKey
 from iam.usecases.assignments import To
 from iam.usecases.logins import Login
 from iam.usecases.users import UserChange
@@ -180,6 +182,40 @@ async def test_a_guest_mightier_than_who_asks_stays_and_so_does_the_last_adminis
         await iam.guests.remove(make.caller(guest), there.id, guest.id)
     with pytest.raises(LastAdmin):
         await iam.assignments.take(root, To(there.id, str(ann.id)), "admin")
+
+
+async def test_whoever_decides_over_people_lets_a_guest_go_who_does_other_work(
+    iam, make, there, ann, root
+):
+    guest = await iam.guests.add(root, there.id, ann.id, "developer")
+    low = iam.user(there, "low@there.test", roles=["org_admin"])
+    await iam.guests.remove(make.caller(low), there.id, guest.id)
+    assert not iam.world.guests
+
+
+async def test_the_keys_that_a_guest_made_go_with_them(iam, make, home, there, ann, guest):
+    kept, _ = await iam.keys.create(make.caller(ann), NewKey(name="at home"))
+    iam.world.bindings[there.id, ann.id] = (Grant("admin"),)
+    async with iam.work() as work:
+        seen = await work.users.get(there.id, ann.id)
+    lost, _ = await iam.keys.create(make.caller(seen), NewKey(name="there"))
+    boss = iam.user(there, "boss@there.test", roles=["admin"])
+    iam.world.changes.clear()
+    await iam.guests.remove(make.caller(boss), there.id, ann.id)
+    assert iam.world.keys[lost.id].revoked_at == iam.clock()
+    assert iam.world.keys[kept.id].revoked_at is None
+    assert (Kind.API_KEY, lost.versions[0].hash) in [(c.kind, c.id) for c in iam.world.changes]
+    assert "api_key.revoked" in iam.world.actions()
+
+
+async def test_a_guest_whose_own_organization_is_disabled_does_not_go_on(
+    iam, make, home, there, guest
+):
+    typed = Login(name=guest.email, password=make.password, subdomain=there.subdomain)
+    tokens = await iam.logins.login(typed)
+    iam.world.tenants[home.id] = replace(home, active=False)
+    with pytest.raises(BadRefreshToken):
+        await iam.logins.refresh(tokens.refresh)
 
 
 async def test_guests_are_listed_with_the_users_and_alone(iam, make, home, there, boss, guest):
