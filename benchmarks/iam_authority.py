@@ -25,6 +25,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import httpx
+from load import PASSWORD, registration
 
 ROOT = Path(__file__).parent.parent
 SOURCES = [ROOT / s for s in ("libs/authz", "libs/chassis", "protos", "services/iam")]
@@ -35,7 +36,7 @@ from chassis.authority import Authority  # noqa: E402
 from chassis.rpc import neighbour  # noqa: E402
 from switchyard.iam.v1 import iam_pb2_grpc  # noqa: E402
 
-SECRET, PASSWORD = secrets.token_hex(24), "correct horse battery staple"
+SECRET = secrets.token_hex(24)
 
 
 def free_port() -> int:
@@ -102,19 +103,11 @@ async def ready(url: str) -> None:
 
 async def organization(url: str) -> tuple[httpx.AsyncClient, str]:
     """Register an organization with one more user; return its administrator's client and the user's id."""
-    slug = f"b{secrets.token_hex(5)}"
+    said = registration()
     web = httpx.AsyncClient(base_url=url, timeout=10)
-    said = {
-        "name": slug,
-        "subdomain": slug,
-        "admin_email": f"a@{slug}.example",
-        "admin_password": PASSWORD,
-        "admin_first_name": "A",
-        "admin_last_name": "B",
-    }
     made = (await web.post("/api/v1/organizations/register", json=said)).raise_for_status()
     web.headers["authorization"] = f"Bearer {made.json()['access_token']}"
-    user = {"email": f"u@{slug}.example", "password": PASSWORD}
+    user = {"email": f"u@{said['subdomain']}.example", "password": PASSWORD}
     user |= {"first_name": "U", "last_name": "V"}
     made = (await web.post("/api/v1/users", json=user)).raise_for_status()
     return web, made.json()["id"]

@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import uuid4
 
+PASSWORD = "correct horse battery staple"  # of organizations that live as long as a benchmark
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -47,6 +49,13 @@ class Run:
         """Return a quantile of the latency in milliseconds."""
         ordered = sorted(self.latencies)
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
+
+
+def registration(prefix: str = "bench") -> dict[str, str]:
+    """Return the body that registers an organization that is new."""
+    slug = f"{prefix}{uuid4().hex[:8]}"
+    named = {"name": slug, "subdomain": slug, "admin_email": f"a@{slug}.example"}
+    return named | {"admin_password": PASSWORD}
 
 
 def request(url: str, path: str, body: bytes, **headers: str) -> bytes:

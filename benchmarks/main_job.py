@@ -12,29 +12,16 @@ import json
 import os
 import time
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
-from load import Run, family, fire, per_cpu_second, pss_mb, request
+from load import Run, family, fire, per_cpu_second, pss_mb, registration, request
 
 STATE = Path(os.environ.get("SWITCHYARD_STATE", ".data/run/state.json"))
-PASSWORD = "correct horse battery staple"
 
 
 async def prepare(web: httpx.AsyncClient) -> tuple[str, str]:
     """Register an organization; return the id of a flag that is on, and an API key."""
-    slug = f"bench{uuid4().hex[:8]}"
-    made = await web.post(
-        "/api/v1/organizations/register",
-        json={
-            "name": slug,
-            "subdomain": slug,
-            "admin_email": f"a@{slug}.example",
-            "admin_password": PASSWORD,
-            "admin_first_name": "A",
-            "admin_last_name": "B",
-        },
-    )
+    made = await web.post("/api/v1/organizations/register", json=registration())
     web.headers["authorization"] = f"Bearer {made.raise_for_status().json()['access_token']}"
     flag = await web.post("/api/v1/feature-flags", json={"key": "bench", "name": "Bench"})
     flag_id = flag.raise_for_status().json()["id"]

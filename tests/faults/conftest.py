@@ -1,11 +1,8 @@
 """A platform that may be hurt: run by `make check` in a run of its own, so that no other test stands on it."""
 
-import asyncio
-import contextlib
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import httpx
@@ -14,8 +11,6 @@ import pytest
 from tests.faults import table
 
 FINDINGS = pytest.StashKey()
-
-PASSWORD = "correct horse battery staple"
 
 
 class Platform:
@@ -71,22 +66,6 @@ def platform():
     if not (state := os.environ.get("SWITCHYARD_STATE")):
         pytest.skip("SWITCHYARD_STATE is not set: `make faults` starts a platform and sets it")
     return Platform(state)
-
-
-async def _until(ask, seconds, what="what was waited for"):
-    """Ask until the answer is truthy, and return it; what was just killed need not answer yet."""
-    end = time.monotonic() + seconds
-    while True:
-        with contextlib.suppress(httpx.HTTPError):
-            if found := await ask():
-                return found
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        await asyncio.sleep(0.05)
-
-
-@pytest.fixture
-def until():
-    return _until
 
 
 @pytest.fixture

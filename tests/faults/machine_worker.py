@@ -22,6 +22,7 @@ from compute.clients.trial import Trial
 from compute.domain.course import Terms
 from compute.domain.guest import Switch
 from compute.store.work import sql_work
+from compute.usecases.metering import Meter
 from compute.usecases.reconciler import Reconciler
 
 POINT = sys.argv[1]
@@ -79,7 +80,9 @@ async def main():
     async with database(os.environ["COMPUTE_URL"], "compute") as sessions:
         work = sql_work(sessions, lambda: None)
         now = lambda: datetime.now(UTC)  # noqa: E731
-        reconciler = Reconciler(work=work, hypervisor=host, terms=Terms(), now=now, new_id=uuid4)
+        reconciler = Reconciler(
+            work=work, hypervisor=host, terms=Terms(), now=now, meter=Meter(uuid4, now)
+        )
         print("working", flush=True)
         while True:
             await reconciler.sweep()

@@ -1,21 +1,20 @@
 """What goes on while a part hangs (SIGSTOP: it keeps its connections and is silent), and what is said of the rest."""
 
-import asyncio
 import contextlib
 import os
 import signal
 import time
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
 import pytest
 
 from authz import apikeys
+from tests.newcomer import REGISTER, registration
+from tests.waiting import until
 
 pytestmark = pytest.mark.journey
 
-PASSWORD = "correct horse battery staple"
 EVALUATE = "/ofrep/v1/evaluate/flags/f"
 
 
@@ -38,36 +37,17 @@ def frozen(platform, name):
                 os.kill(pid, signal.SIGCONT)
 
 
-async def until(ask, seconds):
-    end = time.monotonic() + seconds
-    while True:
-        with contextlib.suppress(httpx.HTTPError):
-            if found := await ask():
-                return found
-        assert time.monotonic() < end, f"not within {seconds} s"
-        await asyncio.sleep(0.05)
-
-
 @pytest.fixture
 async def org(platform):
     """An organization with a flag that is on, and clients with a token and with a key that is known everywhere."""
     await until(platform.healthy, 30)
-    slug = f"z{uuid4().hex[:10]}"
-    body = {
-        "name": slug,
-        "subdomain": slug,
-        "admin_email": f"a@{slug}.example",
-        "admin_password": PASSWORD,
-        "admin_first_name": "A",
-        "admin_last_name": "B",
-    }
     async with httpx.AsyncClient(base_url=platform.url, timeout=15) as web:
 
-        async def registered():
-            made = await web.post("/api/v1/organizations/register", json=body)
-            return made.json() if made.status_code == 201 else None
+        async def there():
+            answer = await web.post(REGISTER, json=registration())
+            return answer.json() if answer.status_code == 201 else None
 
-        web.headers["authorization"] = f"Bearer {(await until(registered, 10))['access_token']}"
+        web.headers["authorization"] = f"Bearer {(await until(there))['access_token']}"
         flag = await web.post("/api/v1/feature-flags", json={"key": "f", "name": "F"})
         web.flag = f"/api/v1/feature-flags/{flag.raise_for_status().json()['id']}"
         (await web.post(f"{web.flag}/enable", json={})).raise_for_status()

@@ -8,7 +8,6 @@ server, comes to the root that was signed.
 """
 
 import asyncio
-import contextlib
 import itertools
 import os
 import random
@@ -21,8 +20,9 @@ import orjson
 import pytest
 
 from audit.domain.evidence import Verifier
+from tests.newcomer import registered
+from tests.waiting import until
 
-PASSWORD = "correct horse battery staple"
 VICTIMS = [
     "flags",
     "audit",
@@ -38,17 +38,6 @@ RANDOM = ["flags", "audit", "postgres"]
 KILLS = max(len(VICTIMS), int(os.environ.get("SWITCHYARD_KILLS", "25")))
 SEED = int(os.environ.get("SWITCHYARD_SEED", "0")) or time.time_ns() % 10**6
 WRITERS = 8
-
-
-async def until(check, seconds, what):
-    end = time.monotonic() + seconds
-    while True:
-        with contextlib.suppress(httpx.HTTPError):  # what was just killed may not answer yet
-            found = check()
-            if found := (await found if asyncio.iscoroutine(found) else found):
-                return found
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        await asyncio.sleep(0.05)
 
 
 class Ledger:
@@ -86,17 +75,7 @@ class Ledger:
 
 
 async def prepared(web):
-    slug = f"f{uuid4().hex[:10]}"
-    body = {
-        "name": slug,
-        "subdomain": slug,
-        "admin_email": f"a@{slug}.example",
-        "admin_password": PASSWORD,
-        "admin_first_name": "A",
-        "admin_last_name": "B",
-    }
-    made = await web.post("/api/v1/organizations/register", json=body)
-    web.headers["authorization"] = f"Bearer {made.raise_for_status().json()['access_token']}"
+    await registered(web)
     ids = []
     for n in range(WRITERS):
         flag = await web.post("/api/v1/feature-flags", json={"key": f"f{n}", "name": f"F{n}"})

@@ -10,8 +10,10 @@ import asyncpg
 import httpx
 import pytest
 
+from tests.newcomer import registered
+from tests.waiting import until
+
 pytestmark = pytest.mark.journey
-PASSWORD = "correct horse battery staple"
 
 
 @pytest.fixture
@@ -23,15 +25,11 @@ async def database():
 
 
 @pytest.fixture
-async def org(platform, until):
+async def org(platform):
     """An organization with a flag that is on, and a client with a key."""
     await until(platform.healthy, 30)
-    slug = f"p{uuid4().hex[:10]}"
-    who = {"admin_first_name": "A", "admin_last_name": "B", "admin_password": PASSWORD}
-    body = {"name": slug, "subdomain": slug, "admin_email": f"a@{slug}.example"} | who
     async with httpx.AsyncClient(base_url=platform.url, timeout=15) as web:
-        made = await web.post("/api/v1/organizations/register", json=body)
-        web.headers["authorization"] = f"Bearer {made.raise_for_status().json()['access_token']}"
+        await registered(web)
         for key in ("good", "poisoned"):
             flag = await web.post("/api/v1/feature-flags", json={"key": key, "name": key})
             web.flag = f"/api/v1/feature-flags/{flag.raise_for_status().json()['id']}"
@@ -60,7 +58,7 @@ async def gauge(platform, service, name):
 
 
 async def test_a_fact_that_cannot_be_read_is_parked_and_its_neighbours_go_on(
-    platform, org, database, until, finding
+    platform, org, database, finding
 ):
     """The row stands in the queue before the neighbours; the log refuses it until it is put aside."""
     row = "INSERT INTO flags.outbox (event_id, body) VALUES ($1, $2) RETURNING seq"
@@ -97,7 +95,7 @@ async def above(platform, service, name):
 
 
 async def test_a_flag_that_somebody_ruined_in_the_database_is_served_as_it_last_was(
-    platform, org, database, until, finding
+    platform, org, database, finding
 ):
     before = platform.pid("flags")
     ruined = json.dumps([{"if": {"operator": "no such thing", "deep": [[[]]] * 9}}, None, 1e300])
@@ -125,7 +123,7 @@ async def test_a_flag_that_somebody_ruined_in_the_database_is_served_as_it_last_
     )
 
 
-async def test_a_flushed_redis_loses_nothing_that_is_served(platform, org, until, finding):
+async def test_a_flushed_redis_loses_nothing_that_is_served(platform, org, finding):
     from redis import asyncio as redis
 
     async with redis.from_url(os.environ["REDIS_URL"]) as store:

@@ -1,6 +1,5 @@
 """R24: a backup of a platform that serves, restored on a fresh database, is the same platform; its log verifies."""
 
-import asyncio
 import os
 import socket
 import subprocess
@@ -8,12 +7,13 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
 import pytest
 
 from audit.domain.evidence import Verifier
+from tests.newcomer import registered, registration
+from tests.waiting import until
 
 pytestmark = pytest.mark.journey
 WITHIN = 300  # seconds: the table's figure
@@ -54,17 +54,8 @@ def up(data):
 
 async def written(web):
     """Register an organization and change a few things; return what must be there afterwards."""
-    slug = f"r{uuid4().hex[:10]}"
-    body = {
-        "name": slug,
-        "subdomain": slug,
-        "admin_email": f"a@{slug}.example",
-        "admin_password": "correct horse battery staple",
-        "admin_first_name": "Ā",
-        "admin_last_name": "B",
-    }
-    made = (await web.post("/api/v1/organizations/register", json=body)).raise_for_status().json()
-    web.headers["authorization"] = f"Bearer {made['access_token']}"
+    body = registration()
+    await registered(web, body)
     for n in range(5):
         flag = {"key": f"f{n}", "name": f"Flagge {n} ✓"}
         (await web.post("/api/v1/feature-flags", json=flag)).raise_for_status()
@@ -80,10 +71,12 @@ async def read(web):
 
 async def settled(web, entries):
     """Wait until the log holds as many entries, and return what is there."""
-    async with asyncio.timeout(20):
-        while (found := await read(web))[1] < entries:
-            await asyncio.sleep(0.05)
-    return found
+
+    async def there():
+        found = await read(web)
+        return found if found[1] >= entries else None
+
+    return await until(there, 20)
 
 
 async def verified(web):

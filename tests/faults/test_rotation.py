@@ -7,12 +7,13 @@ import sys
 import time
 from base64 import urlsafe_b64decode
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
 import pytest
 
-PASSWORD = "correct horse battery staple"
+from tests.newcomer import registered
+from tests.waiting import until
+
 REQUESTS = 2000
 PATHS = ("/api/v1/users/me", "/api/v1/feature-flags", "/api/v1/experiments")
 
@@ -36,15 +37,6 @@ async def rotate(platform, *options):
 def kid(token):
     head = token.split(".")[0]
     return json.loads(urlsafe_b64decode(head + "=" * (-len(head) % 4)))["kid"]
-
-
-async def registered(web):
-    slug = f"k{uuid4().hex[:10]}"
-    body = {"name": slug, "subdomain": slug, "admin_email": f"a@{slug}.example"}
-    made = await web.post(
-        "/api/v1/organizations/register", json={**body, "admin_password": PASSWORD}
-    )
-    return made.raise_for_status().json()
 
 
 class Client:
@@ -78,13 +70,6 @@ class Client:
         self.asked += 1
         if said.status_code != 200:
             self.refused.append((path, said.status_code, said.text))
-
-
-async def until(check, seconds, what):
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        await asyncio.sleep(0.05)
 
 
 @pytest.mark.journey

@@ -22,6 +22,7 @@ WITHOUT_CALLER = {
     "audit.Recorder.adopt": "a job: logs from before logs were trees",
     "audit.Recorder.record": "a step of a transaction that somebody was admitted to",
     "audit.KeyCache": "keys of people, for whoever writes",
+    "compute.Meter.observe": "a step of the worker that looks at a host",
     "compute.Reconciler.reconcile": "a job: one step for one machine",
     "audit.Signer": "a job, and what the prover asks of it",
     "audit.Recorder.append": "services hand in their facts; the door admits only services",

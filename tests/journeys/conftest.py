@@ -1,15 +1,14 @@
 """A real platform behind a real gateway, and a fresh organization for each test."""
 
-import asyncio
 import os
-import time
 from dataclasses import dataclass, field
 from uuid import uuid4
 
 import httpx
 import pytest
 
-PASSWORD = "correct horse battery staple"
+from tests.newcomer import PASSWORD, registered, registration
+from tests.waiting import until
 
 
 @pytest.fixture(scope="session")
@@ -90,26 +89,12 @@ async def root(url, admin_password):
 
 
 async def register(url):
-    slug = f"t{uuid4().hex[:12]}"
-    email = f"boss@{slug}.example"
+    body = registration()
     async with client(url) as nobody:
-        made = await nobody.post(
-            "/api/v1/organizations/register",
-            json={
-                "name": slug,
-                "subdomain": slug,
-                "admin_email": email,
-                "admin_password": PASSWORD,
-                "admin_first_name": "Bo",
-                "admin_last_name": "Śś",
-            },
-        )
-    assert made.status_code == 201, made.text
-    said = made.json()
+        said = await registered(nobody, body)
     web = client(url, authorization=f"Bearer {said['access_token']}")
-    return Org(
-        slug, said["organization"]["id"], email, web, said["access_token"], said["refresh_token"]
-    )
+    tenant, tokens = said["organization"]["id"], (said["access_token"], said["refresh_token"])
+    return Org(body["subdomain"], tenant, body["admin_email"], web, *tokens)
 
 
 @pytest.fixture
@@ -126,16 +111,6 @@ async def other(url):
     await made.close()
 
 
-async def _eventually(check, seconds=10.0):
-    """Ask until the answer is truthy; return it. What arrives by outbox or snapshot is awaited so."""
-    end = time.monotonic() + seconds
-    while not (found := await check()):
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds} s: {getattr(check, '__name__', check)}")
-        await asyncio.sleep(0.02)
-    return found
-
-
 @pytest.fixture
 def eventually():
-    return _eventually
+    return until

@@ -270,9 +270,13 @@ RECIPES = {
             ("PATCH", "/{agent}", _named),
         )
     },
+    "PUT /api/v1/quotas": lambda _: dict.fromkeys(("vms", "cpu", "memory_gb", "disk_gb")),
     "POST /api/v1/vms": _vm,
     "PATCH /api/v1/vms/{vm}": _named,
     "POST /api/v1/vms/{vm}/actions": lambda _: {"action": "stop"},
+    "POST /api/client/metrics": lambda _: {},
+    "POST /api/client/register": lambda _: {"appName": "a"},
+    "POST /api/frontend": lambda _: {},
     "POST /api/v1/feature-flags/evaluate": lambda _: {"key": "no-such-flag"},
     "POST /api/v1/feature-flags/evaluate/bulk": lambda _: {},
     "POST /ofrep/v1/evaluate/flags": lambda _: {"context": {"targetingKey": "u"}},

@@ -10,7 +10,8 @@ import requests
 from locust import FastHttpUser, task
 from websockets.sync.client import connect
 
-PASSWORD = "correct horse battery staple"  # of tenants that live for a minute
+from tests.newcomer import registration
+
 FLAGS = 20
 READS = (
     "/api/v1/feature-flags?limit=20",
@@ -35,7 +36,6 @@ def tenants(url: str, count: int) -> list[Tenant]:
 
 
 def _tenant(url: str) -> Tenant:
-    slug = f"load{uuid4().hex[:8]}"
     with requests.Session() as web:
 
         def post(path: str, body: dict) -> dict:
@@ -43,9 +43,7 @@ def _tenant(url: str) -> Tenant:
             answer.raise_for_status()
             return answer.json()
 
-        who = {"admin_first_name": "A", "admin_last_name": "B", "admin_password": PASSWORD}
-        named = {"name": slug, "subdomain": slug, "admin_email": f"a@{slug}.example"}
-        token = post("/organizations/register", named | who)["access_token"]
+        token = post("/organizations/register", registration("load"))["access_token"]
         web.headers["authorization"] = f"Bearer {token}"
         flags = []
         for n in range(FLAGS):

@@ -57,7 +57,7 @@ async def fetch(
     try:
         async with asyncio.timeout(patience):
             addresses = judged(await resolved(where.host, where.port), rules)
-            reader, writer = await _connected(where, addresses)
+            reader, writer = await connected(where, addresses)
             try:
                 return await _asked(request, where, reader, writer, most)
             finally:
@@ -70,7 +70,7 @@ async def fetch(
         raise Unreachable("the connection failed") from trouble
 
 
-async def _connected(
+async def connected(
     where: Destination, addresses: list[str]
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Connect to one of the judged addresses; the name is asked for nothing any more but its certificate."""

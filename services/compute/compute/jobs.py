@@ -7,7 +7,7 @@ from uuid import UUID
 
 from chassis.errors import Fault
 from chassis.serve import Job
-from compute.usecases.meter import Meter
+from compute.usecases.importer import Importer
 from compute.usecases.offers import Offers
 from compute.usecases.orphans import Orphans
 from compute.usecases.reconciler import Reconciler
@@ -58,16 +58,22 @@ def offering(offers: Offers, every: float = 15.0) -> Job:
     return offer
 
 
-def reading(meter: Meter, every: float = 10.0) -> Job:
-    """Return the job that reads the meter of the machines that run."""
+def importing(importer: Importer, every: float = 1.0) -> Job:
+    """Return the job that has images, one after the other, and now and then clears away what nobody needs."""
 
-    async def read() -> None:
+    async def have() -> None:
+        rounds = 0
         while True:
+            busy = False
             with suppress(Fault):
-                await meter.sweep()
-            await asyncio.sleep(every)
+                busy = await importer.process_due()
+                if rounds % 600 == 0:
+                    await importer.sweep()
+            rounds += 1
+            if not busy:
+                await asyncio.sleep(every)
 
-    return read
+    return have
 
 
 def clearing(orphans: Orphans, every: float = 30.0) -> Job:

@@ -12,18 +12,21 @@ from chassis.frame import Tables, framed
 from chassis.serve import Service
 from compute.api.grpc import ComputeServicer
 from compute.api.rest import routers
+from compute.clients.depot import Depot
 from compute.clients.images import Images
 from compute.clients.qemu import Qemu
+from compute.clients.shelf import QemuShelf
 from compute.clients.trial import Trial
 from compute.domain.course import Terms
 from compute.domain.quota import Amount
-from compute.jobs import clearing, offering, reading, reconciling
+from compute.jobs import clearing, importing, offering, reconciling
 from compute.settings import Settings
 from compute.store.tables import Idempotency, Lease, Outbox
 from compute.store.work import sql_work
 from compute.usecases.agents import Agents
 from compute.usecases.consoles import Consoles
-from compute.usecases.meter import Meter
+from compute.usecases.importer import Importer
+from compute.usecases.metering import Meter
 from compute.usecases.offers import Offers
 from compute.usecases.operations import Operations
 from compute.usecases.orphans import Orphans
@@ -32,6 +35,7 @@ from compute.usecases.reconciler import Reconciler
 from compute.usecases.templates import Templates
 from compute.usecases.usage import Usage
 from compute.usecases.vms import Vms
+from egress.guard import Rules
 from switchyard.compute.v1 import compute_pb2_grpc
 
 TABLES = Tables(Outbox, Lease, Idempotency)
@@ -46,14 +50,23 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         work = sql_work(frame.sessions, frame.relay.wake, stirred.set)
         limit, (trial, host) = _limit(settings), _host(settings)
         vms = Vms(work=work, hypervisor=host, limit=limit, now=_now, new_id=uuid7)
-        terms = _terms(settings)
-        reconciler = Reconciler(work=work, hypervisor=host, terms=terms, now=_now, new_id=uuid7)
+        meter = Meter(uuid7, _now)
+        reconciler = Reconciler(
+            work=work, hypervisor=host, terms=_terms(settings), now=_now, meter=meter
+        )
         grace = timedelta(seconds=settings.orphan_seconds)
         orphans = Orphans(work, host, _now, grace, ORPHANS.set)
 
+        homes_images = settings.guests_dir / "images"
+        rules = Rules.of(settings.egress_allowed, plain_http=settings.egress_plain_http)
+        depot = Depot(settings.guests_dir / "fetched", rules, settings.image_max_bytes)
+        shelf = QemuShelf(homes_images, host.homes, host.images, depot)
+        importer = Importer(work=work, depot=depot, shelf=shelf, now=_now)
+        templates = Templates(work=work, hypervisor=host, depot=depot, now=_now, new_id=uuid7)
+
         uses = (
             vms,
-            Templates(work),
+            templates,
             Quotas(work, limit),
             Operations(work),
             Consoles(work, host, _now),
@@ -70,7 +83,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
                 reconciling(reconciler, stirred, host.events),
                 offering(Offers(work, host)),
                 clearing(orphans),
-                reading(Meter(work, host, _now, uuid7)),
+                importing(importer),
             ),
             always=(trial.keep_up,),
         )

@@ -1,12 +1,18 @@
 """The settings of compute, read once from `COMPUTE_*`."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from chassis.settings import ServiceSettings
+from egress.guard import Rules
+
+_OUR_OWN = tuple(
+    ip_network(net) for net in ("127.0.0.0/8", "169.254.0.0/16", "0.0.0.0/8", "::/127", "fe80::/10")
+)
 
 
 class Settings(ServiceSettings):
@@ -23,6 +29,10 @@ class Settings(ServiceSettings):
     # Where guests live (their disks, sockets and logs), and where the built-in template lies.
     guests_dir: Path = Path("/data/guests")
     images_dir: Path = Path("/data/images")
+    # The bytes that one image may have, and the networks beyond the public internet that images may come from.
+    image_max_bytes: int = Field(default=10 * 2**30, ge=1, le=2**42)
+    egress_allowed: str = ""
+    egress_plain_http: bool = False
     # What makes guests quick: auto takes KVM where a guest really boots with it.
     accel: Literal["auto", "kvm", "tcg"] = "auto"
     # Seconds that a guest is given to boot and, once its button is pressed, to shut down.
@@ -30,3 +40,21 @@ class Settings(ServiceSettings):
     halt_seconds: int = Field(default=10, ge=1, le=3600)
     # Seconds that a guest which is in no table is kept before it is ended.
     orphan_seconds: int = Field(default=3600, ge=1, le=604_800)
+
+    @field_validator("egress_allowed")
+    @classmethod
+    def _are_networks(cls, given: str) -> str:
+        Rules.of(given)
+        return given
+
+    @model_validator(mode="after")
+    def _production_asks_nothing_of_its_own(self) -> "Settings":
+        allowed = Rules.of(self.egress_allowed).allowed
+        here = any(
+            net.version == own.version and net.overlaps(own) for net in allowed for own in _OUR_OWN
+        )
+        if self.profile == "production" and (here or self.egress_plain_http):
+            raise ValueError(
+                "in production no image comes from loopback, link-local or over plain HTTP"
+            )
+        return self

@@ -21,9 +21,10 @@ from compute.domain.course import Terms
 from compute.domain.errors import ChangedMeanwhile
 from compute.domain.guest import ABSENT, Power, Seen, Switch
 from compute.domain.host import Probe
+from compute.domain.image import Blob, ImageState, Progress
 from compute.domain.operation import Operation
 from compute.domain.order import Order, SourceType, Template
-from compute.domain.quota import Amount, Quota
+from compute.domain.quota import Amount, Limits, Quota
 from compute.domain.usage import summed
 from compute.domain.usage import total as sum_of
 from compute.domain.vm import Vm
@@ -31,6 +32,7 @@ from compute.ports.hypervisor import HostTrouble, StaleFence
 from compute.store.work import sql_work
 from compute.usecases.agents import Agents
 from compute.usecases.consoles import Consoles
+from compute.usecases.metering import Meter
 from compute.usecases.operations import Operations
 from compute.usecases.quotas import Quotas
 from compute.usecases.reconciler import Reconciler
@@ -51,9 +53,11 @@ PERMISSIONS = (
         "vm:power_manage",
         "vm:read_logs",
         "template:read",
+        "template:create",
+        "template:delete",
     ),
     *("agent:read", "agent:create", "agent:update", "agent:delete"),
-    *("usage:read", "usage:create"),
+    *("usage:read", "usage:create", "quota:read", "quota:update"),
 )
 
 
@@ -150,13 +154,107 @@ class MemoryTemplates:
         self.kept[template.id] = template
         return changed
 
+    use = take = find
+
+    async def owned(self, template_id):
+        return self.kept.get(template_id)
+
+    async def known(self):
+        return frozenset(self.kept) | {vm.template_id for vm in self.vms.kept.values()} - {None}
+
+    async def count(self, tenant):
+        return sum(it.tenant == tenant for it in self.kept.values())
+
+    async def used(self, template_id):
+        return sum(vm.template_id == template_id for vm in self.vms.kept.values())
+
+    async def add(self, template):
+        self.kept[template.id] = template
+
+    async def remove(self, template):
+        del self.kept[template.id]
+
+
+class MemoryImages:
+    """Images live in their templates, where they are shown."""
+
+    def __init__(self, templates):
+        self.templates = templates
+
+    def _put(self, image):
+        kept = self.templates.kept
+        kept[image.id] = replace(kept[image.id], image=image)
+
+    def _now(self, image):
+        now = self.templates.kept[image.id].image if image.id in self.templates.kept else None
+        ours = now and (now.fence, now.state) == (image.fence, ImageState.FETCHING)
+        return now if ours else None
+
+    async def add(self, image):
+        self._put(image)
+
+    async def claim(self, now, lease):
+        for it in self.templates.kept.values():
+            image = it.image
+            waits = image and image.state is ImageState.WAITING and image.due_at <= now
+            dead = image and image.state is ImageState.FETCHING and image.lease_until <= now
+            if waits or dead:
+                self._put(image.claimed(now, lease))
+                return self.templates.kept[image.id].image
+        return None
+
+    async def renew(self, image, progress, until):
+        if found := self._now(image):
+            self._put(replace(found, progress=progress, lease_until=until))
+        return found is not None
+
+    async def put(self, image):
+        if found := self._now(image):
+            ready = image.state is ImageState.READY
+            self._put(image if ready else replace(image, progress=found.progress))
+        return found is not None
+
+
+class FakeDepot:
+    """A depot of which a test says what comes of fetching; it is also the shelf."""
+
+    def __init__(self):
+        self.refuses, self.comes, self.shelved, self.gate = "", Blob("ab" * 32, 10), [], None
+
+    def trouble(self, url):
+        return self.refuses
+
+    async def fetch(self, image, told):
+        told(Progress(received_bytes=5, total_bytes=10, validator='"v"'))
+        if self.gate is not None:
+            await self.gate.wait()
+        if isinstance(self.comes, Exception):
+            raise self.comes
+        return self.comes
+
+    async def shelve(self, template, blob):
+        self.shelved.append((template.id, blob))
+
+    async def copy(self, template, vm):
+        self.shelved.append((template.id, vm))
+        return self.comes
+
+    def clear(self, known):
+        self.shelved = [it for it in self.shelved if it[0] in known]
+
 
 class MemoryQuotas:
     def __init__(self):
-        self.used, self.numbers = {}, {}
+        self.used, self.numbers, self.limits = {}, {}, {}
 
     async def find(self, tenant, limit):
-        return Quota(limit, self.used.get(tenant, Amount()))
+        limits, version = self.limits.get(tenant, (Limits(), 1))
+        return Quota(limits.over(limit), self.used.get(tenant, Amount()), limits, version)
+
+    lock = find
+
+    async def put(self, tenant, quota):
+        self.limits[tenant] = quota.limits, quota.version
 
     async def take(self, tenant, limit, more):
         self.used[tenant] = (await self.find(tenant, limit)).taken(more).used
@@ -281,6 +379,9 @@ class MemoryMeter:
     async def drop(self, vm_id):
         self.kept.pop(vm_id, None)
 
+    async def open_of(self, vm_ids):
+        return frozenset(self.kept.keys() & set(vm_ids))
+
     async def beat(self, vm_ids, at):
         for vm_id in self.kept.keys() & set(vm_ids):
             self.kept[vm_id] = self.kept[vm_id].seen(at)
@@ -298,6 +399,7 @@ class MemoryWork:
         self.tickets = MemoryTickets()
         self.agents = MemoryAgents()
         self.ledger, self.meter = MemoryLedger(), MemoryMeter()
+        self.images, self.templates.vms = MemoryImages(self.templates), self.vms
         self.facts, self.stirred = [], 0
 
     def stir(self):
@@ -309,13 +411,14 @@ class MemoryWork:
     @asynccontextmanager
     async def __call__(self):
         agents, ledger = dict(self.agents.kept), dict(self.ledger.kept)
-        meter = dict(self.meter.kept)
+        meter, templates = dict(self.meter.kept), dict(self.templates.kept)
         vms, used, facts = dict(self.vms.kept), dict(self.quotas.used), len(self.facts)
         try:
             yield self
         except BaseException:
             self.vms.kept, self.quotas.used = vms, used
             self.agents.kept, self.ledger.kept, self.meter.kept = agents, ledger, meter
+            self.templates.kept = templates
             del self.facts[facts:]
             raise
 
@@ -571,7 +674,9 @@ def ana(tenant):
 def vera(ana):
     """A colleague who may only read."""
     return replace(
-        ana, subject="vera", permissions=frozenset({"vm:read", "template:read", "agent:read"})
+        ana,
+        subject="vera",
+        permissions=frozenset({"vm:read", "template:read", "agent:read", "quota:read"}),
     )
 
 
@@ -648,8 +753,13 @@ def vms(work, clock, host):
 
 
 @pytest.fixture
-def templates(work):
-    return Templates(work)
+def depot():
+    return FakeDepot()
+
+
+@pytest.fixture
+def templates(work, host, clock, depot):
+    return Templates(work=work, hypervisor=host, depot=depot, now=clock, new_id=uuid4)
 
 
 @pytest.fixture
@@ -664,7 +774,8 @@ def consoles(work, clock, host):
 
 @pytest.fixture
 def reconciler(work, clock, driven):
-    return Reconciler(work=work, hypervisor=driven, terms=Terms(), now=clock, new_id=uuid4)
+    meter = Meter(uuid4, clock)
+    return Reconciler(work=work, hypervisor=driven, terms=Terms(), now=clock, meter=meter)
 
 
 @pytest.fixture

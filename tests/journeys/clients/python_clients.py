@@ -20,6 +20,9 @@ class OpenFeature:
 
         api.set_provider(provider)
         self.client = api.get_client()
+        end = time.monotonic() + PATIENCE
+        while self.client.get_provider_status().value != "READY" and time.monotonic() < end:
+            time.sleep(0.02)
 
     def ask(self, key, kind, context):
         from openfeature.evaluation_context import EvaluationContext

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from audit.api.asked import KNOWN
 from audit.domain.keeping import LEAST_DAYS, MOST_DAYS, Erasure, Retention
-from audit.usecases.keeper import Keeper
+from audit.usecases.keeper import Keeper, Terms
 from chassis.http import (
     TAGGED,
     Asking,
@@ -34,10 +34,13 @@ PersonName = Annotated[
 
 
 class RetentionBody(Body):
-    """How long entries are kept: `days` from their recording, null for ever. A legal hold stops all dropping."""
+    """How long entries are kept: `days` from their recording, null for ever. A legal hold stops all dropping.
+
+    Who does not speak of the hold leaves it as it is: it is never lifted in passing.
+    """
 
     days: Annotated[int, Field(ge=LEAST_DAYS, le=MOST_DAYS)] | None
-    legal_hold: bool = False
+    legal_hold: bool | None = None
     reason: Reason = ""
 
 
@@ -100,8 +103,8 @@ async def retain(
     tenant_id: UUID | None = None,
 ) -> Retention:
     """Set how long the tenant's log is kept. What goes can still be proven from an export: its hashes stay."""
-    terms = Retention(tenant=tenant_id or caller.tenant, days=body.days, legal_hold=body.legal_hold)
-    found = await keeper.retain(caller, terms, body.reason, expected)
+    terms = Terms(days=body.days, legal_hold=body.legal_hold, reason=body.reason)
+    found = await keeper.retain(caller, terms, expected, tenant_id)
     response.headers["etag"] = etag(found.version)
     return found
 

@@ -18,6 +18,15 @@ from chassis.pages import PageAsk, Slice, cut
 AT_ONCE = 5_000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How long a log shall be kept: `days`, None for ever; a legal hold, None to leave it as it is; and why."""
+
+    days: int | None
+    legal_hold: bool | None = None
+    reason: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Keeper:
     """Keeps logs as long as their tenants want."""
@@ -34,17 +43,17 @@ class Keeper:
             return await work.keeping.retention(whose(caller, tenant, "audit:admin"))
 
     async def retain(
-        self, caller: Caller, terms: Retention, reason: str, expected: int | None
+        self, caller: Caller, terms: Terms, expected: int | None, asked: UUID | None = None
     ) -> Retention:
         """Set how long the log is kept."""
         caller.must("audit:admin")
-        tenant = whose(caller, terms.tenant, "audit:admin")
-        now = self.now()
+        tenant, now = whose(caller, asked, "audit:admin"), self.now()
         async with self.work() as work:
             before = await work.keeping.retention(tenant, lock=True)
             if expected is not None and expected != before.version:
                 raise StaleRetention("the retention was changed meanwhile: read it again")
-            after = before.changed(terms.days, now, legal_hold=terms.legal_hold)
+            hold = before.legal_hold if terms.legal_hold is None else terms.legal_hold
+            after = before.changed(terms.days, now, legal_hold=hold)
             await work.keeping.put(after)
             fact = Fact(
                 tenant=tenant,
@@ -53,7 +62,7 @@ class Keeper:
                 target=Target("audit_log", str(tenant)),
                 before=before.said(),
                 after=after.said(),
-                reason=reason,
+                reason=terms.reason,
             )
             await self.recorder.record(work, event_of(fact, self.new_id(), now))
         return after

@@ -9,7 +9,7 @@ from audit.domain.errors import BadTreeRange, NoCheckpoint, NoSuchEntry, NoSuchT
 from audit.domain.merkle import consistency, inclusion
 from audit.domain.note import proof_text
 from audit.domain.tiles import WIDTH, Tile, width
-from audit.ports import OpenWork, Signed
+from audit.ports import OpenWork, Signed, Work
 from audit.usecases.hashes import of_ranges
 from audit.usecases.reader import whose
 from audit.usecases.signer import Signer
@@ -95,14 +95,19 @@ class Prover:
         async with self.work() as work:
             entry = await work.log.get(log, event_id)
             newest = await work.trees.newest(log)
-        if entry is None:
-            raise NoSuchEntry("there is no such audit entry")
-        if newest is None or newest.size < entry.seq:
-            newest = _there(await self.signer.sign(log))
+            if entry is None:
+                raise NoSuchEntry("there is no such audit entry")
+            if newest is not None and newest.size >= entry.seq:
+                return await _proof(work, entry, newest)
+        newest = _there(await self.signer.sign(log))
         async with self.work() as work:
-            ranges = inclusion(entry.seq - 1, newest.size)
-            hashes = await of_ranges(work, log, ranges)
-        return Proof(entry=entry, hashes=hashes, signed=newest)
+            return await _proof(work, entry, newest)
+
+
+async def _proof(work: Work, entry: Entry, signed: Signed) -> Proof:
+    ranges = inclusion(entry.seq - 1, signed.size)
+    hashes = await of_ranges(work, signed.tenant, ranges)
+    return Proof(entry=entry, hashes=hashes, signed=signed)
 
 
 def _there(found: Signed | None) -> Signed:

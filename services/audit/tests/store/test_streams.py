@@ -17,7 +17,7 @@ from audit.clients.signer import new_key, signing
 from audit.clients.webhook import Webhooks
 from audit.domain.stream import FAILURES
 from audit.store.work import sql_work
-from audit.usecases.keeper import Keeper
+from audit.usecases.keeper import Keeper, Terms
 from audit.usecases.reader import Reader
 from audit.usecases.recorder import Recorder
 from audit.usecases.signer import Signer
@@ -334,8 +334,7 @@ async def test_retention_waits_for_an_active_stream(
     clock.tick(86400 * 3)
     keeper = Keeper(open_work, recorder, clock, uuid7)
     admin = replace(ana, permissions=frozenset({"audit:admin"}))
-    terms = replace(await keeper.retention(admin), days=1)
-    await keeper.retain(admin, terms, "", None)
+    await keeper.retain(admin, Terms(days=1), None)
     await keeper.sweep()
     assert (await web.get("/audit-logs")).json()["total"] == 302
     await send()

@@ -7,6 +7,7 @@ processes   QEMU's processes: found by uuid, ended for certain
 monitor     short talks with a guest's QEMU (QMP)
 machine     QEMU's command line
 seed        user data and keys as a NoCloud disk
+depot       images fetched from addresses that users name      shelf   templates made of them, or of machines
 images      templates on this host, and disks cloned from them
 serial      what a guest writes to its serial console, and a way to type there
 """

@@ -102,7 +102,12 @@ async def qemu_img(*words: str) -> str:
     return await run("qemu-img", *words)
 
 
-async def run(*words: str, cwd: Path | None = None, complaints: IO[bytes] | None = None) -> str:
+async def run(
+    *words: str,
+    cwd: Path | None = None,
+    complaints: IO[bytes] | None = None,
+    patience: float = PATIENCE,
+) -> str:
     """Run a program to its end and return what it prints; HostTrouble with its reason (or `complaints` takes that)."""
     try:
         child = await asyncio.create_subprocess_exec(
@@ -115,12 +120,12 @@ async def run(*words: str, cwd: Path | None = None, complaints: IO[bytes] | None
     except OSError as error:
         raise HostTrouble(f"{words[0]} cannot be run: {error}") from error
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             out, complaint = await child.communicate()
     except TimeoutError:
         child.kill()
         await child.wait()
-        raise HostTrouble(f"{words[0]} did not end within {PATIENCE:.0f} s") from None
+        raise HostTrouble(f"{words[0]} did not end within {patience:.0f} s") from None
     if child.returncode:
         lines = (complaint or b"").decode(errors="replace").strip().splitlines()
         raise HostTrouble(f"{words[0]}: {lines[-1] if lines else f'status {child.returncode}'}")

@@ -1,6 +1,6 @@
 """What can go wrong with a machine."""
 
-from chassis.errors import Conflict, Invalid, NotFound, Stale, Unavailable
+from chassis.errors import Conflict, Forbidden, Invalid, NotFound, Stale, Unavailable
 
 
 class VmNotFound(NotFound):
@@ -37,6 +37,18 @@ class QuotaExceeded(Conflict):
     """The tenant would have more than its quota; delete a machine or ask for less."""
 
     code = "compute.quota_exceeded"
+
+
+class QuotaStale(Stale):
+    """The quota was changed since the version that `If-Match` names; read it again."""
+
+    code = "compute.quota_stale"
+
+
+class OtherTenantsQuota(Forbidden):
+    """Quotas of other tenants are read, and every quota is set, by the platform's administrators alone."""
+
+    code = "compute.other_tenants_quota"
 
 
 class NoHypervisor(Unavailable):

@@ -8,6 +8,8 @@ from uuid import UUID
 
 from chassis.errors import FieldError
 from compute.domain.errors import BadSource, NoSuchMedium, TooSmall
+from compute.domain.image import Image, ImageState
+from compute.domain.image_errors import TemplateNotReady
 from compute.domain.quota import Amount
 
 
@@ -20,7 +22,10 @@ class SourceType(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """An image that machines are made from, for one tenant or (tenant None) for all. Memory and disk in GiB."""
+    """An image that machines are made from, for one tenant or (tenant None) for all. Memory and disk in GiB.
+
+    `image`: how the image is being had; None where it came with the deployment.
+    """
 
     id: UUID
     tenant: UUID | None
@@ -30,6 +35,28 @@ class Template:
     min_memory_gb: int
     min_disk_gb: int
     created_at: datetime
+    image: Image | None = None
+
+    @property
+    def state(self) -> ImageState:
+        """Whether machines can be made from it."""
+        return self.image.state if self.image else ImageState.READY
+
+    @property
+    def revision(self) -> int:
+        """A number that is another one as soon as something else is to be shown."""
+        if self.image is None:
+            return 1
+        come, states = self.image.progress.received_bytes, list(ImageState)
+        return 1 + come + 10**13 * (states.index(self.state) + 10 * self.image.fence)
+
+    def must_be_ready(self) -> None:
+        """Refuse to make a machine of what is not there."""
+        if self.state is not ImageState.READY:
+            why = self.image.detail if self.image else None
+            raise TemplateNotReady(
+                f"template {self.name!r} is {self.state}{f': {why}' if why else ''}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +95,8 @@ class Order:
             )
 
     def check_fits(self, template: Template) -> None:
-        """Refuse an order that is smaller than its template can do with."""
+        """Refuse an order of a template that is not there yet, or smaller than it can do with."""
+        template.must_be_ready()
         for name, least in (
             ("memory_gb", template.min_memory_gb),
             ("disk_gb", template.min_disk_gb),

@@ -1,8 +1,8 @@
 """How much a tenant may have, and has."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
-from compute.domain.errors import QuotaExceeded
+from compute.domain.errors import QuotaExceeded, QuotaStale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,21 +24,52 @@ class Amount:
 RESOURCES = tuple(field.name for field in fields(Amount))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a tenant may have at most, where it was said for this tenant; None: as the deployment's settings have it."""
+
+    vms: int | None = None
+    cpu: int | None = None
+    memory_gb: int | None = None
+    disk_gb: int | None = None
+
+    def over(self, default: Amount) -> Amount:
+        """Return what holds: what was said, else the default."""
+        said = {name: getattr(self, name) for name in RESOURCES}
+        return Amount(**{n: getattr(default, n) if it is None else it for n, it in said.items()})
+
+
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What a tenant may have at most, and what it has."""
+    """What a tenant may have at most, and what it has, which may be more: a limit can be set below what is there.
+
+    `version` counts the changes of the limit, not of what is used.
+    """
 
     limit: Amount
     used: Amount = Amount()
+    limits: Limits = Limits()
+    version: int = 1
+
+    def expect(self, version: int | None) -> None:
+        """Refuse to go on unless this is the version that was expected (None: any)."""
+        if version is not None and version != self.version:
+            raise QuotaStale(f"the quota is at version {self.version}, not {version}")
+
+    def limited(self, limits: Limits, default: Amount) -> "Quota":
+        """Return the quota with these limits. Nothing is taken away from who has more; they get no more of it."""
+        if limits == self.limits:
+            return self
+        return Quota(limits.over(default), self.used, limits, self.version + 1)
 
     def taken(self, more: Amount) -> "Quota":
         """Return the quota after taking more; QuotaExceeded says of what there is not enough."""
         after = self.used + more
-        over = [
+        over = [  # only of what is asked for: who is over a limit of one thing may still have others
             f"{name} {getattr(self.used, name)} of {getattr(self.limit, name)} used, {getattr(more, name)} more asked"
             for name in RESOURCES
-            if getattr(after, name) > getattr(self.limit, name)
+            if getattr(more, name) and getattr(after, name) > getattr(self.limit, name)
         ]
         if over:
             raise QuotaExceeded(f"that is more than the quota: {'; '.join(over)}")
-        return Quota(self.limit, after)
+        return replace(self, used=after)

@@ -3,6 +3,7 @@
 catalogue   agents
 hypervisor  what runs machines
 ledger      usage, and the metering of machines
+images      images that are being had
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -21,6 +22,7 @@ from compute.domain.quota import Amount, Quota
 from compute.domain.ticket import Ticket
 from compute.domain.vm import Status, Vm
 from compute.ports.catalogue import AgentBook
+from compute.ports.images import ImageBook
 from compute.ports.ledger import Ledger, MeterBook
 
 
@@ -90,12 +92,52 @@ class TemplateBook(Protocol):
         """Keep a template, or change it; tell whether that made a difference."""
         ...
 
+    async def use(self, tenant: UUID, template_id: UUID) -> Template | None:
+        """Return what `find` returns; nobody deletes it until the work ends."""
+        ...
+
+    async def take(self, tenant: UUID, template_id: UUID) -> Template | None:
+        """Return what `find` returns, locked until the work ends."""
+        ...
+
+    async def owned(self, template_id: UUID) -> Template | None:
+        """Return a template of whichever tenant; None if there is none."""
+        ...
+
+    async def known(self) -> frozenset[UUID]:
+        """Return every template that there is, and every one that a machine was made from."""
+        ...
+
+    async def count(self, tenant: UUID) -> int:
+        """Return how many templates a tenant has of its own."""
+        ...
+
+    async def used(self, template_id: UUID) -> int:
+        """Return how many machines there are that were made from a template."""
+        ...
+
+    async def add(self, template: Template) -> None:
+        """Keep a new template."""
+        ...
+
+    async def remove(self, template: Template) -> None:
+        """Forget a template and its image."""
+        ...
+
 
 class QuotaBook(Protocol):
     """What each tenant has."""
 
     async def find(self, tenant: UUID, limit: Amount) -> Quota:
-        """Return what a tenant may have and has."""
+        """Return what a tenant may have and has. `limit` is what holds where nothing was said for this tenant."""
+        ...
+
+    async def lock(self, tenant: UUID, limit: Amount) -> Quota:
+        """Return the same; nobody takes, gives back or sets until the work ends."""
+        ...
+
+    async def put(self, tenant: UUID, quota: Quota) -> None:
+        """Keep the limits of a quota that was locked before."""
         ...
 
     async def take(self, tenant: UUID, limit: Amount, more: Amount) -> int:
@@ -221,6 +263,11 @@ class Work(Protocol):
     @property
     def ledger(self) -> Ledger:
         """The ledger of usage, inside this transaction."""
+        ...
+
+    @property
+    def images(self) -> ImageBook:
+        """The images that are wanted, inside this transaction."""
         ...
 
     @property

@@ -52,6 +52,10 @@ class MeterBook(Protocol):
         """Return the open interval of a machine, locked until the work ends; None if it is not running."""
         ...
 
+    async def open_of(self, vm_ids: Collection[UUID]) -> frozenset[UUID]:
+        """Return which of these machines have an open interval."""
+        ...
+
     async def put(self, interval: Interval) -> None:
         """Keep an open interval, new or seen again."""
         ...

@@ -76,3 +76,30 @@ class IntervalRow(Base):
     tenant: Mapped[UUID]
     started_at: Mapped[datetime] = mapped_column(Instant)
     seen_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class ImageRow(Base):
+    """What a template is made of, and how far it is. Its id is the template's."""
+
+    __tablename__ = "image"
+    __table_args__ = (
+        Index("image_due", "due_at", postgresql_where=text("state IN ('waiting', 'fetching')")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[UUID | None]
+    url: Mapped[str | None]
+    wanted_sha256: Mapped[str | None]
+    source_vm_id: Mapped[UUID | None]
+    state: Mapped[str]
+    sha256: Mapped[str | None]
+    received_bytes: Mapped[int] = mapped_column(BigInteger)
+    total_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    validator: Mapped[str | None]
+    trouble: Mapped[str | None]
+    attempts: Mapped[int]
+    fence: Mapped[int]
+    due_at: Mapped[datetime] = mapped_column(Instant)
+    lease_until: Mapped[datetime | None] = mapped_column(Instant)
+    created_at: Mapped[datetime] = mapped_column(Instant)
+    updated_at: Mapped[datetime] = mapped_column(Instant)

@@ -24,6 +24,11 @@ class SqlMeterBook:
         row = await self._session.scalar(query.execution_options(populate_existing=True))
         return _interval_of(row) if row else None
 
+    async def open_of(self, vm_ids: Collection[UUID]) -> frozenset[UUID]:
+        """Return which of these machines have an open interval."""
+        query = select(IntervalRow.vm_id).where(IntervalRow.vm_id.in_(vm_ids))
+        return frozenset(await self._session.scalars(query))
+
     async def put(self, interval: Interval) -> None:
         """Keep an open interval, new or seen again."""
         row = insert(IntervalRow).values(

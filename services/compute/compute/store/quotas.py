@@ -2,12 +2,12 @@
 
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from compute.domain.errors import QuotaExceeded
-from compute.domain.quota import RESOURCES, Amount, Quota
+from compute.domain.quota import RESOURCES, Amount, Limits, Quota
 from compute.store.tables import UsedRow
 
 
@@ -21,15 +21,32 @@ class SqlQuotaBook:
         """Return what a tenant may have and has."""
         query = select(UsedRow).where(UsedRow.tenant == tenant)
         row = await self._session.scalar(query.execution_options(populate_existing=True))
-        used = Amount(**{name: getattr(row, name) for name in RESOURCES}) if row else Amount()
-        return Quota(limit, used)
+        return _quota_of(row, limit) if row else Quota(limit)
+
+    async def lock(self, tenant: UUID, limit: Amount) -> Quota:
+        """Return the same; nobody takes, gives back or sets until the work ends."""
+        await self._begin(tenant)
+        query = select(UsedRow).where(UsedRow.tenant == tenant).with_for_update()
+        row = await self._session.scalar(query.execution_options(populate_existing=True))
+        assert row is not None
+        return _quota_of(row, limit)
+
+    async def put(self, tenant: UUID, quota: Quota) -> None:
+        """Keep the limits of a quota that was locked before."""
+        said = {f"max_{name}": getattr(quota.limits, name) for name in RESOURCES}
+        change = update(UsedRow).where(UsedRow.tenant == tenant)
+        await self._session.execute(change.values(**said, version=quota.version))
 
     async def take(self, tenant: UUID, limit: Amount, more: Amount) -> int:
         """Take from a quota and return the number of the tenant's next machine; QuotaExceeded if it is too much."""
-        row = insert(UsedRow).values(tenant=tenant).on_conflict_do_nothing()
-        await self._session.execute(row)
+        await self._begin(tenant)
         columns = {name: getattr(UsedRow, name) for name in RESOURCES}
-        fits = [col + getattr(more, name) <= getattr(limit, name) for name, col in columns.items()]
+        fits = [
+            column + getattr(more, name)
+            <= func.coalesce(getattr(UsedRow, f"max_{name}"), getattr(limit, name))
+            for name, column in columns.items()
+            if getattr(more, name)
+        ]
         after = {name: column + getattr(more, name) for name, column in columns.items()}
         taking = (
             update(UsedRow)
@@ -42,7 +59,17 @@ class SqlQuotaBook:
         (await self.find(tenant, limit)).taken(more)  # says what there is not enough of
         raise QuotaExceeded("the quota was used up a moment ago; try again")
 
+    async def _begin(self, tenant: UUID) -> None:
+        row = insert(UsedRow).values(tenant=tenant).on_conflict_do_nothing()
+        await self._session.execute(row)
+
     async def give_back(self, tenant: UUID, less: Amount) -> None:
         """Give back to a quota."""
         after = {name: getattr(UsedRow, name) - getattr(less, name) for name in RESOURCES}
         await self._session.execute(update(UsedRow).where(UsedRow.tenant == tenant).values(**after))
+
+
+def _quota_of(row: UsedRow, default: Amount) -> Quota:
+    used = Amount(**{name: getattr(row, name) for name in RESOURCES})
+    limits = Limits(**{name: getattr(row, f"max_{name}") for name in RESOURCES})
+    return Quota(limits.over(default), used, limits, row.version)

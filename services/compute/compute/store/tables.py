@@ -133,6 +133,12 @@ class UsedRow(Base):
     memory_gb: Mapped[int] = mapped_column(server_default=text("0"))
     disk_gb: Mapped[int] = mapped_column(server_default=text("0"))
     last_number: Mapped[int] = mapped_column(server_default=text("0"))
+    # What this tenant may have at most; null: as the settings have it. In this row, so that taking is one statement.
+    max_vms: Mapped[int | None]
+    max_cpu: Mapped[int | None]
+    max_memory_gb: Mapped[int | None]
+    max_disk_gb: Mapped[int | None]
+    version: Mapped[int] = mapped_column(server_default=text("1"))
 
 
 class Outbox(OutboxRow, Base):

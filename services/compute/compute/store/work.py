@@ -11,6 +11,7 @@ from chassis.facts import Fact
 from compute.ports import OpenWork, Work
 from compute.store.agents import SqlAgentBook
 from compute.store.happenings import SqlLog, SqlOperationBook
+from compute.store.images import SqlImageBook
 from compute.store.leases import SqlLeases
 from compute.store.metering import SqlMeterBook
 from compute.store.quotas import SqlQuotaBook
@@ -40,6 +41,7 @@ class SqlWork:
         self.agents = SqlAgentBook(session)
         self.ledger = SqlLedger(session)
         self.meter = SqlMeterBook(session)
+        self.images = SqlImageBook(session)
 
     def record(self, fact: Fact) -> None:
         """Leave a fact for the audit log, kept together with the change."""

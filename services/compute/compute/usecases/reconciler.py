@@ -20,13 +20,13 @@ from compute.domain.vm import Step, Vm
 from compute.ports import OpenWork, Work
 from compute.ports.hypervisor import HostTrouble, Hypervisor, StaleFence
 from compute.usecases import metering
+from compute.usecases.metering import Meter
 from compute.usecases.vms import cancelled, document
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 4
 WORKER = Actor("service", "compute", "compute")
-_RUNS = frozenset({Step.BOOT, Step.UP, Step.HELD, Step.HALT})
 _SWITCHES = {
     Deed.ON: Switch.ON,
     Deed.PRESS: Switch.PRESS,
@@ -45,7 +45,7 @@ class Reconciler:
     hypervisor: Hypervisor
     terms: Terms
     now: Callable[[], datetime]
-    new_id: Callable[[], UUID]
+    meter: Meter
 
     async def sweep(self) -> bool:
         """Go once over all machines of this host; tell whether any of them is on its way somewhere."""
@@ -54,6 +54,7 @@ class Reconciler:
         guests = await self.hypervisor.list()
         async with self.work() as work:
             vms = await work.vms.on_host(self.hypervisor.host)
+            await self.meter.observe(work, vms, guests)  # before anything is done to them
         due = [vm for vm in vms if self._has_to_do(vm, guests)]
         gate = asyncio.Semaphore(AT_ONCE)
         await asyncio.gather(*(_through(gate, self.reconcile(vm.id)) for vm in due))
@@ -80,11 +81,9 @@ class Reconciler:
             why = str(trouble)
             await self._write(vm, fence, lambda it: failed(it, why, self.now(), self.terms))
         else:
-
-            def change(it: Vm) -> Vm:
-                return progressed(it, course, seen, self.now())
-
-            await self._write(vm, fence, change, course, crashed=seen.crashed)
+            await self._write(
+                vm, fence, lambda it: progressed(it, course, seen, self.now()), course
+            )
 
     async def _claim(self, vm_id: UUID) -> tuple[Vm, int] | None:
         """Return a machine as it is now and the fence of our lease on it; give it a host, if it has none."""
@@ -110,13 +109,7 @@ class Reconciler:
             await self.hypervisor.ensure_power(key, _SWITCHES[deed])
 
     async def _write(
-        self,
-        vm: Vm,
-        fence: int,
-        change: Callable[[Vm], Vm],
-        course: Course | None = None,
-        *,
-        crashed: bool = False,
+        self, vm: Vm, fence: int, change: Callable[[Vm], Vm], course: Course | None = None
     ) -> None:
         """Write down how a machine is now, unless its owner has changed the wish or another has taken the lease."""
         async with self.work() as work:
@@ -126,21 +119,10 @@ class Reconciler:
                 return
             after = change(before)
             await self._told(work, before, after, course)
-            await self._metered(work, after, crashed=crashed)
             if after.step is Step.GONE:
-                await _freed(work, after, self.now())
+                await self._freed(work, after)
             else:
                 await work.vms.put(before, after)
-
-    async def _metered(self, work: Work, vm: Vm, *, crashed: bool) -> None:
-        """Bill what ran; what died unseen is billed until it was last seen running."""
-        now = self.now()
-        if crashed or vm.step not in _RUNS:
-            until = None if crashed else now
-            await metering.stopped(work, vm.id, until, self.new_id, now)
-        if vm.step in _RUNS:
-            ran = metering.Seen(vm_id=vm.id, tenant=vm.tenant, at=now)
-            await metering.started(work, ran, self.new_id)
 
     async def _told(self, work: Work, before: Vm, after: Vm, course: Course | None) -> None:
         """Leave what changed in the machine's log and, where people see it, for the audit log; end operations."""
@@ -152,6 +134,14 @@ class Reconciler:
             if (ended := operation.judged(after, self.now())) is not operation:
                 await work.operations.put(ended)
 
+    async def _freed(self, work: Work, vm: Vm) -> None:
+        """Forget a machine whose guest is seen to be gone; only now is its quota free."""
+        await cancelled(work, vm, self.now())
+        await metering.stopped(work, vm.id, None, self.meter.new_id, self.now())
+        await work.vms.remove(vm)
+        await work.quotas.give_back(vm.tenant, vm.amount)
+        await work.leases.drop(vm.id)
+
 
 async def _through(gate: asyncio.Semaphore, step: Coroutine[Any, Any, None]) -> None:
     """Take a step; a bug in one machine's is told and keeps nobody else's from being taken."""
@@ -160,14 +150,6 @@ async def _through(gate: asyncio.Semaphore, step: Coroutine[Any, Any, None]) -> 
             await step
         except Exception:
             log.exception("a step for a machine broke")
-
-
-async def _freed(work: Work, vm: Vm, now: datetime) -> None:
-    """Forget a machine whose guest is seen to be gone; only now is its quota free."""
-    await cancelled(work, vm, now)
-    await work.vms.remove(vm)
-    await work.quotas.give_back(vm.tenant, vm.amount)
-    await work.leases.drop(vm.id)
 
 
 def _definition(vm: Vm) -> Definition:

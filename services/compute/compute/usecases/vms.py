@@ -148,7 +148,7 @@ class Vms:
     async def _template(self, work: Work, caller: Caller, order: Order) -> Template | None:
         if order.template_id is None:
             return None
-        template = await work.templates.find(caller.tenant, order.template_id)
+        template = await work.templates.use(caller.tenant, order.template_id)
         if template is None:
             text = f"there is no template {order.template_id}"
             raise NoSuchTemplate(

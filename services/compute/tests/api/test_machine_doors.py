@@ -312,6 +312,35 @@ async def test_quotas_say_what_there_may_be_and_is(client, driven):
     }
 
 
+async def test_the_platform_sets_quotas_and_nobody_else(client, tenant):
+    body = {"vms": 0, "cpu": None, "memory_gb": 7, "disk_gb": None}
+    whose = {"tenant_id": str(tenant)}
+    refused = await client.put("/api/v1/quotas", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (403, "compute.other_tenants_quota")
+    answer = await client.put("/api/v1/quotas", json=body, params=whose, headers=as_("root"))
+    assert (answer.status_code, answer.headers["etag"]) == (200, '"2"')
+    assert answer.json()["vms"] == {"limit": 0, "used": 0}
+    assert (await client.get("/api/v1/quotas")).json() == answer.json()
+    stale = {**as_("root"), "if-match": '"1"'}
+    late = await client.put("/api/v1/quotas", json={**body, "vms": 1}, params=whose, headers=stale)
+    assert (late.status_code, late.json()["code"]) == (412, "compute.quota_stale")
+    other = await client.get("/api/v1/quotas", params={"tenant_id": NOWHERE})
+    assert other.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"vms": -1}, {"vms": 1.0}, {"vms": "1"}, {"cpu": 10**9}, {"used": 1}, {"tenant": NOWHERE}],
+)
+async def test_what_is_no_quota_is_422(client, change, work):
+    body = {"vms": 1, "cpu": 1, "memory_gb": 1, "disk_gb": 1, **change}
+    answer = await client.put("/api/v1/quotas", json=body, headers=as_("root"))
+    assert answer.status_code == 422
+    half = await client.put("/api/v1/quotas", json={"vms": 1}, headers=as_("root"))
+    assert half.status_code == 422
+    assert work.quotas.limits == {}
+
+
 def test_the_doors_describe_themselves_in_valid_openapi():
     document = rest_app("compute", routers).openapi()
     validate(document)

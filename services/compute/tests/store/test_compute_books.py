@@ -1,7 +1,7 @@
 """One contract for all books of compute: those in memory and those in PostgreSQL."""
 
 import asyncio
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import product
 from uuid import uuid4
 
@@ -14,10 +14,10 @@ from chassis.facts import Actor, Fact, Target
 from chassis.pages import PageAsk
 from compute.domain.errors import ChangedMeanwhile, QuotaExceeded
 from compute.domain.order import SourceType
-from compute.domain.quota import Amount, Quota
+from compute.domain.quota import Amount, Limits, Quota
 from compute.domain.vm import Status, Step, Wish
 from compute.ports import Wanted
-from compute.store.tables import Outbox, TemplateRow
+from compute.store.tables import Outbox
 from compute.store.work import sql_work
 
 LIMIT = Amount(vms=10, cpu=1000, memory_gb=1000, disk_gb=1000)
@@ -25,15 +25,13 @@ ONE = Amount(vms=1, cpu=1, memory_gb=2, disk_gb=3)
 
 
 @pytest.fixture
-async def offer(url, work):
-    """Put templates where the store finds them; nothing in the service does so yet."""
+async def offer(open_work):
+    """Put templates where the store finds them."""
 
     async def put(*templates):
-        if not url:
-            work.templates.kept |= {it.id: it for it in templates}
-            return
-        async with database(url, "compute") as sessions, sessions.begin() as session:
-            session.add_all(TemplateRow(**asdict(it)) for it in templates)
+        async with open_work() as work:
+            for it in templates:
+                await work.templates.put(it)
 
     return put
 
@@ -205,6 +203,52 @@ async def test_forty_at_once_get_no_more_than_the_ten_that_there_are(open_work, 
     numbers = [it for it in got if isinstance(it, int)]
     assert sorted(numbers) == list(range(1, seats + 1))
     assert sum(isinstance(it, QuotaExceeded) for it in got) == 30
+
+
+async def set_limits(open_work, tenant, **said):
+    async with open_work() as work:
+        before = await work.quotas.lock(tenant, LIMIT)
+        await work.quotas.put(tenant, before.limited(Limits(**said), LIMIT))
+
+
+async def test_a_tenants_own_limits_hold_before_the_default_and_can_be_taken_back(
+    open_work, tenant
+):
+    await set_limits(open_work, tenant, vms=1)
+    async with open_work() as work:
+        await work.quotas.take(tenant, LIMIT, ONE)
+        with pytest.raises(QuotaExceeded, match="vms 1 of 1 used"):
+            await work.quotas.take(tenant, LIMIT, ONE)
+    await set_limits(open_work, tenant, cpu=0)
+    async with open_work() as work:
+        found = await work.quotas.find(tenant, LIMIT)
+        assert (found.limit, found.used, found.version) == (replace(LIMIT, cpu=0), ONE, 3)
+        with pytest.raises(QuotaExceeded, match="cpu 1 of 0 used"):
+            await work.quotas.take(tenant, LIMIT, ONE)
+        assert await work.quotas.take(tenant, LIMIT, replace(ONE, cpu=0)) == 2
+
+
+async def test_a_limit_that_changes_while_many_take_is_never_overrun(open_work, tenant):
+    """Thirty takers, and meanwhile the limit goes down to five and up to eight: what was given fits what held then."""
+
+    async def one():
+        try:
+            async with open_work() as work:
+                return await work.quotas.take(tenant, LIMIT, ONE)
+        except Unavailable:
+            return await one()
+
+    takers = [one() for _ in range(30)]
+    lowered = [set_limits(open_work, tenant, vms=5), set_limits(open_work, tenant, vms=8)]
+    got = await asyncio.gather(
+        *takers[:10], lowered[0], *takers[10:], lowered[1], return_exceptions=True
+    )
+    numbers = [it for it in got if isinstance(it, int)]
+    async with open_work() as work:
+        found = await work.quotas.find(tenant, LIMIT)
+    assert sorted(numbers) == list(range(1, found.used.vms + 1))
+    assert found.used.vms <= LIMIT.vms
+    assert found.limit.vms in (5, 8)
 
 
 @pytest.mark.store

@@ -14,7 +14,7 @@ from compute.domain.metering import Interval
 from compute.domain.usage import DIMENSIONS, Kind, Record, summed, total
 from compute.ports.ledger import UsageWanted
 from compute.usecases import metering
-from compute.usecases.metering import Seen
+from compute.usecases.metering import Run
 
 AGENTS = [None, UUID(int=1), UUID(int=2)]
 
@@ -181,6 +181,7 @@ async def test_an_interval_is_kept_seen_and_forgotten(open_work, tenant, clock):
         await work.meter.beat([vm_id, uuid4()], start + timedelta(minutes=5))
         await work.meter.beat([vm_id], start + timedelta(minutes=4))
     async with open_work() as work:
+        assert await work.meter.open_of([vm_id, uuid4()]) == {vm_id}
         assert await work.meter.take(vm_id) == one.seen(start + timedelta(minutes=5))
         assert vm_id not in [it.vm_id for it in await work.meter.due(10_000)]
         await work.meter.beat([vm_id], start + timedelta(hours=1))
@@ -192,7 +193,7 @@ async def test_an_interval_is_kept_seen_and_forgotten(open_work, tenant, clock):
 async def test_a_machine_that_two_observers_bill_at_once_is_billed_once(
     open_work, tenant, clock, whole
 ):
-    seen = Seen(vm_id=uuid4(), tenant=tenant, at=clock())
+    seen = Run(vm_id=uuid4(), tenant=tenant, at=clock())
     async with open_work() as work:
         await metering.started(work, seen, uuid4)
     end = clock.forward(hours=3, minutes=30)

@@ -122,7 +122,7 @@ async def test_every_verb_asks_for_its_permission_before_it_looks(
         ("vm:read", Operations(work).read(nora, nowhere.vm)),
         ("template:read", templates.read(nora, nowhere.vm)),
         ("template:read", templates.list(nora, ALL)),
-        ("vm:read", quotas.read(nora)),
+        ("quota:read", quotas.read(nora)),
     ]:
         with pytest.raises(Forbidden, match=f"{permission} required"):
             await verb

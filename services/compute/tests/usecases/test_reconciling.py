@@ -10,7 +10,6 @@ from compute.domain.guest import Power, Seen
 from compute.domain.operation import Outcome
 from compute.domain.quota import Amount
 from compute.domain.vm import Action, Step, Wish
-from compute.usecases.meter import Meter
 from compute.usecases.offers import Offers
 from compute.usecases.operations import Operations
 from compute.usecases.orphans import Orphans, too_many
@@ -221,20 +220,3 @@ async def test_the_templates_of_a_host_are_offered_once(work, driven, template):
     await offers.refresh()
     assert list(work.templates.kept) == [template.id]
     assert [fact.action for fact in work.facts] == ["template.offered"]
-
-
-async def test_what_ran_is_billed_once_and_a_crash_only_until_it_was_last_seen(
-    vm, driven, settle, work, clock, vms, ana
-):
-    meter = Meter(work, driven, clock, uuid4)
-    clock.forward(minutes=10)
-    assert await meter.sweep() == 1
-    clock.forward(minutes=5)
-    driven.die(vm.id)  # somewhere in these five minutes, and nobody knows where
-    await settle()
-    clock.forward(minutes=20)
-    await vms.act(ana, Intent(vm=vm.id), Action.STOP)
-    await settle()
-    billed = [(it.seconds, it.tenant) for it in work.ledger.kept.values()]
-    assert billed == [(600, ana.tenant), (1200, ana.tenant)]
-    assert await meter.sweep() == 0

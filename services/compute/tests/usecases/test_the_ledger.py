@@ -8,6 +8,7 @@ import pytest
 from chassis.errors import Forbidden
 from chassis.pages import PageAsk
 from compute.domain.agent_errors import NoSuchAgent
+from compute.domain.guest import Power, Seen
 from compute.domain.usage import METER, Kind
 from compute.domain.usage_errors import (
     BadCorrection,
@@ -19,7 +20,7 @@ from compute.domain.usage_errors import (
 from compute.ports.ledger import UsageWanted
 from compute.usecases import metering
 from compute.usecases.agents import AgentAim, NewAgent
-from compute.usecases.metering import Seen
+from compute.usecases.metering import Meter, Run
 from compute.usecases.usage import Told
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -131,8 +132,8 @@ async def test_corrections_leave_no_less_than_nothing_and_correct_only_what_is_t
 async def test_only_the_platform_corrects_what_the_platform_metered(
     usage, ana, root, work, tenant, clock
 ):
-    seen = Seen(vm_id=uuid4(), tenant=root.tenant, at=clock())
-    ours = Seen(vm_id=uuid4(), tenant=tenant, at=clock())
+    seen = Run(vm_id=uuid4(), tenant=root.tenant, at=clock())
+    ours = Run(vm_id=uuid4(), tenant=tenant, at=clock())
     for one in (seen, ours):
         await metering.started(work, one, uuid4)
         await metering.stopped(work, one.vm_id, clock() + MINUTE, uuid4, clock())
@@ -163,7 +164,7 @@ async def test_without_permission_nothing_is_recorded_or_told(usage, vera, nora,
 @pytest.fixture
 def seen(tenant, clock):
     vm_id = uuid4()
-    return lambda **said: Seen(**{"vm_id": vm_id, "tenant": tenant, "at": clock()} | said)
+    return lambda **said: Run(**{"vm_id": vm_id, "tenant": tenant, "at": clock()} | said)
 
 
 def billed(work):
@@ -187,7 +188,7 @@ async def test_a_machine_is_billed_from_start_to_stop_by_the_hour(work, seen, cl
 async def test_after_a_crash_what_nobody_watched_is_not_billed(work, seen, clock):
     start = clock()
     await metering.started(work, seen(), uuid4)
-    await metering.beat(work, [seen().vm_id, uuid4()], clock.forward(minutes=10))
+    await work.meter.beat([seen().vm_id, uuid4()], clock.forward(minutes=10))
     clock.forward(hours=8)  # whoever meters was dead, and so was the guest
     await metering.stopped(work, seen().vm_id, None, uuid4, clock())
     assert billed(work) == [(start, 600)]
@@ -205,9 +206,74 @@ async def test_a_guest_that_outlived_the_crash_is_billed_through(work, seen, clo
 async def test_a_guest_that_was_booted_anew_meanwhile_is_another_run(work, seen, clock):
     start = clock()
     await metering.started(work, seen(booted_at=start), uuid4)
-    await metering.beat(work, [seen().vm_id], clock.forward(minutes=5))
+    await work.meter.beat([seen().vm_id], clock.forward(minutes=5))
     boot = clock.forward(minutes=20)
     clock.forward(minutes=1)
     await metering.started(work, seen(booted_at=boot), uuid4)
     await metering.stopped(work, seen().vm_id, clock(), uuid4, clock())
     assert billed(work) == [(start, 300), (boot, 60)]
+
+
+# --- looking at a host ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def look(work, clock, make_vm):
+    """Look at a host with one machine; a new `meter` is a process that was started anew."""
+    vm = make_vm()
+    meters = {"now": Meter(uuid4, clock)}
+
+    async def looking(power, seconds=1, *, anew=False):
+        clock.forward(seconds=seconds)
+        if anew:
+            meters["now"] = Meter(uuid4, clock)
+        await meters["now"].observe(work, [vm], {vm.id: Seen(power=power)} if power else {})
+
+    return looking
+
+
+async def test_who_looks_all_the_time_bills_to_the_look(look, work):
+    for power in (None, Power.OFF, Power.RUNNING):
+        await look(power)
+    for _ in range(30):
+        await look(Power.RUNNING)
+    await look(Power.OFF)
+    assert [seconds for _, seconds in billed(work)] == [31]
+    await look(Power.OFF)
+    assert (len(work.ledger.kept), work.meter.kept) == (1, {})
+
+
+async def test_who_was_away_bills_a_dead_guest_until_it_was_seen_and_a_living_one_through(
+    look, work
+):
+    for _ in range(13):
+        await look(Power.RUNNING)
+    await look(Power.OFF, 7200, anew=True)
+    [(_, seconds)] = billed(work)
+    assert 0 < seconds <= 12, "a heartbeat is written every ten seconds"
+    await look(Power.RUNNING)
+    await look(Power.RUNNING, 1800, anew=True)
+    await look(Power.OFF)
+    assert sum(s for _, s in billed(work)) == seconds + 1801
+
+
+async def test_a_guest_that_does_not_answer_is_neither_started_nor_stopped(look, work):
+    await look(Power.UNKNOWN)
+    assert work.meter.kept == {}
+    await look(Power.RUNNING)
+    await look(Power.UNKNOWN)
+    await look(Power.RUNNING)
+    assert (len(work.meter.kept), billed(work)) == (1, [])
+
+
+async def test_a_paused_guest_is_not_billed(look, work):
+    for power in (Power.RUNNING, Power.PAUSED, Power.PAUSED, Power.RUNNING, Power.OFF):
+        await look(power, 5)
+    assert [seconds for _, seconds in billed(work)] == [5, 5]
+
+
+async def test_hours_are_cut_while_a_machine_runs(look, work):
+    for _ in range(5):
+        await look(Power.RUNNING, 1800)
+    assert [seconds for _, seconds in billed(work)][:1] == [1800]
+    assert len(billed(work)) == 2

@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from fastapi import Request, Response
 from pydantic import Field, StringConstraints
 
 from chassis.errors import Invalid
-from chassis.http import Body, View, doors, given, keyed
+from chassis.http import Body, View, given, keyed
 from flags.api.desks import Desk, Desks
+from flags.api.keyed import Seated, key_doors
 from flags.api.rendered import marks
 from flags.domain.answers import Answer
 from flags.domain.compile import Asked
@@ -20,7 +20,7 @@ from flags.domain.context import UNIT, Context, plain
 from flags.domain.errors import FlagNotFound
 from flags.domain.ruleset import Compiled
 
-router = doors("/api/v1/feature-flags", "flags")
+router = key_doors("/api/v1/feature-flags", "flags")
 Uses = Annotated[Desks, given(Desks)]
 AskedKey = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 _READS: dict[str, Any] = {"x-reads": True}
@@ -83,9 +83,9 @@ class ManyView(View):
 
 
 @router.post("/evaluate", response_model=OneView, **keyed("flag:evaluate", **_READS))
-async def evaluate_one(body: OneBody, request: Request, response: Response, desks: Uses) -> OneView:
+async def evaluate_one(body: OneBody, desk: Seated, desks: Uses) -> OneView:
     """Evaluate one flag for a context; `targetingKey` in it names the unit that splits go by."""
-    desk = await _asked(desks, request, response, body.context)
+    _check(body.context)
     ruleset = desk.ruleset
     flag = ruleset.seen_as(body.key, client_side=desk.client_side)
     if flag is None:
@@ -95,24 +95,16 @@ async def evaluate_one(body: OneBody, request: Request, response: Response, desk
 
 
 @router.post("/evaluate/bulk", response_model=ManyView, **keyed("flag:evaluate", **_READS))
-async def evaluate_many(
-    body: ManyBody, request: Request, response: Response, desks: Uses
-) -> ManyView:
+async def evaluate_many(body: ManyBody, desk: Seated, desks: Uses) -> ManyView:
     """Evaluate several flags for a context; one that is not there says so in its place."""
-    desk = await _asked(desks, request, response, body.context)
+    _check(body.context)
     said = [EvaluationView(**one) for one in _all(desk, body.keys, body.context)]
     return ManyView(flags=said, revision=desk.ruleset.revision, age=_age(desks, desk))
 
 
-async def _asked(desks: Desks, request: Request, response: Response, context: Context) -> Desk:
-    desk = await desks.of(dict(request.scope["headers"]), "/api/v1/feature-flags/evaluate")
-    desk.take()
+def _check(context: Context) -> None:
     if not isinstance(context.get(UNIT, ""), str):
         raise BadContext("the context's targetingKey is not a string")
-    for name, value in desks.age(desk):
-        response.headers[name.decode()] = value.decode()
-    desks.identity.used.seen.add(desk.key)
-    return desk
 
 
 def _all(desk: Desk, keys: list[str] | None, context: Context) -> Iterable[dict[str, Any]]:

@@ -17,10 +17,11 @@ from prometheus_client import Counter
 from pydantic import BaseModel, ConfigDict, Field
 
 from chassis.errors import Forbidden
-from chassis.http import doors, given, keyed
+from chassis.http import given, keyed
 from flags.api.asking import tags
 from flags.api.changes import changes
 from flags.api.desks import Desk, Desks
+from flags.api.keyed import Seated, key_doors
 from flags.domain.answers import Reason
 from flags.domain.compile import Asked
 from flags.domain.context import UNIT
@@ -29,8 +30,8 @@ from flags.domain.ruleset import Ruleset
 from flags.domain.unleash import features, payload
 from flags.domain.values import FlagType
 
-client = doors("/api/client", "unleash")
-frontend = doors("/api/frontend", "unleash")
+client = key_doors("/api/client", "unleash")
+frontend = key_doors("/api/frontend", "unleash")
 _READS: dict[str, Any] = {"x-reads": True}
 _OWN = ("userId", "sessionId", "remoteAddress", "environment", "appName", "currentTime")
 _DISABLED = {"name": "disabled", "enabled": False}
@@ -111,20 +112,20 @@ Uses = Annotated[Unleash, given(Unleash)]
 
 
 @client.get("/features", response_class=Response, **keyed("flag:evaluate"))
-async def fetch_features(request: Request, unleash: Uses) -> Response:
+async def fetch_features(desk: Seated, request: Request, unleash: Uses) -> Response:
     """Return all features that can be said in Unleash's words; 304 if nothing has changed."""
-    desk = await _server(unleash.desks, request)
+    _for_servers(desk)
     tag = _tag(desk)
-    headers = {"etag": tag, **_age(unleash.desks, desk)}
+    headers = {"etag": tag}
     if tag.encode() in tags(request.headers.get("if-none-match", "").encode()):
         return Response(status_code=304, headers=headers)
     return Response(unleash.document(desk), media_type="application/json", headers=headers)
 
 
 @client.get("/streaming", response_class=Response, **keyed("flag:evaluate", **{"x-door": "stream"}))
-async def stream_features(request: Request, unleash: Uses) -> StreamingResponse:
+async def stream_features(desk: Seated, unleash: Uses) -> StreamingResponse:
     """Stream all features: at once, and after each change."""
-    desk = await _server(unleash.desks, request)
+    _for_servers(desk)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(
         hydrations(unleash, desk), headers=headers, media_type="text/event-stream"
@@ -134,9 +135,8 @@ async def stream_features(request: Request, unleash: Uses) -> StreamingResponse:
 @client.post(
     "/register", status_code=202, response_class=Response, **keyed("flag:evaluate", **_READS)
 )
-async def register_sdk(body: Registration, request: Request, unleash: Uses) -> Response:
+async def register_sdk(body: Registration) -> Response:
     """Take notice of an SDK; it is counted, nothing else is kept of it."""
-    await _asked(unleash.desks, request)
     REGISTERED.inc()
     return Response(status_code=202)
 
@@ -144,9 +144,8 @@ async def register_sdk(body: Registration, request: Request, unleash: Uses) -> R
 @client.post(
     "/metrics", status_code=202, response_class=Response, **keyed("flag:evaluate", **_READS)
 )
-async def take_metrics(body: Metrics, request: Request, unleash: Uses) -> Response:
+async def take_metrics(body: Metrics) -> Response:
     """Take the counts of an SDK."""
-    await _asked(unleash.desks, request)
     for counted in (body.bucket or Bucket()).toggles.values():
         ASKED.labels("true").inc(counted.yes)
         ASKED.labels("false").inc(counted.no)
@@ -154,17 +153,15 @@ async def take_metrics(body: Metrics, request: Request, unleash: Uses) -> Respon
 
 
 @frontend.get("", response_class=Response, **keyed("flag:evaluate"))
-async def evaluate_by_query(request: Request, unleash: Uses) -> Response:
+async def evaluate_by_query(desk: Seated, request: Request) -> Response:
     """Evaluate every flag for the context in the query: `userId`, `sessionId`, …, `properties[plan]`."""
-    desk = await _asked(unleash.desks, request)
-    return _enabled(unleash.desks, desk, request, _queried(request.query_params))
+    return _enabled(desk, request, _queried(request.query_params))
 
 
 @frontend.post("", response_class=Response, **keyed("flag:evaluate", **_READS))
-async def evaluate_by_body(body: AskedContext, request: Request, unleash: Uses) -> Response:
+async def evaluate_by_body(body: AskedContext, desk: Seated, request: Request) -> Response:
     """Evaluate every flag for the context in the body."""
-    desk = await _asked(unleash.desks, request)
-    return _enabled(unleash.desks, desk, request, context_of(body.context))
+    return _enabled(desk, request, context_of(body.context))
 
 
 async def hydrations(unleash: Unleash, desk: Desk) -> AsyncGenerator[bytes]:
@@ -207,7 +204,7 @@ def _queried(query: Mapping[str, str]) -> dict[str, Any]:
     return context_of({**query, "properties": properties})
 
 
-def _enabled(desks: Desks, desk: Desk, request: Request, context: Mapping[str, Any]) -> Response:
+def _enabled(desk: Desk, request: Request, context: Mapping[str, Any]) -> Response:
     ruleset, asked = desk.ruleset, Asked(time(), members={})
     kinds = {row.key: row.type for row in desk.held.source.rows}
     toggles: list[dict[str, Any]] = []
@@ -228,7 +225,7 @@ def _enabled(desks: Desks, desk: Desk, request: Request, context: Mapping[str, A
         )
     said = orjson.dumps({"toggles": toggles})
     tag = f'"{blake2b(said, digest_size=16).hexdigest()}"'
-    headers = {"etag": tag, **_age(desks, desk)}
+    headers = {"etag": tag}
     if tag.encode() in tags(request.headers.get("if-none-match", "").encode()):
         return Response(status_code=304, headers=headers)
     return Response(said, media_type="application/json", headers=headers)
@@ -239,23 +236,6 @@ def _tag(desk: Desk) -> str:
     return f'"{said}:{desk.ruleset.revision}"'
 
 
-def _age(desks: Desks, desk: Desk) -> dict[str, str]:
-    return {name.decode(): value.decode() for name, value in desks.age(desk)}
-
-
-async def _asked(desks: Desks, request: Request) -> Desk:
-    headers = dict[bytes, bytes](request.scope["headers"])
-    bare = headers.get(b"authorization", b"")
-    if bare.startswith(b"sy_"):
-        headers[b"x-api-key"] = headers.pop(b"authorization")
-    desk = await desks.of(headers, request.url.path)
-    desk.take()
-    desks.identity.used.seen.add(desk.key)
-    return desk
-
-
-async def _server(desks: Desks, request: Request) -> Desk:
-    desk = await _asked(desks, request)
+def _for_servers(desk: Desk) -> None:
     if desk.client_side:
         raise FeaturesForServers("a client-side key may not have the rules: use /api/frontend")
-    return desk

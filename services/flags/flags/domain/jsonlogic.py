@@ -8,7 +8,8 @@ exist (`UNSAID`), which every provider reports as an error.
 Said: eq ne in not_in contains starts ends (case-sensitive; scalars), num_* between (numbers; a text that may spell one
 is guarded), semver_* semver_range (versions as semver.org writes them), present absent, type_of (string number boolean
 null), before after of `$now` and a whole second, all any not, segments with up to 10,000 ids, flags and prerequisites,
-targets, splits (flagd's `fractional` has our bucketing: murmur3 of salt + unit, scaled by multiplication).
+targets, splits: flagd's `fractional` has had our bucketing (murmur3 of salt + unit, scaled by multiplication) and has
+had others, before and since. Which one a provider has, it is asked first: `HASHED_OTHERWISE` is a guard too.
 Not said: ignore_case, matches, modulo, other dates, time_between, in_cidr, empty, array_*, size, elem_match, lists and
 objects as operands, attributes with a dot in their name, a list as a flag's value.
 """
@@ -17,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from flags.domain.bucketing import WHOLE, bucket_v1
 from flags.domain.compile import StoredSegment
 from flags.domain.context import KINDS, NOW, USER, Attribute
 from flags.domain.decide import Recipe
@@ -52,6 +54,15 @@ from flags.domain.ruleset import Stored, recipe_of, variants_of
 
 UNSAID = "!unsaid"  # the name of no variant
 NO_UNIT = "!TARGETING_KEY_MISSING"
+_PROBE = "which hash is this?"
+_THERE = bucket_v1("", _PROBE)
+# The probe lies in its one bucket of 100,000 only where a text is hashed as we do.
+HASHED_OTHERWISE: Logic = {
+    "!==": [
+        {"fractional": [_PROBE, ["no", _THERE], ["yes", 1], ["no", WHOLE - _THERE - 1]]},
+        "yes",
+    ]
+}
 MOST_IDS = 10_000
 DEEPEST = 10
 
@@ -129,6 +140,7 @@ class Writer:
     def _split(self, split: Split, recipe: Recipe) -> Logic:
         if recipe.bucketing != 1:
             raise Unsaid(f"bucketing version {recipe.bucketing} is not that of flagd")
+        self._guard(HASHED_OTHERWISE)
         salt, chain = split.salt or recipe.salt, list[Logic]()
         weights = [[variant, weight] for variant, weight in split.weights if weight]
         for attribute in split.by:

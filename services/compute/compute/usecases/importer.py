@@ -1,0 +1,117 @@
+"""Having images: one at a time, under a lease, with progress that everybody sees."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from chassis.facts import Actor, Fact, Target
+from compute.domain.image import Blob, Image, ImageState, Progress
+from compute.domain.order import Template
+from compute.ports import OpenWork
+from compute.ports.images import Depot, NeverThere, NotNow, Shelf
+
+WORKER = Actor("service", "compute", "compute")
+
+
+class _Lost(Exception):
+    """Another worker has the image now."""
+
+
+@dataclass(slots=True)
+class _Gauge:
+    """How far it is, as far as the depot has told."""
+
+    now: Progress = field(default_factory=Progress)
+
+    def tell(self, progress: Progress) -> None:
+        self.now = progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Importer:
+    """Has images. A worker holds one for `lease`, and says every `beat` seconds how far it is and that it lives."""
+
+    work: OpenWork
+    depot: Depot
+    shelf: Shelf
+    now: Callable[[], datetime]
+    lease: timedelta = timedelta(seconds=30)
+    beat: float = 1.0
+
+    async def process_due(self) -> bool:
+        """Have one image that is due; tell whether there was one."""
+        async with self.work() as work:
+            image = await work.images.claim(self.now(), self.lease)
+            template = await work.templates.owned(image.id) if image else None
+        if image is None or template is None:
+            return image is not None
+        try:
+            after = await self._tried(image, template)
+        except _Lost:
+            return True
+        await self._settle(after, template)
+        return True
+
+    async def sweep(self) -> None:
+        """Drop what lies on the shelf for templates that are gone."""
+        async with self.work() as work:
+            known = await work.templates.known()
+        self.shelf.clear(known)
+
+    async def _tried(self, image: Image, template: Template) -> Image:
+        gauge = _Gauge(image.progress)
+        try:
+            blob = await self._held(image, gauge, template)
+        except NeverThere as why:
+            return image.failed(str(why), self.now(), final=True)
+        except NotNow as why:
+            return image.failed(str(why), self.now(), final=False)
+        return image.made(blob, self.now())
+
+    async def _held(self, image: Image, gauge: _Gauge, template: Template) -> Blob:
+        """Have the image while its lease is renewed; _Lost as soon as another has it."""
+        having = asyncio.create_task(self._had(image, gauge, template))
+        keeping = asyncio.create_task(self._keep(image, gauge))
+        try:
+            await asyncio.wait({having, keeping}, return_when=asyncio.FIRST_COMPLETED)
+            if not having.done():
+                raise _Lost
+            return having.result()
+        finally:
+            for task in (having, keeping):
+                task.cancel()
+            await asyncio.gather(having, keeping, return_exceptions=True)
+
+    async def _had(self, image: Image, gauge: _Gauge, template: Template) -> Blob:
+        if image.source_vm_id is not None:
+            return await self.shelf.copy(template, image.source_vm_id)
+        blob = await self.depot.fetch(image, gauge.tell)
+        await self.shelf.shelve(template, blob)
+        return blob
+
+    async def _keep(self, image: Image, gauge: _Gauge) -> None:
+        """Renew the lease until it is lost."""
+        while True:
+            await asyncio.sleep(self.beat)
+            async with self.work() as work:
+                until = self.now() + self.lease
+                if not await work.images.renew(image, gauge.now, until):
+                    return
+
+    async def _settle(self, image: Image, template: Template) -> None:
+        async with self.work() as work:
+            kept = await work.images.put(image)
+            if kept and image.state in (ImageState.READY, ImageState.FAILED):
+                work.record(_told(image, template))
+
+
+def _told(image: Image, template: Template) -> Fact:
+    return Fact(
+        tenant=template.tenant,
+        actor=WORKER,
+        action=f"template.{'prepared' if image.state is ImageState.READY else 'failed'}",
+        target=Target("template", str(template.id), template.name),
+        after={"sha256": image.sha256, "size_bytes": image.progress.total_bytes},
+        reason=image.trouble or "",
+    )

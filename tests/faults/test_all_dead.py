@@ -1,0 +1,244 @@
+"""Flags are evaluated while PostgreSQL, Redis and iam are all dead: by a running replica, and by one that starts then.
+
+A second replica of flags reaches the three through wires that the test cuts. Cut, it answers everything that it
+answered before; killed and started again, it still does, and says how old its state is; joined again, it catches up.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx
+import pytest
+
+PASSWORD = "correct horse battery staple"
+OFREP = "/ofrep/v1/evaluate/flags"
+ASKED = 200
+
+
+class Wire:
+    """A TCP connection that can be cut: nobody answers at its port then, and open connections break."""
+
+    def __init__(self, host, port):
+        self.there, self.port, self._server = (host, port), free_port(), None
+        self._open, self._carrying = set(), set()
+
+    async def join(self):
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
+
+    async def cut(self):
+        self._server.close()
+        for writer in self._open:
+            writer.transport.abort()
+        await asyncio.gather(*self._carrying, return_exceptions=True)
+        self._open.clear()
+        self._carrying.clear()
+
+    async def _carry(self, reader, writer):
+        self._carrying.add(asyncio.current_task())
+        try:
+            there, back = await asyncio.open_connection(*self.there)
+        except OSError:
+            writer.close()
+            return
+        self._open |= {writer, back}
+        await asyncio.gather(_pump(reader, back), _pump(there, writer))
+
+
+async def _pump(reader, writer):
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+def free_port():
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return held.getsockname()[1]
+
+
+def environment(pid):
+    """Return the environment of a running process."""
+    said = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    return dict(line.split("=", 1) for line in said if "=" in line)
+
+
+class Replica:
+    """A replica of flags that lies behind wires."""
+
+    def __init__(self, like, folder):
+        self.env = dict(like)
+        self.wires = [
+            self._wired("FLAGS_DATABASE_URL"),
+            self._wired("SWITCHYARD_REDIS_URL"),
+            self._wired("SWITCHYARD_IAM_ADDRESS"),
+        ]
+        self.env |= {
+            "FLAGS_HTTP_PORT": str(free_port()),
+            "FLAGS_GRPC_PORT": str(free_port()),
+            "FLAGS_SNAPSHOT_DIR": str(folder),
+        }
+        self.url = f"http://127.0.0.1:{self.env['FLAGS_HTTP_PORT']}"
+        self.process = None
+
+    def _wired(self, name):
+        said = self.env[name]
+        place = urlsplit(said if "//" in said else f"//{said}")
+        wire = Wire(place.hostname, place.port)
+        self.env[name] = said.replace(f":{place.port}", f":{wire.port}")
+        return wire
+
+    async def start(self):
+        command = (sys.executable, "-m", "flags", "serve", "--no-jobs")
+        nothing = asyncio.subprocess.DEVNULL
+        self.process = await asyncio.create_subprocess_exec(
+            *command, env=self.env, stdout=nothing, stderr=nothing
+        )
+        await until(self.ready, 30, "the replica is ready")
+
+    async def ready(self):
+        async with httpx.AsyncClient(base_url=self.url, timeout=2) as web:
+            return (await web.get("/readyz")).status_code == 200
+
+    def written(self):
+        """Return what it has written, by file."""
+        folder = Path(self.env["FLAGS_SNAPSHOT_DIR"])
+        return {path.name: path.read_text() for path in folder.iterdir() if path.suffix != ".part"}
+
+    async def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        await self.process.wait()
+
+
+async def until(check, seconds, what):
+    end = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(httpx.HTTPError):
+            if found := await check():
+                return found
+        assert time.monotonic() < end, f"{what}: not within {seconds} s"
+        await asyncio.sleep(0.05)
+
+
+async def prepared(web):
+    """Return a fresh organization's token and server-side key; it has twenty flags."""
+    slug = f"d{uuid4().hex[:10]}"
+    body = {
+        "name": slug,
+        "subdomain": slug,
+        "admin_email": f"a@{slug}.example",
+        "admin_password": PASSWORD,
+        "admin_first_name": "A",
+        "admin_last_name": "B",
+    }
+    made = (await web.post("/api/v1/organizations/register", json=body)).raise_for_status().json()
+    web.headers["authorization"] = f"Bearer {made['access_token']}"
+    country = {"op": "in", "attribute": "country", "values": ["CH"]}
+    rules = [{"when": country, "variant": "off"}]
+    for n in range(20):
+        flag = {"key": f"f{n}", "name": f"F{n}", "rules": rules}
+        (await web.post("/api/v1/feature-flags", json=flag)).raise_for_status()
+        (await web.post(f"/api/v1/feature-flags/f{n}/enable", json={})).raise_for_status()
+    key = await web.post("/api/v1/api-keys", json={"name": "k"})
+    return key.raise_for_status().json()["key"]
+
+
+async def asked(sdk):
+    """Ask for all flags and for one again and again; return what they serve, and the slowest hundredth in ms."""
+    served, took = set(), []
+    for n in range(ASKED):
+        path = OFREP if n % 2 else f"{OFREP}/f1"
+        context = {"targetingKey": "u", "country": "CH" if n % 4 < 2 else "DE"}
+        start = time.perf_counter()
+        got = await sdk.post(path, json={"context": context})
+        took.append(time.perf_counter() - start)
+        assert got.status_code == 200, got.text
+        flags = got.json().get("flags", [got.json()])
+        served.add((n % 4, tuple((f["value"], f["reason"]) for f in flags)))
+    return served, sorted(took)[int(ASKED * 0.99)] * 1000
+
+
+@pytest.fixture
+async def replica(platform, tmp_path):
+    await until(platform.healthy, 30, "healthy at the start")
+    made = Replica(environment(platform.pid("flags")), tmp_path / "snapshots")
+    for wire in made.wires:
+        await wire.join()
+    try:
+        await made.start()
+        yield made
+    finally:
+        await made.kill()
+        for wire in made.wires:
+            await wire.cut()
+
+
+@pytest.mark.journey
+async def test_evaluation_outlives_everything_even_a_restart(platform, replica):
+    async with httpx.AsyncClient(base_url=platform.url, timeout=15) as web:
+        key = await prepared(web)
+        headers = {"x-api-key": key}
+        async with httpx.AsyncClient(base_url=replica.url, headers=headers, timeout=5) as sdk:
+            alive, quick = await asked(sdk)
+            assert len(alive) == 4
+            await on_disk(replica, key)
+            for wire in replica.wires:
+                await wire.cut()
+            dead, still = await asked(sdk)
+            await replica.kill()
+            await replica.start()
+            again, cold = await asked(sdk)
+            assert alive == dead == again
+            print(f"p99: {quick:.1f} ms, all dead {still:.1f} ms, restarted {cold:.1f} ms")
+            await refuses_what_it_cannot_know(replica, web)
+            await says_how_old_it_is(sdk)
+            for wire in replica.wires:
+                await wire.join()
+            await web.post("/api/v1/feature-flags/f1/disable", json={})
+            await catches_up(sdk)
+
+
+async def on_disk(replica, key):
+    """What is in force is written, API keys by their digests only."""
+
+    async def kept():
+        names = replica.written().keys()
+        return "api.keys" in names and any(name.endswith(".place") for name in names)
+
+    await until(kept, 15, "the state is on disk")
+    assert key not in "".join(replica.written().values())
+
+
+async def says_how_old_it_is(sdk):
+    async def old():
+        return int((await sdk.post(f"{OFREP}/f1", json={})).headers.get("age", 0)) >= 15
+
+    await until(old, 30, "answers say how old they are")
+
+
+async def catches_up(sdk):
+    async def caught_up():
+        got = await sdk.post(f"{OFREP}/f1", json={})
+        return got.json()["reason"] == "DISABLED" and "age" not in got.headers
+
+    await until(caught_up, 30, "the replica has caught up")
+
+
+async def refuses_what_it_cannot_know(replica, web):
+    """A person or an unknown key is not refused as wrong, but as undecidable; nothing breaks."""
+    async with httpx.AsyncClient(base_url=replica.url, timeout=10) as nobody:
+        token = {"authorization": web.headers["authorization"]}
+        got = await nobody.get("/api/v1/feature-flags", headers=token)
+        assert (got.status_code, got.json()["code"]) == (503, "authority_unavailable")
+        unknown = {"x-api-key": "sy_srv_aaaaaaaaaa_bbbbbbbbbbbbbbbbbbbbbbbb"}
+        for path in (OFREP, "/api/v1/feature-flags/evaluate/bulk"):
+            got = await nobody.post(path, json={}, headers=unknown)
+            assert got.status_code in (401, 503), got.text

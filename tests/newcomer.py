@@ -1,0 +1,27 @@
+"""An organization that nobody has seen before: what the tests under `tests/` register, each its own."""
+
+from uuid import uuid4
+
+PASSWORD = "correct horse battery staple"  # of organizations that live as long as a test
+REGISTER = "/api/v1/organizations/register"
+
+
+def registration(prefix="t"):
+    """Return the body that registers a new organization with its first administrator."""
+    slug = f"{prefix}{uuid4().hex[:12]}"
+    return {
+        "name": slug,
+        "subdomain": slug,
+        "admin_email": f"boss@{slug}.example",
+        "admin_password": PASSWORD,
+        "admin_first_name": "Bo",
+        "admin_last_name": "Śś",
+    }
+
+
+async def registered(web, body=None):
+    """Register one through a client, which carries the administrator's token from then on; return what was answered."""
+    made = await web.post(REGISTER, json=body or registration())
+    assert made.status_code == 201, made.text
+    web.headers["authorization"] = f"Bearer {made.json()['access_token']}"
+    return made.json()
