@@ -23,7 +23,7 @@ import orjson
 from sqlalchemy import text
 
 from chassis.db import database
-from experiments.clients import streams_at
+from experiments.clients.streams import streams_at
 from experiments.domain.analysis import MetricUse
 from experiments.domain.experiment import Experiment, Status
 from experiments.domain.intake import event_of, exposure_of, sifted
@@ -31,7 +31,6 @@ from experiments.domain.metric import Definition, Denominator, Metric, MetricKin
 from experiments.jobs import Absorber
 from experiments.store.packing import Rows
 from experiments.store.work import sql_work
-from experiments.usecases.intake import absorbed, waiting
 from schemas.migrate import migrate
 
 EVENTS = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
@@ -157,10 +156,10 @@ async def backends(sessions):
 
 
 async def drain(work, stream):
-    """Absorb until nothing waits."""
-    while shards := await waiting(work, stream):
-        for shard in sorted(shards):
-            await absorbed(work, stream, shard)
+    """Absorb until nothing waits, as the service does: two shards at a time."""
+    absorber = Absorber(work, stream)
+    while await absorber.round():
+        pass
 
 
 async def count_of(work, experiment):
@@ -201,7 +200,7 @@ async def main():
         meter.told("events: into the stream", EVENTS)
         meter.begin()
         await drain(work, stream)
-        meter.told("events: absorbed by one worker", EVENTS)
+        meter.told("events: absorbed by one process", EVENTS)
 
         await visible(work, stream, experiment, tenant)
 

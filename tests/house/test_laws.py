@@ -16,11 +16,16 @@ GRAPH = yaml.safe_load((ROOT / "deploy/service-graph.yaml").read_text())["servic
 
 # Verbs that nobody asks for in person, or that are there to find out who asks. Each says why.
 WITHOUT_CALLER = {
+    "experiments.Publishing.round": "a job: telling flags",
+    "experiments.Reports.linked": "whoever has the link to a report may read it",
     "flags.Rulesets.heard": "an announcement of another replica",
     "flags.Rulesets.poll": "a job: what was missed",
+    "flags.Counting.flush": "a job: counts of evaluations",
+    "flags.Changing.project": "a step of a transaction that somebody was admitted to",
     "iam": "signing in, registering, and what other services ask about credentials",
     "audit.Recorder.adopt": "a job: logs from before logs were trees",
     "audit.Recorder.record": "a step of a transaction that somebody was admitted to",
+    "experiments.Publishing": "a job: what flags has to know, told until flags has taken it",
     "audit.KeyCache": "keys of people, for whoever writes",
     "compute.Meter.observe": "a step of the worker that looks at a host",
     "compute.Reconciler.reconcile": "a job: one step for one machine",

@@ -12,6 +12,7 @@ import asyncio
 from base64 import b64decode
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -128,6 +129,9 @@ OF = {
     "session_id": "session",
     "experiment": "experiment",
     "metric": "metric",
+    "layer": "layer",
+    "holdout": "holdout",
+    "report": "report",
     "flag": "flag",
     "segment": "segment",
     "environment": "environment",
@@ -137,7 +141,7 @@ OF = {
     "template": "template",
 }
 # What stands in a path after the thing that is looked for, or is the same for all.
-FIXED = {"permission_id": "agent:read", "name": "users", "number": "1"}
+FIXED = {"token": "x" * 40, "permission_id": "agent:read", "name": "users", "number": "1"}
 # The thing is not the last in the path.
 THING = {
     "PUT /api/v1/tenants/{tenant_id}/users/{user_id}/roles/{role_id}": ("user_id", "user"),
@@ -198,8 +202,20 @@ def _metric(_):
     return {**_keyed(None), "kind": "count", "event": "purchase"}
 
 
+def _holdout(_):
+    return {**_keyed(None), "share": 1}
+
+
 def _keyed(_):
     return {"key": unique("k-"), "name": "K"}
+
+
+def _schedule(_):
+    return {"at": (datetime.now(UTC) + timedelta(days=1)).isoformat(), "change": {"name": "New"}}
+
+
+def _rollout(_):
+    return {"variant": "off", "stages": [{"weight": 1000, "hold_seconds": 9999}, {"weight": 5000}]}
 
 
 def _reset_role(_):
@@ -242,6 +258,18 @@ RECIPES = {
     "POST /api/v1/feature-flags/{flag}/explain": _nothing,
     "POST /api/v1/feature-flags/{flag}/preview": _nothing,
     "POST /api/v1/feature-flags/{flag}/revert": lambda _: {"revision": 1},
+    **{
+        f"POST /api/v1/change-requests/{{change_request}}/{verb}": _nothing
+        for verb in ("apply", "cancel", "reject")
+    },
+    "POST /api/v1/import": lambda _: {"format": "switchyard.flags/1"},
+    "POST /api/v1/feature-flags/{flag}/kill": lambda _: {"reason": "it burns"},
+    "POST /api/v1/feature-flags/{flag}/rollouts": _rollout,
+    "POST /api/v1/feature-flags/{flag}/rollouts/{rollout}/abort": _nothing,
+    "POST /api/v1/feature-flags/{flag}/rollouts/{rollout}/pause": _nothing,
+    "POST /api/v1/feature-flags/{flag}/rollouts/{rollout}/resume": _nothing,
+    "POST /api/v1/feature-flags/{flag}/schedules": _schedule,
+    "POST /api/v1/feature-flags/{flag}/schedules/{schedule}/cancel": _nothing,
     "POST /api/v1/segments": _keyed,
     "PATCH /api/v1/segments/{segment}": _named,
     "POST /api/v1/segments/{segment}/members": _nothing,
@@ -258,9 +286,15 @@ RECIPES = {
     },
     "POST /api/v1/experiments/plan": lambda _: {"baseline": 0.1, "effect": 0.1},
     "POST /api/v1/events": lambda _: {"events": []},
+    "POST /api/v1/identities": lambda _: {"identities": []},
     "POST /api/v1/exposures": lambda _: {"exposures": []},
     "POST /api/v1/metrics": _metric,
     "PATCH /api/v1/metrics/{metric}": _named,
+    "POST /api/v1/layers": _keyed,
+    "PATCH /api/v1/layers/{layer}": _named,
+    "POST /api/v1/holdouts": _holdout,
+    "PATCH /api/v1/holdouts/{holdout}": _named,
+    "PATCH /api/v1/reports/{report}": lambda _: {"note": unique("n-")},
     **{
         f"{method} /api{version}/agents{tail}": sends
         for version in ("", "/v1")
@@ -363,6 +397,8 @@ class Place:
             return (entries[0]["id"],) * 2
         if kind == "session":
             return (await self._session(),) * 2
+        if kind == "report":
+            return (await self._report(),) * 2
         path, body, name = {
             "user": ("users", _user(None), "id"),
             "key": ("api-keys", {"name": "k"}, "id"),
@@ -374,6 +410,8 @@ class Place:
             ),
             "experiment": ("experiments", _keyed(None), "id"),
             "metric": ("metrics", _metric(None), "id"),
+            "layer": ("layers", _keyed(None), "id"),
+            "holdout": ("holdouts", _holdout(None), "id"),
             "flag": ("feature-flags", _keyed(None), "id"),
             "segment": ("segments", _keyed(None), "id"),
             "environment": ("environments", _keyed(None), "key"),
@@ -381,6 +419,14 @@ class Place:
         }[kind]
         made = await self.post(f"/api/v1/{path}", body)
         return (made[name],) * 2
+
+    async def _report(self):
+        """Save a result that everybody may read; return its id."""
+        made, _ = await self.make("experiment")
+        body = {"experiment": made, "title": unique("r-"), "access": "tenant"}
+        report = await self.post("/api/v1/reports", body)
+        await self.web.patch(f"/api/v1/reports/{report['id']}", json={"approved": True})
+        return report["id"]
 
     async def _session(self):
         """Log somebody in; return their session, which is nobody else's."""
@@ -439,6 +485,9 @@ class Place:
                     "invitation": "invitations",
                     "experiment": "experiments",
                     "metric": "metrics",
+                    "layer": "layers",
+                    "holdout": "holdouts",
+                    "report": "reports",
                     "flag": "feature-flags",
                     "segment": "segments",
                     "environment": "environments",

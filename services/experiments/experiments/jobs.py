@@ -1,26 +1,30 @@
-"""What runs by itself: the scheduler, which writes down what the clock has done, and the absorber of data.
+"""What runs by itself: the scheduler, which writes down what the clock has done, the publisher, which tells flags,
+the absorber of data, and the guard, which pauses what harms.
 
-Nobody waits for it: every view computes the state from the clock. It makes the change last, and leaves the fact. Of
-several replicas the one with the lease does the work, so that the others need not look; what makes each move happen
-exactly once is the lock on the row, and its version, not the lease.
+Nobody waits for the scheduler: every view computes the state from the clock. It makes the change last, and leaves the
+fact. Of several replicas the one with the lease does the work, so that the others need not look; what makes each move
+happen exactly once is the lock on the row, and its version, not the lease.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 
 from prometheus_client import Counter
 
 from chassis.errors import Fault
-from experiments.ports import OpenWork, Stream
+from experiments.ports import OpenWork
+from experiments.ports.measuring import Stream
 from experiments.usecases.experiments import overdue
 from experiments.usecases.intake import absorbed, waiting
+from experiments.usecases.publishing import Publishing
 from experiments.usecases.results import guarded
 
 log = logging.getLogger(__name__)
 
+PUBLISHED = Counter("experiments_published", "States of experiments that flags has taken")
 LEASE = 5.0
 SOON = 0.5
 MOVED = Counter(
@@ -85,6 +89,31 @@ class Scheduler:
             return await work.lead(LEASE)
 
 
+class Publisher:
+    """Tells flags what is due: at once when woken, and every second what another process left or flags did not take."""
+
+    def __init__(self, publishing: Publishing, interval: float = 1.0) -> None:
+        self._publishing = publishing
+        self._interval = interval
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Say that there may be something to tell."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Keep telling until cancelled; while the database is away, try again and again."""
+        while True:
+            self._woken.clear()
+            try:
+                PUBLISHED.inc(await self._publishing.round())
+            except Fault as fault:
+                log.warning("flags is not told: %s", fault.detail)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._interval):
+                    await self._woken.wait()
+
+
 class Guard:
     """Pauses experiments that harm a guardrail beyond doubt, within seconds of the data that show it.
 
@@ -143,9 +172,14 @@ class Absorber:
                     await self._woken.wait()
 
     async def round(self) -> int:
-        """Absorb what waits for each shard once; return the items that changed something, or 0."""
+        """Absorb what waits for each shard once, two shards at a time; return how many transactions had effect."""
+        shards = sorted(await waiting(self._work, self._stream))
+        done = await asyncio.gather(*(self._absorb(half) for half in (shards[::2], shards[1::2])))
+        return sum(done)
+
+    async def _absorb(self, shards: Sequence[int]) -> int:
         done = 0
-        for shard in sorted(await waiting(self._work, self._stream)):
+        for shard in shards:
             if (it := await absorbed(self._work, self._stream, shard)) is not None:
                 ABSORBED.labels("event").inc(it.events)
                 ABSORBED.labels("exposure").inc(it.exposures)

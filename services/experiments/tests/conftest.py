@@ -14,19 +14,32 @@ from chassis.http import Wiring, rest_app
 from chassis.identity import NoCredential
 from chassis.pages import Slice, cut
 from experiments.api.rest import routers
-from experiments.domain.errors import ChangedMeanwhile, KeyTaken, MetricKeyTaken
+from experiments.api.result_rendering import Documents
+from experiments.domain.errors import (
+    ChangedMeanwhile,
+    HoldoutKeyTaken,
+    KeyTaken,
+    LayerKeyTaken,
+    MetricKeyTaken,
+)
 from experiments.domain.experiment import Experiment
 from experiments.domain.metric import Metric
 from experiments.domain.moves import due_at, settled
+from experiments.domain.report import Access
 from experiments.domain.trial import Cell, Frozen, Trial
-from experiments.ports import Absorbed
+from experiments.ports.assigning import Taken
+from experiments.ports.measuring import Absorbed
 from experiments.store.packing import Rows
 from experiments.usecases.experiments import Draft, Experiments, Schedules
+from experiments.usecases.history import History
 from experiments.usecases.intake import Intakes
+from experiments.usecases.layers import Holdouts, Layers
 from experiments.usecases.metrics import Metrics
+from experiments.usecases.reports import Reports
 from experiments.usecases.results import Results
 
 VERBS = ("read", "create", "update", "delete", "schedule", "process")
+READS = frozenset({"experiment:read", "metric:read", "report:read"})
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
@@ -153,6 +166,180 @@ class MemoryMetrics:
         return self.running.get(metric.key, [])
 
 
+class MemoryPhases:
+    """The phase book in memory."""
+
+    def __init__(self):
+        self.kept = {}
+
+    async def open(self, phase):
+        self.kept[phase.experiment_id, phase.number] = phase
+
+    async def close(self, experiment, at):
+        for key, phase in self.kept.items():
+            if key[0] == experiment and phase.ended_at is None:
+                self.kept[key] = phase.over(at)
+
+    async def of(self, experiment):
+        return [phase for key, phase in sorted(self.kept.items()) if key[0] == experiment]
+
+
+class MemoryPlans:
+    """The plan book in memory."""
+
+    def __init__(self):
+        self.kept = {}
+
+    async def add(self, planned):
+        number = len(await self.of(planned.experiment_id)) + 1
+        self.kept[planned.experiment_id, number] = replace(planned, number=number)
+
+    async def of(self, experiment):
+        return [planned for key, planned in sorted(self.kept.items()) if key[0] == experiment]
+
+
+class MemoryPublications:
+    """What flags has to know, in memory."""
+
+    def __init__(self):
+        self.kept = {}
+
+    async def put(self, publication):
+        before = self.kept.get(publication.experiment_id, publication)
+        known = replace(publication, sent=before.sent, sent_at=before.sent_at)
+        self.kept[publication.experiment_id] = known
+
+    async def of(self, experiment):
+        return self.kept.get(experiment)
+
+    async def claim(self, now, until):
+        due = [it for it in self.kept.values() if it.next_at and it.next_at <= now]
+        found = min(due, key=lambda it: it.next_at, default=None)
+        if found:
+            taken = replace(found, next_at=until, attempts=found.attempts + 1)
+            self.kept[found.experiment_id] = taken
+        return found
+
+    async def sent(self, publication, at):
+        it = self.kept[publication.experiment_id]
+        newest = it.version == publication.version
+        self.kept[it.experiment_id] = replace(
+            it,
+            sent=max(it.sent, publication.version),
+            sent_at=at,
+            next_at=None if newest else at,
+            trouble="",
+        )
+
+    async def failed(self, publication, trouble, again):
+        it = self.kept[publication.experiment_id]
+        if it.version == publication.version and it.sent < it.version:
+            self.kept[it.experiment_id] = replace(it, trouble=trouble, next_at=again)
+
+
+class MemoryNamed:
+    """Layers or holdouts in memory; `book` are the experiments that may name a layer."""
+
+    def __init__(self, book, taken):
+        self.kept, self._book, self._taken = {}, book, taken
+
+    async def find(self, tenant, name):
+        mine = (it for it in self.kept.values() if it.tenant == tenant)
+        return next((it for it in mine if name in (it.key, str(it.id))), None)
+
+    take = find
+
+    async def all(self, tenant):
+        return sorted((it for it in self.kept.values() if it.tenant == tenant), key=lambda i: i.id)
+
+    async def page(self, tenant, ask):
+        mine = sorted(await self.all(tenant), key=lambda it: it.key)
+        rest = [it for it in mine if not ask.after or it.key > ask.after[0]][ask.offset :]
+        items, after = cut(rest[: ask.limit + 1], ask.limit, lambda it: (it.key,))
+        return Slice(items=items, next=after, total=len(mine))
+
+    async def add(self, it):
+        if await self.find(it.tenant, it.key):
+            raise self._taken(it.key)
+        self.kept[it.id] = it
+
+    async def put(self, it):
+        self.kept[it.id] = it
+
+    async def remove(self, it):
+        del self.kept[it.id]
+
+    def _naming(self, layer):
+        return [it for it in self._book.kept.values() if it.slot and it.slot.layer == layer]
+
+    async def slots(self, layer, now):
+        over = ("COMPLETED", "ARCHIVED")
+        found = [it for it in self._naming(layer) if settled(it, now).status not in over]
+        return sorted(((it.key, it.slot) for it in found), key=lambda one: one[1].start)
+
+    async def named_by(self, layer):
+        return sorted(it.key for it in self._naming(layer))
+
+
+class MemoryReports:
+    """The report book in memory."""
+
+    def __init__(self):
+        self.kept = {}
+
+    async def find(self, tenant, report):
+        found = self.kept.get(report)
+        return found if found and found.tenant == tenant else None
+
+    take = find
+
+    async def linked(self, link):
+        return next((it for it in self.kept.values() if it.link == link), None)
+
+    async def page(self, tenant, wanted):
+        def seen(it):
+            shared = it.access is not Access.PRIVATE and (wanted.all_shared or it.approved)
+            return wanted.everything or shared or it.owner_id == wanted.owner_id
+
+        def position(it):
+            return (it.created_at.isoformat(), str(it.id))
+
+        ask = wanted.ask
+        mine = [it for it in self.kept.values() if it.tenant == tenant and seen(it)]
+        mine = [it for it in mine if wanted.experiment in (None, it.experiment_id)]
+        mine.sort(key=lambda it: (it.created_at, it.id), reverse=True)
+        rest = [it for it in mine if not ask.after or position(it) < ask.after][ask.offset :]
+        items, after = cut(rest[: ask.limit + 1], ask.limit, position)
+        return Slice(items=items, next=after, total=len(mine))
+
+    async def add(self, report):
+        self.kept[report.id] = report
+
+    put = add
+
+    async def remove(self, report):
+        del self.kept[report.id]
+
+
+class MemoryFlags:
+    """Flags, as far as experiments talk to it. `fault`: what it answers instead."""
+
+    def __init__(self):
+        self.checked, self.told, self.fault = [], [], None
+
+    async def check(self, tenant, experiment, document):
+        if self.fault:
+            raise self.fault
+        self.checked.append((experiment, document))
+        return Taken(0, enabled=True, made=False)
+
+    async def put(self, publication):
+        if self.fault:
+            raise self.fault
+        self.told.append(publication)
+        return Taken(publication.version, enabled=True, made=False)
+
+
 class MemoryTrials:
     """Experiments as their data see them, as a test lays them out."""
 
@@ -185,7 +372,7 @@ class MemoryIntake:
     """The inbox and the shards in memory; what is absorbed is counted."""
 
     def __init__(self):
-        self.left, self.laid, self.frozen = [], [], {}
+        self.left, self.laid, self.frozen, self.joined = [], [], {}, []
         self.held = set()
         self.unfrozen = []
 
@@ -209,6 +396,10 @@ class MemoryIntake:
 
     async def freeze(self, experiment, metrics):
         self.frozen[experiment] = metrics
+
+    async def join(self, unit, same_as):
+        self.joined.append((unit, same_as))
+        return True
 
     async def absorb(self):
         return Absorbed(events=len(self.laid), exposures=0, cells=0)
@@ -248,6 +439,12 @@ class MemoryWork:
     def __init__(self):
         self.experiments = MemoryBook()
         self.metrics = MemoryMetrics()
+        self.phases = MemoryPhases()
+        self.plans = MemoryPlans()
+        self.publications = MemoryPublications()
+        self.layers = MemoryNamed(self.experiments, LayerKeyTaken)
+        self.holdouts = MemoryNamed(self.experiments, HoldoutKeyTaken)
+        self.reports = MemoryReports()
         self.trials = MemoryTrials()
         self.intake = MemoryIntake()
         self.facts = []
@@ -261,11 +458,14 @@ class MemoryWork:
 
     @asynccontextmanager
     async def __call__(self):
-        kept, facts = dict(self.experiments.kept), len(self.facts)
+        books = (self.experiments, self.phases, self.plans, self.publications)
+        books += (self.layers, self.holdouts, self.reports)
+        kept, facts = [dict(book.kept) for book in books], len(self.facts)
         try:
             yield self
         except BaseException:
-            self.experiments.kept = kept
+            for book, before in zip(books, kept, strict=True):
+                book.kept = before
             del self.facts[facts:]
             raise
 
@@ -330,7 +530,11 @@ def ana(tenant):
         tenant=tenant,
         name="Ana",
         permissions=frozenset(f"experiment:{verb}" for verb in VERBS)
-        | frozenset(f"metric:{verb}" for verb in ("read", "create", "update", "delete"))
+        | frozenset(
+            f"{kind}:{verb}"
+            for kind in ("metric", "report")
+            for verb in ("read", "create", "update", "delete")
+        )
         | {"event:create", "exposure:create"},
     )
 
@@ -338,7 +542,7 @@ def ana(tenant):
 @pytest.fixture
 def vera(ana):
     """A colleague who may only read."""
-    return replace(ana, subject="vera", permissions=frozenset({"experiment:read", "metric:read"}))
+    return replace(ana, subject="vera", permissions=READS)
 
 
 @pytest.fixture
@@ -354,13 +558,33 @@ def otto(ana):
 
 
 @pytest.fixture
-def experiments(work, clock):
-    return Experiments(work, clock, uuid4)
+def experiments(work, flags, clock):
+    return Experiments(work, flags, clock, uuid4)
 
 
 @pytest.fixture
-def schedules(work, clock):
-    return Schedules(work, clock)
+def schedules(work, flags, clock):
+    return Schedules(work, flags, clock)
+
+
+@pytest.fixture
+def flags():
+    return MemoryFlags()
+
+
+@pytest.fixture
+def history(work, clock):
+    return History(work, clock)
+
+
+@pytest.fixture
+def layers(work, clock):
+    return Layers(work, clock, uuid4)
+
+
+@pytest.fixture
+def holdouts(work, clock):
+    return Holdouts(work, clock, uuid4)
 
 
 @pytest.fixture
@@ -396,15 +620,21 @@ def identity(ana, vera, nora, otto):
 
 
 @pytest.fixture
-async def client(experiments, schedules, metrics, intakes, results, identity):
+def reports(work, results, clock):
+    tokens = (f"token-number-{n}-of-this-test" for n in range(100))
+    return Reports(work, Documents(results), clock, uuid4, lambda: next(tokens))
+
+
+@pytest.fixture
+def uses(experiments, schedules, history, metrics, layers, holdouts, intakes, results, reports):
+    """Every use-case, as the doors are given it."""
+    made = (experiments, schedules, history, metrics, layers, holdouts, intakes, results, reports)
+    return {type(one): one for one in made}
+
+
+@pytest.fixture
+async def client(uses, identity):
     """Ana, before the real REST doors."""
-    uses = {
-        Experiments: experiments,
-        Schedules: schedules,
-        Metrics: metrics,
-        Intakes: intakes,
-        Results: results,
-    }
     app = rest_app("experiments", routers, Wiring(identity=identity, uses=uses))
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app),

@@ -3,13 +3,18 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 
 from chassis.errors import Fault
 from chassis.serve import Job
 from flags.ports import News
+from flags.usecases.clockwork import Clockwork
 from flags.usecases.keyring import Keyring
 from flags.usecases.rulesets import Rulesets
+from flags.usecases.usage import Counting
+
+SWEEP = 4 * 3600.0
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +43,56 @@ def freshness(rulesets: Rulesets, news: News, poll_every: float) -> tuple[Job, .
     return spread, listen, poll
 
 
+def counting(counts: Counting, every: float) -> Job:
+    """Return the job that stores counts of evaluations, at the latest when an hour ends, and once more at the end."""
+
+    async def store() -> None:
+        try:
+            while True:
+                await asyncio.sleep(min(every, _left_of_the_hour()))
+                await _counted(counts)
+        finally:
+            await _counted(counts)
+
+    return store
+
+
+def ticking(clockwork: Clockwork, every: float = 1.0) -> Job:
+    """Return the job that does what is due: scheduled changes, and stages of rollouts."""
+
+    async def tick() -> None:
+        while True:
+            await asyncio.sleep(every * random.uniform(0.8, 1.0))  # noqa: S311 - jitter
+            await _tried(_due)
+
+    async def _due() -> None:
+        await clockwork.process_due()
+
+    return tick
+
+
+def sweeping(counts: Counting) -> Job:
+    """Return the job that forgets old counts, every few hours."""
+
+    async def sweep() -> None:
+        while True:
+            await asyncio.sleep(SWEEP * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+            await _tried(counts.sweep)
+
+    return sweep
+
+
+def _left_of_the_hour() -> float:
+    return max(0.05, 3600.0 - time.time() % 3600.0)
+
+
+async def _counted(counts: Counting) -> None:
+    try:
+        await counts.flush()
+    except Fault as fault:
+        log.warning("counts of evaluations wait: %s", fault.detail)
+
+
 def keeping(rulesets: Rulesets, keyring: Keyring) -> tuple[Job, ...]:
     """Return the jobs that write what is in force to where it outlives this process, and end waits with it."""
 
@@ -64,4 +119,4 @@ async def _tried(poll: Callable[[], Awaitable[None]]) -> None:
     try:
         await poll()
     except Fault as fault:
-        log.warning("the rulesets stay as they are: %s", fault.detail)
+        log.warning("what was to be done waits: %s", fault.detail)

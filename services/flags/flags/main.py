@@ -24,21 +24,28 @@ from flags.api.ofrep import Ofrep
 from flags.api.rest import routers
 from flags.api.tickets import Tickets
 from flags.api.unleash import Unleash
-from flags.clients import RedisNews, redis_at
-from flags.jobs import freshness, keeping
+from flags.clients import KnownAuthors, RedisNews, redis_at
+from flags.jobs import counting, freshness, keeping, sweeping, ticking
 from flags.settings import Settings
 from flags.store.shelf import SqlShelf
 from flags.store.snapshots import Folder
 from flags.store.tables import Idempotency, Lease, Outbox
 from flags.store.work import sql_work
 from flags.usecases.allocations import Allocations
+from flags.usecases.clockwork import Clockwork
+from flags.usecases.emergency import Emergency
+from flags.usecases.exchange import Exchange
 from flags.usecases.explaining import Explaining
 from flags.usecases.flags import Flags
 from flags.usecases.keyring import Keyring
 from flags.usecases.projects import Projects
+from flags.usecases.requests import ChangeRequests
 from flags.usecases.revisions import Revisions
+from flags.usecases.rollouts import Rollouts
 from flags.usecases.rulesets import Rulesets
+from flags.usecases.schedules import Schedules
 from flags.usecases.segments import Segments
+from flags.usecases.usage import Counting, Usages
 from switchyard.flags.v1 import flags_pb2_grpc
 
 log = logging.getLogger(__name__)
@@ -73,20 +80,37 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
             Segments(work, _now, uuid7),
             Revisions(work, _now, uuid7),
             Explaining(work, rulesets.shelf, rulesets.seen, _now, uuid7),
+            Usages(work, _now, uuid7),
         )
+        plans = (
+            Schedules(work, _now, uuid7),
+            Rollouts(work, _now, uuid7),
+            Emergency(work, _now, uuid7),
+            ChangeRequests(work, _now, uuid7),
+            Exchange(work, _now, uuid7),
+        )
+        counts = Counting(rulesets, work, _now)
+        clockwork = Clockwork(work, KnownAuthors(frame.identity), _now, uuid7)
 
         desks = Desks(rulesets, frame.identity, limiter, frame.denials)
         ofrep = Ofrep(desks, _tickets(settings))
         evaluating = (desks, ofrep, Unleash(desks))
-        rest = ofrep.before(frame.rest("flags", routers, flags, projects, *others, *evaluating))
+        rest = ofrep.before(
+            frame.rest("flags", routers, flags, projects, *others, *plans, *evaluating)
+        )
         allocations = Allocations(work, _now, uuid7)
         servicer = FlagsServicer(flags, allocations, frame.identity, frame.cursors)
         flags_pb2_grpc.add_FlagsServicer_to_server(servicer, frame.rpc)
         evaluation_v1.add_ServiceServicer_to_server(EvaluationV1(desks), frame.rpc)
         evaluation_v2.add_ServiceServicer_to_server(EvaluationV2(desks), frame.rpc)
         sync_pb2_grpc.add_FlagSyncServiceServicer_to_server(FlagSync(desks), frame.rpc)
-        always = (*freshness(rulesets, news, settings.poll_every), *keeping(rulesets, keyring))
-        service = frame.service(rest, RPC_NAMES, always=always)
+        always = (
+            *freshness(rulesets, news, settings.poll_every),
+            *keeping(rulesets, keyring),
+            counting(counts, settings.usage_every),
+        )
+        jobs = (sweeping(counts), ticking(clockwork))
+        service = frame.service(rest, RPC_NAMES, jobs=jobs, always=always)
         # Not the frame's own check: keys that are known can be served while iam is away.
         yield replace(service, checks=(keyring.trouble, lambda: _looking(rulesets)))
 

@@ -14,22 +14,32 @@ from chassis.errors import Unauthenticated, Unavailable
 from chassis.pages import Slice, cut
 from flags.domain.analyse import Neighbour, Neighbours, segment_uses
 from flags.domain.compile import StoredSegment
-from flags.domain.errors import FlagKeyTaken, SegmentKeyTaken
-from flags.domain.flag import Lifecycle, Switch
+from flags.domain.errors import AuthorGone, FlagKeyTaken, SegmentKeyTaken
+from flags.domain.flag import SERVED, Switch
 from flags.domain.neighbourhood import uses_of_experiments
 from flags.domain.place import Place
 from flags.domain.reading import membership_of, targeting_of
 from flags.domain.revision import stored_at, stored_now
+from flags.domain.rollout import UNFINISHED
+from flags.domain.schedule import ScheduleStatus
 from flags.domain.segment import Members
+from flags.domain.usage import Count, Used
 from flags.domain.uses import Use, used_by
 from flags.ports import Reading
 from flags.usecases.allocations import Allocations
+from flags.usecases.clockwork import Clockwork
+from flags.usecases.emergency import Emergency
+from flags.usecases.exchange import Exchange
 from flags.usecases.explaining import Explaining
 from flags.usecases.flags import Flags
 from flags.usecases.projects import Projects
+from flags.usecases.requests import ChangeRequests
 from flags.usecases.revisions import Revisions
+from flags.usecases.rollouts import Rollouts
 from flags.usecases.rulesets import Rulesets
+from flags.usecases.schedules import Schedules
 from flags.usecases.segments import Segments
+from flags.usecases.usage import Counting, Usages
 
 DAWN = datetime(2026, 1, 1, tzinfo=UTC)
 EVERYTHING = frozenset(
@@ -139,6 +149,15 @@ class MemoryFlags:
         )
         return Slice(items=items, next=after, total=len(mine))
 
+    async def every(self, project, most):
+        mine = [f for f in self._kept.values() if f.project_id == project.id]
+        return sorted(mine, key=lambda f: f.key)[:most]
+
+    async def served(self, project, owner):
+        mine = [f for f in self._kept.values() if f.project_id == project.id]
+        found = [f for f in mine if f.lifecycle in SERVED and owner in (None, f.owner_id)]
+        return sorted(found, key=lambda f: f.key)
+
 
 def _fits(flag, wanted):
     said = (flag.key, flag.name, flag.description)
@@ -154,6 +173,153 @@ def _fits(flag, wanted):
     )
 
 
+class MemoryUsage:
+    """The book of usage over a dictionary of (environment, flag, hour, variant, reason) → count."""
+
+    def __init__(self, kept, projects, flags):
+        self._kept, self._projects, self._flags = kept, projects, flags
+
+    async def count(self, counts):
+        for slot, number in counts:
+            project = self._projects.get((slot.place.tenant, slot.place.project))
+            flags = [f for f in self._flags.values() if f.key == slot.served.flag]
+            for flag in [f for f in flags if project and f.project_id == project.id]:
+                environment = project.environment(slot.place.environment)
+                key = (environment.id, flag.id, slot.hour, *slot.served[1:])
+                self._kept[key] = self._kept.get(key, 0) + number
+
+    def _of(self, environment, flag=None):
+        return [
+            (hour, variant, reason, number, f)
+            for (e, f, hour, variant, reason), number in sorted(self._kept.items())
+            if e == environment.id and flag in (None, f)
+        ]
+
+    async def of_flag(self, flag, environment, period):
+        found = {}
+        for hour, variant, reason, number, _ in self._of(environment, flag.id):
+            if period.since <= hour < period.until:
+                key = (hour if period.by == "hour" else hour.replace(hour=0), variant, reason)
+                found[key] = found.get(key, 0) + number
+        return [Count(*key, number) for key, number in sorted(found.items())]
+
+    async def last(self, flag, environment):
+        return max((hour for hour, *_ in self._of(environment, flag.id)), default=None)
+
+    async def lately(self, environment, since):
+        return [
+            Used(
+                flag_id=flag,
+                variants=frozenset(r[1] for r in rows if r[0] >= since),
+                last=max(r[0] for r in rows),
+            )
+            for flag in {r[4] for r in self._of(environment)}
+            if (rows := self._of(environment, flag))
+        ]
+
+    async def begun(self, environment):
+        return min((hour for hour, *_ in self._of(environment)), default=None)
+
+    async def forget(self, before):
+        known = {p: {e.id for e in p.environments} for p in self._projects.values()}
+        environments = set().union(*known.values())
+        for key in list(self._kept):
+            if key[2] < before or key[1] not in self._flags or key[0] not in environments:
+                del self._kept[key]
+
+
+class MemoryPlans:
+    """Scheduled changes, or rollouts, over a dictionary."""
+
+    def __init__(self, kept, waiting):
+        self._kept, self._waiting = kept, waiting
+
+    def _of(self, flag, environment=None):
+        return [
+            p
+            for _, p in sorted(self._kept.items())
+            if p.spot.flag_id == flag.id and environment in (None, p.spot.environment)
+        ]
+
+    async def add(self, plan):
+        self._kept[plan.id] = plan
+
+    async def put(self, plan):
+        self._kept[plan.id] = plan
+
+    async def get(self, flag, id_, *, lock=False):
+        return next((p for p in self._of(flag) if p.id == id_), None)
+
+    async def page(self, flag, environment, ask):
+        mine = self._of(flag, environment)[::-1]
+        rest = [p for p in mine if not ask.after or str(p.id) < ask.after[0]][ask.offset :]
+        items, after = cut(rest[: ask.limit + 1], ask.limit, lambda p: (str(p.id),))
+        return Slice(items=items, next=after, total=len(mine))
+
+    async def count(self, flag):
+        return len([p for p in self._of(flag) if p.status in self._waiting])
+
+    async def pending(self, flag, environment):
+        return [p for p in self._of(flag, environment) if p.status in self._waiting]
+
+    async def unfinished(self, flag, environment):
+        return next(iter(await self.pending(flag, environment)), None)
+
+    async def claim(self, now):
+        due = [
+            p
+            for p in self._kept.values()
+            if p.status in self._waiting and p.next_at and p.next_at <= now
+        ]
+        return min(due, key=lambda p: (p.next_at, p.id), default=None)
+
+
+class MemoryRequests:
+    """Change requests over a dictionary."""
+
+    def __init__(self, kept, flags):
+        self._kept, self._flags = kept, flags
+
+    async def add(self, request):
+        self._kept[request.id] = request
+
+    async def put(self, request):
+        self._kept[request.id] = request
+
+    async def get(self, project, request, *, lock=False):
+        found = self._kept.get(request)
+        return found if found and found.spot.project_id == project.id else None
+
+    async def page(self, project, wanted, ask):
+        mine = [
+            r
+            for _, r in sorted(self._kept.items(), reverse=True)
+            if r.spot.project_id == project.id
+            and wanted.status in (None, r.status)
+            and wanted.environment in (None, r.spot.environment)
+            and wanted.flag in (None, r.spot.flag)
+            and wanted.owner in (None, self._flags[r.spot.flag_id].owner_id)
+        ]
+        rest = [r for r in mine if not ask.after or str(r.id) < ask.after[0]][ask.offset :]
+        items, after = cut(rest[: ask.limit + 1], ask.limit, lambda r: (str(r.id),))
+        return Slice(items=items, next=after, total=len(mine))
+
+
+class KnownAuthors:
+    """Authors who may what a test says; by default, what they always could."""
+
+    def __init__(self, *callers):
+        self.callers = {caller.owner: caller for caller in callers}
+        self.away = False
+
+    def caller(self, author, spot):
+        if self.away:
+            raise Unavailable("iam is away")
+        if author.account not in self.callers:
+            raise AuthorGone("the account is gone")
+        return self.callers[author.account]
+
+
 class MemorySegments:
     """The segment book over a dictionary of (segment, members)."""
 
@@ -163,6 +329,10 @@ class MemorySegments:
     async def get(self, project, name, *, lock=False):
         mine = [s for s, _ in self._kept.values() if s.project_id == project.id]
         return next((s for s in mine if name in (s.key, str(s.id))), None)
+
+    async def every(self, project):
+        mine = [s for s, _ in self._kept.values() if s.project_id == project.id]
+        return sorted(mine, key=lambda s: s.key)
 
     async def members(self, segment):
         return self._kept[segment.id][1]
@@ -288,21 +458,41 @@ class MemoryWork:
     kept_flags: dict = field(default_factory=dict)
     kept_segments: dict = field(default_factory=dict)
     kept_revisions: list = field(default_factory=list)
+    kept_usage: dict = field(default_factory=dict)
+    kept_schedules: dict = field(default_factory=dict)
+    kept_rollouts: dict = field(default_factory=dict)
     kept_allocations: dict = field(default_factory=dict)
+    kept_requests: dict = field(default_factory=dict)
     facts: list = field(default_factory=list)
     told: list = field(default_factory=list)
     away: bool = False
+    closed: bool = False
     reads: int = 0
 
     @asynccontextmanager
     async def __call__(self) -> AsyncGenerator["MemoryWork"]:
-        kept = self.kept_projects, self.kept_flags, self.kept_segments, self.kept_allocations
+        if self.closed:
+            raise Unavailable("the database does not answer")
+        kept = (
+            self.kept_projects,
+            self.kept_flags,
+            self.kept_segments,
+            self.kept_usage,
+            self.kept_schedules,
+            self.kept_rollouts,
+            self.kept_allocations,
+            self.kept_requests,
+        )
         lists = self.facts, self.told, self.kept_revisions
         before = [dict(one) for one in kept], [list(one) for one in lists]
         self.projects = MemoryProjects(self.kept_projects, self.told, self.kept_flags)
         self.flags = MemoryFlags(self.kept_flags)
         self.segments = MemorySegments(self.kept_segments)
         self.history = MemoryRevisions(self.kept_revisions, self.kept_flags)
+        self.schedules = MemoryPlans(self.kept_schedules, {ScheduleStatus.PENDING})
+        self.rollouts = MemoryPlans(self.kept_rollouts, UNFINISHED)
+        self.requests = MemoryRequests(self.kept_requests, self.kept_flags)
+        self.usage = MemoryUsage(self.kept_usage, self.kept_projects, self.kept_flags)
         self.allocations = MemoryAllocations(self.kept_allocations)
         self.uses = MemoryUses(self.kept_flags, self.kept_segments, self.kept_allocations)
         try:
@@ -332,7 +522,7 @@ class MemoryWork:
         rows = [
             replace(_stored(f, place.environment), allocations=wanted.get(f.id, ()))
             for f in self.kept_flags.values()
-            if f.project_id == project.id and f.lifecycle is Lifecycle.ACTIVE
+            if f.project_id == project.id and f.lifecycle in SERVED
         ]
         segments = [
             StoredSegment(key=s.key, document=s.document, included=m.included, excluded=m.excluded)
@@ -437,3 +627,48 @@ def identity(ana):
 @pytest.fixture
 def rulesets(work):
     return Rulesets(work)
+
+
+@pytest.fixture
+def usages(work, clock, new_id):
+    return Usages(work, clock, new_id)
+
+
+@pytest.fixture
+def counting(rulesets, work, clock):
+    return Counting(rulesets, work, clock)
+
+
+@pytest.fixture
+def schedules(work, clock, new_id):
+    return Schedules(work, clock, new_id)
+
+
+@pytest.fixture
+def rollouts(work, clock, new_id):
+    return Rollouts(work, clock, new_id)
+
+
+@pytest.fixture
+def emergency(work, clock, new_id):
+    return Emergency(work, clock, new_id)
+
+
+@pytest.fixture
+def requests(work, clock, new_id):
+    return ChangeRequests(work, clock, new_id)
+
+
+@pytest.fixture
+def exchange(work, clock, new_id):
+    return Exchange(work, clock, new_id)
+
+
+@pytest.fixture
+def authors(ana):
+    return KnownAuthors(ana)
+
+
+@pytest.fixture
+def clockwork(work, authors, clock, new_id):
+    return Clockwork(work, authors, clock, new_id)

@@ -18,7 +18,9 @@ from experiments.api.views import (
     Named,
     experiment_view,
 )
+from experiments.domain.analysis import MetricUse
 from experiments.domain.experiment import EVEN, Changes, Experiment, Status
+from experiments.domain.layers import Slot
 from experiments.domain.moves import MOVES
 from experiments.ports import Wanted
 from experiments.usecases.experiments import Draft, Experiments
@@ -28,6 +30,7 @@ router = doors(PREFIX, "experiments")
 Uses = Annotated[Experiments, given(Experiments)]
 # PostgreSQL holds no NUL, so nothing with one in it can be found.
 Search = Annotated[str, Query(max_length=200, pattern=r"^[^\x00]*$")]
+_TRANSLATED = {"reason", "variants", "metrics", "metric_keys", "analysis", "tags", "layer"}
 Sort = Literal[
     "created_at", "-created_at", "updated_at", "-updated_at", "key", "-key", "name", "-name"
 ]
@@ -89,9 +92,10 @@ async def update_experiment(
     request: Request,
     response: Response,
 ) -> ExperimentView:
-    """Change what the body says; unit, flag and variants only in DRAFT."""
+    """Change what the body says; unit, flag and the variants' keys only in DRAFT. In ACTIVE that may begin a phase."""
     intent = replace(aimed, reason=body.reason)
-    return shown(await uses.update(caller, intent, _changes(body)), request, response)
+    slot = await uses.place(caller, body.layer.places()) if body.layer else None
+    return shown(await uses.update(caller, intent, _changes(body, slot)), request, response)
 
 
 @router.delete("/{experiment}", status_code=204, **needs_somewhere("experiment:delete"))
@@ -140,13 +144,36 @@ def _draft(body: ExperimentBody) -> Draft:
         description=body.description,
         hypothesis=body.hypothesis,
         unit=body.unit,
+        project=body.project,
+        environment=body.environment,
         flag_key=body.flag_key or "",
         variants=tuple(v.variant() for v in body.variants) if body.variants else EVEN,
+        traffic=body.traffic,
+        targeting=body.targeting,
+        places=body.layer.places() if body.layer else None,
+        metrics=_metrics(body),
+        analysis=body.analysis.analysis(),
+        tags=tuple(body.tags),
     )
 
 
-def _changes(body: ExperimentPatch) -> Changes:
-    said = {name: getattr(body, name) for name in body.model_fields_set - {"reason"}}
-    if "variants" in said:
+def _changes(body: ExperimentPatch, slot: Slot | None) -> Changes:
+    said = {name: getattr(body, name) for name in body.model_fields_set - _TRANSLATED}
+    named = body.model_fields_set
+    if "variants" in named:
         said["variants"] = tuple(v.variant() for v in body.variants)
+    if named & {"metrics", "metric_keys"}:
+        said["metrics"] = _metrics(body)
+    if "analysis" in named:
+        said["analysis"] = body.analysis.analysis()
+    if "tags" in named:
+        said["tags"] = tuple(body.tags)
+    if "layer" in named:
+        said["slot"] = slot
     return cast("Changes", said)
+
+
+def _metrics(body: ExperimentBody | ExperimentPatch) -> tuple[MetricUse, ...]:
+    """Return the metrics that are named, those that are only named by their key last."""
+    uses = tuple(metric.use() for metric in body.metrics)
+    return uses + tuple(MetricUse(key=key) for key in body.metric_keys)

@@ -88,6 +88,14 @@ _EXPOSURE = {
         "properties": {"type": "object"},
     },
 }
+_JOINED = {
+    "type": "object",
+    "required": ["unit", "same_as"],
+    "properties": {
+        "unit": {"type": "string", "maxLength": 256},
+        "same_as": {"type": "string", "maxLength": 256},
+    },
+}
 _SEEN = {
     "experiment": "checkout",
     "variant": "treatment",
@@ -128,6 +136,18 @@ async def take_exposures(
 ) -> Taken:
     """Take in who was shown which variant. The first exposure of a unit counts; `properties` are its dimensions."""
     return await uses.exposures(caller, await items_of(request, "exposures"), durable=durable)
+
+
+@router.post(
+    "/identities",
+    response_model=TakenView,
+    **needs(
+        "event:create", **_batch("identities", _JOINED, {"unit": "anon-7", "same_as": "user-1"})
+    ),
+)
+async def join_units(request: Request, caller: Asking, uses: Uses) -> Taken:
+    """Say that units are others, at most 100: what they have seen and done is the others' from now on."""
+    return await uses.join(caller, await items_of(request, "identities"))
 
 
 async def items_of(request: Request, name: str) -> Sequence[object]:

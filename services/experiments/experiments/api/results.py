@@ -7,13 +7,8 @@ from pydantic import Field
 
 from chassis.http import Asking, Body, View, doors, given, needs, needs_somewhere
 from experiments.api.result_pictures import drawn, table
-from experiments.api.result_views import (
-    ResultView,
-    TimeseriesView,
-    breakdown_view,
-    day_view,
-    result_view,
-)
+from experiments.api.result_rendering import breakdown_view, day_view, result_view
+from experiments.api.result_views import ResultView, TimeseriesView
 from experiments.api.views import KEY, Named
 from experiments.domain.inference.planning import Design, Kind, Metric
 from experiments.domain.sizing import Sized, Wish, sized

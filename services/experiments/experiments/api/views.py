@@ -5,20 +5,33 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import Depends, Path
-from pydantic import Field, StringConstraints
+from pydantic import Field, JsonValue, StringConstraints
 
 from chassis.http import Body, Expected, Page, View
+from experiments.api.plan_views import (
+    KEY,
+    AnalysisBody,
+    AnalysisView,
+    Key,
+    MetricUseBody,
+    MetricUseView,
+    PlacesBody,
+    PlacesView,
+    PlanState,
+    places_view,
+    plan_state,
+    targeting_view,
+)
+from experiments.domain.analysis import MOST_METRICS
 from experiments.domain.experiment import WHOLE, Experiment, Status, Variant
 from experiments.domain.schedule import Moment
 from experiments.usecases.experiments import Intent
 
-KEY = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 FLAG_KEY = r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$"
 # A date with or without an offset; years far from ours would overflow when moved between zones.
 DATE = r"^2\d{3}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?([Zz]|[+-]\d{2}:\d{2})?$"
 
 
-Key = Annotated[str, StringConstraints(pattern=KEY, max_length=100)]
 FlagKey = Annotated[str, StringConstraints(pattern=FLAG_KEY, max_length=100)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Prose = Annotated[str, StringConstraints(max_length=4000)]
@@ -26,6 +39,7 @@ Reason = Annotated[str, StringConstraints(max_length=1000)]
 Unit = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", max_length=100)]
 DateText = Annotated[str, StringConstraints(pattern=DATE, max_length=40)]
 ZoneName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_+/-]+$", max_length=64)]
+FlagVariant = Annotated[str, StringConstraints(max_length=100)]
 Named = Annotated[str, Path(pattern=KEY, max_length=100, description="id or key")]
 
 
@@ -37,17 +51,32 @@ Aimed = Annotated[Intent, Depends(_aim)]
 
 
 class ExperimentVariantBody(Body):
-    """One thing compared; the first of a list is the control. Weights are thousandths of a percent."""
+    """One thing compared; the first of a list is the control. Weights are thousandths of a percent.
+
+    `serves`: the flag's variant; unless said the one of the same key, or `off` and `on` of a boolean flag.
+    """
 
     key: Key
     weight: Annotated[int, Field(ge=0, le=WHOLE)]
+    serves: FlagVariant = ""
 
     def variant(self) -> Variant:
         """Return the variant that is meant."""
-        return Variant(self.key, self.weight)
+        return Variant(self.key, self.weight, self.serves)
 
 
 Variants = Annotated[list[ExperimentVariantBody], Field(min_length=2, max_length=20)]
+Traffic = Annotated[int, Field(ge=0, le=WHOLE, description="thousandths of a percent")]
+Targeting = Annotated[
+    dict[str, JsonValue],
+    Field(min_length=1, max_length=10, description="who can be in it: a condition of flags' rules"),
+]
+Metrics = Annotated[list[MetricUseBody], Field(max_length=MOST_METRICS)]
+MetricKeys = Annotated[
+    list[Key], Field(max_length=MOST_METRICS, description="metrics of which one must become better")
+]
+Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50)]
+Tags = Annotated[list[Tag], Field(max_length=20)]
 
 
 class ExperimentBody(Body):
@@ -58,8 +87,17 @@ class ExperimentBody(Body):
     description: Prose = ""
     hypothesis: Prose = ""
     unit: Unit = "targetingKey"
+    project: Key = "default"
+    environment: Key = "production"
     flag_key: FlagKey | None = None
     variants: Variants | None = None
+    traffic: Traffic = WHOLE
+    targeting: Targeting | None = None
+    layer: PlacesBody | None = None
+    metrics: Metrics = Field(default_factory=list[MetricUseBody])
+    metric_keys: MetricKeys = Field(default_factory=list[str])
+    analysis: AnalysisBody = Field(default_factory=AnalysisBody)
+    tags: Tags = Field(default_factory=list[str])
 
 
 class ExperimentPatch(Body):
@@ -69,8 +107,17 @@ class ExperimentPatch(Body):
     description: Prose = Field(default_factory=str)
     hypothesis: Prose = Field(default_factory=str)
     unit: Unit = Field(default_factory=str)
+    project: Key = Field(default_factory=str)
+    environment: Key = Field(default_factory=str)
     flag_key: FlagKey = Field(default_factory=str)
     variants: Variants = Field(default_factory=list[ExperimentVariantBody])
+    traffic: Traffic = WHOLE
+    targeting: Targeting | None = None
+    layer: PlacesBody | None = None
+    metrics: Metrics = Field(default_factory=list[MetricUseBody])
+    metric_keys: MetricKeys = Field(default_factory=list[str])
+    analysis: AnalysisBody = Field(default_factory=AnalysisBody)
+    tags: Tags = Field(default_factory=list[str])
     reason: Reason = Field(default_factory=str)
 
 
@@ -98,6 +145,7 @@ class ExperimentVariantView(View):
 
     key: str
     weight: int
+    serves: str | None
     is_control: bool
 
 
@@ -111,9 +159,20 @@ class ExperimentView(View):
     hypothesis: str
     status: Status
     owner_id: str
+    tags: list[str]
     unit: str
+    project: str
+    environment: str
     flag_key: str
     variants: list[ExperimentVariantView]
+    traffic: int
+    targeting: dict[str, JsonValue] | None
+    layer: PlacesView | None
+    metrics: list[MetricUseView]
+    analysis: AnalysisView
+    plan_hash: str | None
+    plan: PlanState
+    phase: int
     start_date: datetime | None
     end_date: datetime | None
     time_zone: str | None
@@ -159,9 +218,20 @@ def experiment_view(experiment: Experiment) -> ExperimentView:
         hypothesis=experiment.hypothesis,
         status=experiment.status,
         owner_id=experiment.owner_id,
+        tags=list(experiment.tags),
         unit=experiment.unit,
+        project=experiment.project,
+        environment=experiment.environment,
         flag_key=experiment.flag_key,
         variants=_variants(experiment),
+        traffic=experiment.traffic,
+        targeting=targeting_view(experiment.targeting),
+        layer=places_view(experiment),
+        metrics=[MetricUseView.model_validate(metric) for metric in experiment.metrics],
+        analysis=AnalysisView.model_validate(experiment.analysis),
+        plan_hash=experiment.plan_hash or None,
+        plan=plan_state(experiment),
+        phase=experiment.phase,
         start_date=start.at if start else None,
         end_date=end.at if end else None,
         time_zone=schedule.zone if schedule else None,
@@ -177,7 +247,12 @@ def experiment_view(experiment: Experiment) -> ExperimentView:
 
 def _variants(experiment: Experiment) -> list[ExperimentVariantView]:
     return [
-        ExperimentVariantView(key=variant.key, weight=variant.weight, is_control=place == 0)
+        ExperimentVariantView(
+            key=variant.key,
+            weight=variant.weight,
+            serves=variant.serves or None,
+            is_control=place == 0,
+        )
         for place, variant in enumerate(experiment.variants)
     ]
 

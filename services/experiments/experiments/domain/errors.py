@@ -129,6 +129,12 @@ class BadPlan(Invalid):
     code = "experiments.bad_plan"
 
 
+class UnknownMetric(Invalid):
+    """A metric that the experiment names does not exist in its tenant; make it first."""
+
+    code = "experiments.unknown_metric"
+
+
 class BadRange(Invalid):
     """A range of a layer does not lie within 0 and 100000, or a holdout's share within 1 and 20000."""
 
@@ -169,6 +175,18 @@ class HoldoutKeyTaken(Conflict):
     """Another holdout of the tenant has this key."""
 
     code = "experiments.holdout_key_taken"
+
+
+class TooManyHoldouts(Conflict):
+    """A tenant has at most 100 holdouts; delete one that is no longer needed."""
+
+    code = "experiments.too_many_holdouts"
+
+
+class ReportNotFound(NotFound):
+    """There is no such report, or it is not for the caller to read."""
+
+    code = "experiments.report_not_found"
 
 
 class BatchTooLarge(TooLarge):

@@ -19,6 +19,7 @@ from experiments.domain.trial import Trial
 
 SHARDS = 8
 MOST_ITEMS = 10_000
+MOST_JOINED = 100
 AT_MOST = 1 << 20  # bytes of a batch
 AHEAD = timedelta(minutes=5)  # how far the clock of a client may be before ours
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,6 +34,8 @@ _EVENT_FIELDS = frozenset(
 _EXPOSURE_FIELDS = frozenset(
     ("event_id", "experiment", "variant", "unit", "timestamp", "properties")
 )
+
+_JOINED_FIELDS = frozenset(("unit", "same_as"))
 
 
 class NotJson:
@@ -125,6 +128,15 @@ def exposure_of(
         raise Unfit("not_running", f"timestamp: experiment {trial.key!r} did not run at that time")
     place = trial.variants.index(variant)
     return SeenExposure(trial.id, unit_of(tenant, unit), place, span.number, at, dimensions_of(it))
+
+
+def joined_of(tenant: UUID, said: object) -> tuple[bytes, bytes]:
+    """Return the unit that an item says is another one, and that one; Unfit if it says neither."""
+    it = _fields(said, _JOINED_FIELDS)
+    unit, same_as = _text(it, "unit", 256), _text(it, "same_as", 256)
+    if unit == same_as:
+        raise Unfit("bad_same_as", "same_as: another unit than the first")
+    return unit_of(tenant, unit), unit_of(tenant, same_as)
 
 
 def sifted(

@@ -125,11 +125,11 @@ def _which(tenant: UUID, wanted: Wanted) -> ColumnElement[bool]:
     if wanted.owner_id is not None:
         which.append(R.owner_id == wanted.owner_id)
     if wanted.status:
-        which.append(_status_at(wanted.now) == wanted.status.value)
+        which.append(status_at(wanted.now) == wanted.status.value)
     return and_(*which)
 
 
-def _status_at(now: datetime) -> ColumnElement[str]:
+def status_at(now: datetime) -> ColumnElement[str]:
     """Say in SQL what `domain.moves.settled` says: the state as the clock has it. One contract test holds both."""
     waits = and_(R.status.in_(_SCHEDULABLE), R.start_at.is_not(None), R.schedule_begun.is_(False))
     begins = and_(waits, R.start_at <= now)

@@ -12,14 +12,15 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from experiments.domain.aggregation import Kind, Measure
 from experiments.domain.inference.moments import Moments, nothing
-from experiments.domain.metric import MOST_STEPS, WHETHER, definition_of, document, measure
+from experiments.domain.intake import SHARDS, shard_of
+from experiments.domain.metric import MOST_STEPS
 from experiments.domain.trial import Frozen
-from experiments.ports import Absorbed, Parcel
+from experiments.ports.measuring import Absorbed, Parcel
 from experiments.store import packing
 from experiments.store import statements as sql
-from experiments.store.tables import InboxRow, MeasureRow, ShardRow, SourceRow
+from experiments.store.data_tables import InboxRow, MeasureRow, ShardRow, SourceRow
+from experiments.store.measures import exposed, measured, sources_of
 
 _EVENT = ("unit", "id", "name", "at", "value", "properties")
 _EXPOSURE = ("experiment", "unit", "variant", "phase", "at", "dims")
@@ -65,10 +66,9 @@ class SqlIntake:
         first = rows.order_by(InboxRow.seq).limit(1000).subquery()
         wanted = select(first.c.seq).where(first.c.before < most)
         gone = delete(InboxRow).where(InboxRow.seq.in_(wanted))
-        found = await self._session.execute(
-            gone.returning(InboxRow.kind, InboxRow.n, InboxRow.body)
-        )
-        return [Parcel(kind, shard, n, body) for kind, n, body in found]
+        columns = (InboxRow.seq, InboxRow.kind, InboxRow.n, InboxRow.body)
+        found = sorted((await self._session.execute(gone.returning(*columns))).tuples())
+        return [Parcel(kind, shard, n, body) for _, kind, n, body in found]
 
     async def shards_waiting(self) -> set[int]:
         """Return the shards with something in the inbox."""
@@ -84,16 +84,18 @@ class SqlIntake:
         ):
             source = BytesIO(packing.copied(parcels, kind))
             await raw.copy_to_table(table, source=source, columns=columns, format="binary")
+        if await raw.fetchval("SELECT EXISTS (SELECT FROM identity)"):
+            await self._identify(raw, parcels)
         return [row["experiment"] for row in await raw.fetch(sql.UNFROZEN)]
 
     async def freeze(self, experiment: UUID, metrics: Sequence[Frozen]) -> None:
         """Keep the metrics of an experiment as they are now, and its exposures as number 0."""
         lock = func.pg_advisory_xact_lock(_lock_of(experiment))
         await self._session.execute(select(lock))
-        rows = [_exposed(experiment), *(_measured(experiment, m) for m in metrics)]
+        rows = [exposed(experiment), *(measured(experiment, m) for m in metrics)]
         kept = insert(MeasureRow).on_conflict_do_nothing().returning(MeasureRow.metric)
         fresh = set((await self._session.execute(kept, rows)).scalars())
-        sources = [s for m in metrics if m.number in fresh for s in _sources(experiment, m)]
+        sources = [s for m in metrics if m.number in fresh for s in sources_of(experiment, m)]
         if sources:
             await self._session.execute(insert(SourceRow).on_conflict_do_nothing(), sources)
 
@@ -107,9 +109,51 @@ class SqlIntake:
         if met:
             await self._meet(raw)
         groups = await raw.fetch(sql.GROUPS)
-        if groups:
-            await self._merge(raw, groups)
+        await self._merge(raw, groups)
         return Absorbed(events=fresh, exposures=met, cells=len(groups))
+
+    async def join(self, unit: bytes, same_as: bytes) -> bool:
+        """Make a unit another one with all it has seen and done; False if they are one already."""
+        raw = await self._raw()
+        await raw.execute(sql.TEMPORARY)
+        await raw.execute(sql.ONE_AFTER_ANOTHER)
+        loser, winner = UUID(bytes=unit), UUID(bytes=same_as)
+        loser = await raw.fetchval(sql.SAME_AS, loser) or loser
+        winner = await raw.fetchval(sql.SAME_AS, winner) or winner
+        if loser == winner:
+            return False
+        await self._hold_too(raw, {shard_of(loser.bytes), shard_of(winner.bytes)})
+        await self._take_out(raw, loser, winner)
+        await self._meet(raw)
+        await self._merge(raw, await raw.fetch(sql.GROUPS))
+        return True
+
+    async def _take_out(self, raw: Any, loser: UUID, winner: UUID) -> None:  # noqa: ANN401
+        """Take a unit out of its cells, and lay out what it leaves to the other."""
+        await raw.execute(sql.JOIN_ALIASES, loser, winner)
+        await raw.execute(sql.JOIN, loser, winner)
+        await raw.execute(sql.JOIN_EVENTS, loser, winner)
+        await raw.execute(sql.LEAVING, loser)
+        await raw.execute(sql.LEAVE)
+        await raw.execute(sql.UNCOUNT_CROSSED, loser)
+        await raw.execute("DELETE FROM met")
+        await raw.execute(sql.JOIN_MEET, loser, winner)
+        for statement in sql.FORGET_UNIT:
+            await raw.execute(statement, loser)
+
+    async def _identify(self, raw: Any, parcels: Sequence[Parcel]) -> None:  # noqa: ANN401
+        """Give what came for units that are others to those, and hold the shards of these too."""
+        renamed = [_count(await raw.execute(statement)) for statement in sql.IDENTIFY]
+        if any(renamed):
+            mine = {parcel.shard for parcel in parcels}
+            found = [r["shard"] for r in await raw.fetch(sql.STRANGERS, SHARDS, min(mine))]
+            await self._hold_too(raw, set(found))
+
+    async def _hold_too(self, raw: Any, shards: set[int]) -> None:  # noqa: ANN401
+        """Wait for these shards; should two workers wait for each other, PostgreSQL sends one of them back."""
+        numbers = sorted(shards)
+        await raw.execute(sql.MAKE_SHARDS, numbers)
+        await raw.execute(sql.HOLD, numbers)
 
     async def _move(self, raw: Any) -> None:  # noqa: ANN401 - asyncpg's own connection
         await raw.execute(sql.MOVE)
@@ -137,6 +181,8 @@ class SqlIntake:
 
     async def _merge(self, raw: Any, groups: Sequence[Any]) -> None:  # noqa: ANN401
         """Carry the groups into their cells; experiments are locked in order, so that nobody waits in a ring."""
+        if not groups:
+            return
         changes = _changes(groups)
         for lock in sorted({_lock_of(key.experiment) for key in changes}):
             await raw.execute("SELECT pg_advisory_xact_lock($1)", lock)
@@ -188,68 +234,3 @@ def _lock_of(experiment: UUID) -> int:
 def _count(status: str) -> int:
     """Return how many rows a statement touched, from what the server says of it: INSERT 0 17."""
     return int(status.rsplit(" ", 1)[1])
-
-
-def _exposed(experiment: UUID) -> dict[str, Any]:
-    return _measure_row(experiment, 0, "", None) | {"whether": True}
-
-
-def _measured(experiment: UUID, metric: Frozen) -> dict[str, Any]:
-    it = metric.definition
-    made = _measure_row(experiment, metric.number, metric.key, document(it))
-    return made | {
-        "whether": it.kind in WHETHER,
-        "ratio": it.denominator is not None,
-        "low": it.low,
-        "high": it.high,
-        "ranked": it.ranked,
-        "steps": len(it.steps),
-    }
-
-
-def _measure_row(experiment: UUID, number: int, key: str, said: Any) -> dict[str, Any]:  # noqa: ANN401
-    return {
-        "experiment": experiment,
-        "metric": number,
-        "key": key,
-        "definition": said,
-        "whether": False,
-        "ratio": False,
-        "low": None,
-        "high": None,
-        "ranked": False,
-        "steps": 0,
-    }
-
-
-def _sources(experiment: UUID, metric: Frozen) -> list[dict[str, Any]]:
-    """Return which events make a metric; times in microseconds."""
-    it = measure(metric.definition)
-    funnel = it.kind is Kind.FUNNEL
-    above = [
-        _source(it, name, step if funnel else 0, below=False)
-        for step, name in enumerate(it.events, 1)
-    ]
-    under = [_source(it, it.below, 0, below=True)] if it.below else []
-    return [{"experiment": experiment, "metric": metric.number, **row} for row in above + under]
-
-
-def _source(it: Measure, name: str, step: int, *, below: bool) -> dict[str, Any]:
-    micro = timedelta(microseconds=1)
-    after, length = it.window.after, it.window.length
-    summed = not it.counted if below else it.kind in (Kind.SUM, Kind.RATIO)
-    return {
-        "name": name,
-        "step": step,
-        "below": below,
-        "summed": summed,
-        "after": after // micro,
-        "until": None if length is None else (after + length) // micro,
-        "lookback": it.lookback // micro,
-    }
-
-
-def frozen_of(row: MeasureRow) -> Frozen:
-    """Return the metric that a row keeps."""
-    assert row.definition is not None
-    return Frozen(number=row.metric, key=row.key, definition=definition_of(row.definition))

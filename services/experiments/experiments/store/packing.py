@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from struct import Struct
 
 from experiments.domain.intake import SeenEvent, SeenExposure, shard_of
-from experiments.ports import Parcel
+from experiments.ports.measuring import Parcel
 
 HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 TRAILER = b"\xff\xff"

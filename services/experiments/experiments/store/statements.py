@@ -205,6 +205,56 @@ SELECT experiment, metric, phase, variant, day, dims, sign, bucket, count(*) AS 
 FROM turn GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
 """
 
+# Units that turned out to be others: what comes for them is the others' from then on.
+IDENTIFY = tuple(
+    f"UPDATE {table} c SET unit = i.same_as FROM identity i WHERE i.unit = c.unit"
+    for table in ("came_event", "came_exposure")
+)
+STRANGERS = """
+SELECT DISTINCT get_byte(uuid_send(unit), 0) % $1 AS shard FROM (
+  SELECT unit FROM came_event UNION SELECT unit FROM came_exposure) AS u
+WHERE get_byte(uuid_send(unit), 0) % $1 <> $2 ORDER BY 1
+"""
+HOLD = "SELECT number FROM shard WHERE number = ANY($1::int2[]) ORDER BY number FOR UPDATE"
+MAKE_SHARDS = "INSERT INTO shard SELECT unnest($1::int2[]) ON CONFLICT DO NOTHING"
+
+SAME_AS = "SELECT same_as FROM identity WHERE unit = $1"
+ONE_AFTER_ANOTHER = "SELECT pg_advisory_xact_lock(hashtext('experiments.identity'))"
+JOIN_ALIASES = "UPDATE identity SET same_as = $2 WHERE same_as = $1"
+JOIN = "INSERT INTO identity (unit, same_as) VALUES ($1, $2)"
+JOIN_EVENTS = """
+INSERT INTO event SELECT $2, id, name, at, value, properties FROM event WHERE unit = $1 ON CONFLICT DO NOTHING
+"""
+
+# What both have seen: the first of it counts, and two variants are one too many.
+JOIN_MEET = """
+INSERT INTO met
+SELECT $2, experiment, first.variant, first.phase, first.at, first.dims,
+  coalesce(l.crossed, false) OR (w.unit IS NOT NULL AND l.unit IS NOT NULL AND w.variant <> l.variant),
+  w.variant, w.phase, w.at, w.dims, w.unit IS NOT NULL
+FROM (SELECT * FROM exposure WHERE unit = $1) AS l
+FULL JOIN (SELECT * FROM exposure WHERE unit = $2) AS w USING (experiment)
+CROSS JOIN LATERAL (
+  SELECT x.variant, x.phase, x.at, x.dims
+  FROM (VALUES (l.variant, l.phase, l.at, l.dims), (w.variant, w.phase, w.at, w.dims)) AS x (variant, phase, at, dims)
+  WHERE x.at IS NOT NULL ORDER BY x.at, x.dims COLLATE "C" LIMIT 1) AS first
+WHERE w.crossed IS NOT TRUE
+"""
+LEAVING = """
+INSERT INTO met
+SELECT unit, experiment, variant, phase, at, dims, false, variant, phase, at, dims, true
+FROM exposure WHERE unit = $1 AND NOT crossed
+"""
+UNCOUNT_CROSSED = """
+INSERT INTO turn
+SELECT experiment, 0, phase, -1, (at / 86400000000)::int4, '{}', -1, 0, 0, 1, 0, 0
+FROM exposure WHERE unit = $1 AND crossed
+"""
+
+FORGET_UNIT = tuple(
+    f"DELETE FROM {table} WHERE unit = $1" for table in ("event", "tally", "exposure")
+)
+
 UNFROZEN = """
 SELECT DISTINCT experiment FROM came_exposure c
 WHERE NOT EXISTS (SELECT FROM measure m WHERE m.experiment = c.experiment)

@@ -12,9 +12,10 @@ from experiments.domain.inference.moments import Moments
 from experiments.domain.metric import definition_of
 from experiments.domain.moves import settled
 from experiments.domain.trial import Cell, Frozen, Span, Trial
-from experiments.store.intake import frozen_of
+from experiments.store.data_tables import CellRow, MeasureRow
+from experiments.store.measures import frozen_of
 from experiments.store.rows import experiment_of
-from experiments.store.tables import CellRow, ExperimentRow, MeasureRow, MetricRow, PhaseRow
+from experiments.store.tables import ExperimentRow, MetricRow, PhaseRow
 
 C = CellRow
 

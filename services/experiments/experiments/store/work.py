@@ -11,7 +11,10 @@ from chassis.facts import Fact
 from experiments.ports import OpenWork, Work
 from experiments.store.experiments import SqlExperimentBook
 from experiments.store.intake import SqlIntake
+from experiments.store.layers import SqlHoldouts, SqlLayers
 from experiments.store.metrics import SqlMetricBook
+from experiments.store.phases import SqlPhases, SqlPlans, SqlPublications
+from experiments.store.reports import SqlReports
 from experiments.store.tables import Lease, Outbox
 from experiments.store.trials import SqlTrials
 
@@ -25,6 +28,12 @@ class SqlWork:
         self._holder = holder
         self.experiments = SqlExperimentBook(session)
         self.metrics = SqlMetricBook(session)
+        self.phases = SqlPhases(session)
+        self.plans = SqlPlans(session)
+        self.publications = SqlPublications(session)
+        self.layers = SqlLayers(session)
+        self.holdouts = SqlHoldouts(session)
+        self.reports = SqlReports(session)
         self.intake = SqlIntake(session)
         self.trials = SqlTrials(session)
 

@@ -1,21 +1,41 @@
 """Managing experiments, setting their dates, and writing down what the clock has done to them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
 from authz.standing import Thing
 from chassis.caller import Caller
 from chassis.pages import Slice
-from experiments.domain.errors import ExperimentNotFound
-from experiments.domain.experiment import EVEN, Changes, Experiment, Variant, check_key
+from experiments.domain.analysis import Analysis, MetricUse
+from experiments.domain.errors import ExperimentNotFound, LayerNotFound
+from experiments.domain.experiment import (
+    EVEN,
+    WHOLE,
+    Changes,
+    Experiment,
+    Targeting,
+    Variant,
+    check_key,
+)
+from experiments.domain.layers import Slot
 from experiments.domain.moves import MOVES, Step, moved, scheduled, settle, settled
 from experiments.domain.schedule import Plan
-from experiments.ports import OpenWork, Wanted, Work
-from experiments.usecases.facts import ticked, told
+from experiments.ports import FlagsDoor, OpenWork, Wanted, Work
+from experiments.usecases.facts import SCHEDULER, ticked, told
+from experiments.usecases.keeping import agree, forget, keep
 
 MOST_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Places of a layer (id or key), from `start` up to but not with `end`."""
+
+    layer: str
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +47,16 @@ class Draft:
     description: str = ""
     hypothesis: str = ""
     unit: str = "targetingKey"
+    project: str = "default"
+    environment: str = "production"
     flag_key: str = ""
     variants: tuple[Variant, ...] = EVEN
+    traffic: int = WHOLE
+    targeting: Targeting | None = None
+    places: Places | None = None
+    metrics: tuple[MetricUse, ...] = ()
+    analysis: Analysis = field(default_factory=Analysis)
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +73,7 @@ class Experiments:
     """Everything one can do to an experiment, save its schedule."""
 
     work: OpenWork
+    flags: FlagsDoor
     now: Callable[[], datetime]
     new_id: Callable[[], UUID]
 
@@ -54,7 +83,8 @@ class Experiments:
         check_key(draft.key)
         made = self._made(caller, draft)
         async with self.work() as work:
-            await work.experiments.add(made)
+            made = replace(made, slot=await slot_of(work, caller.tenant, draft.places))
+            await keep(work, None, made, caller.subject)
             work.record(told(caller, "created", None, made))
         return made
 
@@ -63,7 +93,7 @@ class Experiments:
         caller.must_for_some("experiment:read")
         async with self.work() as work:
             found = await work.experiments.find(caller.tenant, name)
-        return settled(_allowed(caller, "experiment:read", found, name), self.now())
+        return settled(allowed(caller, "experiment:read", found, name), self.now())
 
     async def list(self, caller: Caller, wanted: Wanted) -> Slice[Experiment]:
         """Return a part of the tenant's experiments, each as it is at `wanted.now`; of one's own if not of all."""
@@ -73,25 +103,33 @@ class Experiments:
         return found.map(lambda experiment: settled(experiment, wanted.now))
 
     async def update(self, caller: Caller, intent: Intent, changes: Changes) -> Experiment:
-        """Change what `changes` says; unit, flag and variants only in DRAFT."""
+        """Change what `changes` says; unit, flag and variants' keys only in DRAFT. An ACTIVE one may begin a phase."""
         caller.must_for_some("experiment:update")
         now = self.now()
+        await self._agree(caller, intent, lambda before: before.changed(changes, now))
         async with self.work() as work:
             before = await _taken(work, caller, "experiment:update", intent, now)
             after = before.changed(changes, now)
             if after is not before:
-                await work.experiments.put(before, after)
+                await keep(work, before, after, caller.subject, intent.reason)
                 work.record(told(caller, "updated", before, after, intent.reason))
         return after
+
+    async def place(self, caller: Caller, places: Places | None) -> Slot | None:
+        """Return the places of a layer that are meant; LayerNotFound if there is no such layer."""
+        caller.must_for_some("experiment:read")
+        async with self.work() as work:
+            return await slot_of(work, caller.tenant, places)
 
     async def move(self, caller: Caller, intent: Intent, name: str) -> Experiment:
         """Start, pause, resume, complete or archive; WrongState where that is not possible now."""
         caller.must_for_some("experiment:update")
         now, move = self.now(), MOVES[name]
+        await self._agree(caller, intent, lambda before: moved(before, move, now))
         async with self.work() as work:
             before = await _taken(work, caller, "experiment:update", intent, now)
             after = moved(before, move, now)
-            await work.experiments.put(before, after)
+            await keep(work, before, after, caller.subject, intent.reason)
             work.record(told(caller, move.past, before, after, intent.reason))
         return after
 
@@ -101,8 +139,15 @@ class Experiments:
         async with self.work() as work:
             before = await _taken(work, caller, "experiment:delete", intent, self.now())
             before.check_removable()
-            await work.experiments.remove(before)
+            await forget(work, before, self.now())
             work.record(told(caller, "deleted", before, None, intent.reason))
+
+    async def _agree(
+        self, caller: Caller, intent: Intent, change: Callable[[Experiment], Experiment]
+    ) -> None:
+        """Ask flags about a change, outside of any transaction; what it says is not kept."""
+        before = await _seen(self.work, caller, "experiment:update", intent, self.now())
+        await agree(self.work, self.flags, before, change)
 
     def _made(self, caller: Caller, draft: Draft) -> Experiment:
         now = self.now()
@@ -115,8 +160,15 @@ class Experiments:
             description=draft.description,
             hypothesis=draft.hypothesis,
             unit=draft.unit,
+            project=draft.project,
+            environment=draft.environment,
             flag_key=draft.flag_key or draft.key,
             variants=draft.variants,
+            traffic=draft.traffic,
+            targeting=draft.targeting,
+            metrics=draft.metrics,
+            analysis=draft.analysis,
+            tags=draft.tags,
             created_at=now,
             updated_at=now,
         )
@@ -127,6 +179,7 @@ class Schedules:
     """Everything one can do to a schedule."""
 
     work: OpenWork
+    flags: FlagsDoor
     now: Callable[[], datetime]
 
     async def set(self, caller: Caller, intent: Intent, plan: Plan) -> Experiment:
@@ -134,10 +187,12 @@ class Schedules:
         caller.must_for_some("experiment:schedule")
         now = self.now()
         schedule = plan.scheduled(now)
+        seen = await _seen(self.work, caller, "experiment:schedule", intent, now)
+        await agree(self.work, self.flags, seen, lambda before: scheduled(before, schedule, now))
         async with self.work() as work:
             before = await _taken(work, caller, "experiment:schedule", intent, now)
             after = scheduled(before, schedule, now)
-            await work.experiments.put(before, after)
+            await keep(work, before, after, caller.subject, intent.reason)
             work.record(told(caller, "scheduled", before, after, intent.reason))
         return after
 
@@ -150,7 +205,7 @@ class Schedules:
             if before.schedule is None:
                 return before
             after = scheduled(before, None, now)
-            await work.experiments.put(before, after)
+            await keep(work, before, after, caller.subject, intent.reason)
             work.record(told(caller, "unscheduled", before, after, intent.reason))
         return after
 
@@ -184,22 +239,44 @@ async def _taken(
 ) -> Experiment:
     """Return the experiment that a change is meant for, locked, and with what the clock did written down."""
     found = await work.experiments.take(caller.tenant, intent.experiment)
-    there = _allowed(caller, permission, found, intent.experiment)
+    there = allowed(caller, permission, found, intent.experiment)
     experiment = await _written(work, there, now)
     experiment.expect(intent.version)
     return experiment
 
 
+async def _seen(
+    open_work: OpenWork, caller: Caller, permission: str, intent: Intent, now: datetime
+) -> Experiment:
+    """Return the experiment that a change is meant for, as it is now, without locking it."""
+    async with open_work() as work:
+        found = await work.experiments.find(caller.tenant, intent.experiment)
+    experiment = settled(allowed(caller, permission, found, intent.experiment), now)
+    experiment.expect(intent.version)
+    return experiment
+
+
+async def slot_of(work: Work, tenant: UUID, places: Places | None) -> Slot | None:
+    """Return places with the layer's id; LayerNotFound if there is no such layer."""
+    if places is None:
+        return None
+    layer = await work.layers.find(tenant, places.layer)
+    if layer is None:
+        raise LayerNotFound(f"there is no layer {places.layer!r}")
+    return Slot(layer.id, places.start, places.end)
+
+
 async def _written(work: Work, experiment: Experiment, now: datetime) -> Experiment:
     """Write down what the clock has done to a locked experiment; one fact for each move."""
     for step in settle(experiment, now):
-        await work.experiments.put(step.before, step.after)
-        work.record(ticked(step))
+        fact = ticked(step)
+        await keep(work, step.before, step.after, SCHEDULER.name, fact.reason)
+        work.record(fact)
         experiment = step.after
     return experiment
 
 
-def _allowed(caller: Caller, permission: str, found: Experiment | None, name: str) -> Experiment:
+def allowed(caller: Caller, permission: str, found: Experiment | None, name: str) -> Experiment:
     """Return an experiment that is there and to which the caller may do this."""
     missing = ExperimentNotFound(f"there is no experiment {name!r}")
     if found is None:

@@ -1,12 +1,15 @@
 """What is left for the audit log."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from chassis.caller import Caller
 from chassis.facts import Actor, Fact, Target
 from experiments.domain.experiment import Experiment
+from experiments.domain.layers import Slot
 from experiments.domain.moves import Step
+from experiments.domain.planned import digest
 from experiments.domain.schedule import Moment, Schedule
 
 SCHEDULER = Actor("service", "experiments", "scheduler")
@@ -60,14 +63,33 @@ def document(experiment: Experiment) -> dict[str, Any]:
         "hypothesis": experiment.hypothesis,
         "owner_id": experiment.owner_id,
         "unit": experiment.unit,
+        "project": experiment.project,
+        "environment": experiment.environment,
         "flag_key": experiment.flag_key,
-        "variants": [{"key": v.key, "weight": v.weight} for v in experiment.variants],
+        "variants": [
+            {"key": v.key, "weight": v.weight, "serves": v.serves} for v in experiment.variants
+        ],
+        "traffic": experiment.traffic,
+        "targeting": experiment.targeting,
+        "layer": _places(experiment.slot),
+        "tags": list(experiment.tags),
+        "phase": experiment.phase,
+        "plan": {
+            "settled": experiment.plan_hash or None,
+            "now": digest(experiment),
+            "metrics": [asdict(metric) for metric in experiment.metrics],
+            "analysis": asdict(experiment.analysis),
+        },
         "status": experiment.status.value,
         "schedule": _schedule(experiment.schedule),
         "started_at": _iso(experiment.started_at),
         "completed_at": _iso(experiment.completed_at),
         "version": experiment.version,
     }
+
+
+def _places(slot: Slot | None) -> dict[str, Any] | None:
+    return {"id": str(slot.layer), "start": slot.start, "end": slot.end} if slot else None
 
 
 def _schedule(schedule: Schedule | None) -> dict[str, Any] | None:

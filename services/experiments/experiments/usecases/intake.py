@@ -9,13 +9,16 @@ from chassis.errors import Unavailable
 from experiments.domain.errors import BatchTooLarge, IntakeAway
 from experiments.domain.intake import (
     MOST_ITEMS,
+    MOST_JOINED,
     Rejected,
     event_of,
     experiments_in,
     exposure_of,
+    joined_of,
     sifted,
 )
-from experiments.ports import Absorbed, OpenWork, Pack, Parcel, Stream, Work
+from experiments.ports import OpenWork, Work
+from experiments.ports.measuring import Absorbed, Pack, Parcel, Stream
 
 AT_ONCE = 20_000  # items that a transaction absorbs
 
@@ -59,6 +62,19 @@ class Intakes:
         safe = await self._keep(self.pack.exposures(good), durable=durable)
         return Taken(accepted=len(good), rejected=bad, durable=safe)
 
+    async def join(self, caller: Caller, items: Sequence[object]) -> Taken:
+        """Make units others, one transaction each: who was a visitor has logged in. All is in the database then.
+
+        What a unit has seen and done is the other's, also what comes for it later. Joining again changes nothing.
+        """
+        caller.must("event:create")
+        check_size(items, MOST_JOINED)
+        good, bad = sifted(items, lambda item: joined_of(caller.tenant, item))
+        for unit, same_as in good:
+            async with self.work() as work:
+                await work.intake.join(unit, same_as)
+        return Taken(accepted=len(good), rejected=bad, durable=True)
+
     async def _keep(self, parcels: Sequence[Parcel], *, durable: bool) -> bool:
         """Keep parcels in the stream, or in the database where that was asked for or the stream is away."""
         if not parcels:
@@ -85,10 +101,10 @@ class Intakes:
             raise IntakeAway(text, retry_after=2) from away
 
 
-def check_size(items: Sequence[object]) -> None:
+def check_size(items: Sequence[object], most: int = MOST_ITEMS) -> None:
     """Refuse more items than are taken at once."""
-    if len(items) > MOST_ITEMS:
-        raise BatchTooLarge(f"a batch has at most {MOST_ITEMS:,} items, not {len(items):,}")
+    if len(items) > most:
+        raise BatchTooLarge(f"a batch has at most {most:,} items, not {len(items):,}")
 
 
 async def absorbed(open_work: OpenWork, stream: Stream, shard: int) -> Absorbed | None:

@@ -16,6 +16,7 @@ from experiments.domain.result import Breakdown, Part, Result, broken_down, conc
 from experiments.domain.trial import Frozen, Trial
 from experiments.ports import OpenWork, Work
 from experiments.usecases.facts import paused_by_guard
+from experiments.usecases.keeping import keep
 
 GUARD = Actor("service", "experiments", "guard")
 
@@ -103,9 +104,9 @@ async def _paused(open_work: OpenWork, trial: Trial, now: datetime) -> bool:
         if before is None or settled(before, now).status is not Status.ACTIVE:
             return False
         after = moved(before, MOVES["pause"], now)
-        await work.experiments.put(before, after)
         names = ", ".join(f"{metric} in {variant}" for variant, metric in harmed)
         reason = f"a guardrail is harmed: {names}"
+        await keep(work, before, after, GUARD.name, reason)
         work.record(paused_by_guard(GUARD, before, after, reason))
     return True
 

@@ -12,7 +12,8 @@ VARIANTS = [{"key": "a", "weight": 50_000}, {"key": "b", "weight": 50_000}]
 FIELDS = {
     "id", "key", "name", "description", "hypothesis", "status", "owner_id", "unit", "flag_key",
     "variants", "start_date", "end_date", "time_zone", "start_local", "end_local", "started_at",
-    "completed_at", "version", "created_at", "updated_at",
+    "completed_at", "version", "created_at", "updated_at", "tags", "project", "environment", "traffic",
+    "targeting", "layer", "metrics", "analysis", "plan", "plan_hash", "phase",
 }  # fmt: skip
 
 
@@ -29,8 +30,8 @@ async def test_the_smallest_body_makes_a_draft(client):
     assert set(made) == FIELDS
     assert (made["status"], made["flag_key"], made["owner_id"]) == ("DRAFT", "checkout", "ana")
     assert made["variants"] == [
-        {"key": "control", "weight": 50_000, "is_control": True},
-        {"key": "treatment", "weight": 50_000, "is_control": False},
+        {"key": "control", "weight": 50_000, "serves": None, "is_control": True},
+        {"key": "treatment", "weight": 50_000, "serves": None, "is_control": False},
     ]
     assert (await client.get(answer.headers["location"])).json() == made
 

@@ -161,3 +161,20 @@ async def test_who_may_send(client, event):
         for path, name in ((EVENTS, "events"), (EXPOSURES, "exposures")):
             answer = await client.post(path, json={name: []}, headers=headers)
             assert answer.status_code == status, (who, path)
+
+
+async def test_units_are_said_to_be_others(client, work):
+    batch = [
+        {"unit": "anon-7", "same_as": "user-1"},
+        {"unit": "user-1", "same_as": "user-1"},
+        {"unit": "anon-8"},
+    ]
+    said = (await client.post("/api/v1/identities", json={"identities": batch})).json()
+    assert (said["accepted"], said["durable"]) == (1, True)
+    assert [(it["index"], it["code"]) for it in said["rejected"]] == [
+        (1, "bad_same_as"),
+        (2, "bad_same_as"),
+    ]
+    assert len(work.intake.joined) == 1
+    many = await client.post("/api/v1/identities", json={"identities": batch * 34})
+    assert many.status_code == 413

@@ -15,7 +15,7 @@ from experiments.domain.inference.moments import Moments
 from experiments.domain.metric import Definition, MetricKind
 from experiments.domain.trial import Cell, Frozen, Span, Trial
 from experiments.jobs import Absorber, Guard
-from experiments.ports import Parcel
+from experiments.ports.measuring import Parcel
 from experiments.usecases.experiments import Intent
 from experiments.usecases.intake import absorbed, waiting
 from experiments.usecases.results import guarded, judged

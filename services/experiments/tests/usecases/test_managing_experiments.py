@@ -34,8 +34,8 @@ async def test_a_new_experiment_is_a_draft_on_the_flag_of_its_key(experiments, a
     )
     assert fact.before is None
     assert fact.after["variants"] == [
-        {"key": "control", "weight": 50_000},
-        {"key": "treatment", "weight": 50_000},
+        {"key": "control", "weight": 50_000, "serves": ""},
+        {"key": "treatment", "weight": 50_000, "serves": ""},
     ]
 
 

@@ -91,6 +91,7 @@ async def evaluate_one(body: OneBody, desk: Seated, desks: Uses) -> OneView:
     if flag is None:
         raise FlagNotFound(f"there is no flag {body.key!r} for this API key")
     answer = ruleset.ask(flag, body.context, time.time())
+    desk.held.tally.answers[answer] += 1
     return OneView(**_said(body.key, answer), revision=ruleset.revision, age=_age(desks, desk))
 
 
@@ -113,7 +114,12 @@ def _all(desk: Desk, keys: list[str] | None, context: Context) -> Iterable[dict[
     visible = {flag.key: flag for flag in ruleset.visible(client_side=desk.client_side)}
     for key in visible if keys is None else keys:
         flag: Compiled | None = visible.get(key)
-        yield _missing(key) if flag is None else _said(key, ruleset.serve(flag, unit, asked))
+        if flag is None:
+            yield _missing(key)
+            continue
+        answer = ruleset.serve(flag, unit, asked)
+        desk.held.tally.answers[answer] += 1
+        yield _said(key, answer)
 
 
 def _said(key: str, answer: Answer) -> dict[str, Any]:

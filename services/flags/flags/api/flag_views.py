@@ -10,6 +10,7 @@ from chassis.http import Body, Page, View
 from flags.api.rule_views import Part, Prerequisites, Rules, Targets
 from flags.api.words import Description, FlagKey, Name, Reason, Tag, VariantName
 from flags.domain.analyse import doubts
+from flags.domain.edits import change_of
 from flags.domain.flag import TARGETING, Change, Draft, Flag, Lifecycle
 from flags.domain.values import FlagType
 
@@ -36,14 +37,16 @@ class FlagBody(Body):
     rules: Rules = Field(default_factory=list[Part])
 
 
-class FlagPatch(Body):
-    """What is to change; what is absent stays. What a flag serves, and to whom, is about one environment."""
+class FlagEdit(Body):
+    """What is to be different; what is absent stays. What a flag serves, and to whom, is about one environment."""
 
     name: Name = Field(default_factory=str)
     description: Description = Field(default_factory=str)
     variants: Variants = Field(default_factory=dict[str, JsonValue])
     tags: Tags = Field(default_factory=list[str])
-    lifecycle: Literal["draft", "active", "archived"] = Field(default_factory=lambda: "active")
+    lifecycle: Literal["draft", "active", "stale", "archived"] = Field(
+        default_factory=lambda: "active"
+    )
     client_side: bool = Field(default_factory=bool)
     default_variant: VariantName = Field(default_factory=str)
     off_variant: VariantName = Field(default_factory=str)
@@ -51,7 +54,18 @@ class FlagPatch(Body):
     prerequisites: Prerequisites = Field(default_factory=list[Part])
     targets: Targets = Field(default_factory=list[Part])
     rules: Rules = Field(default_factory=list[Part])
+
+
+class FlagPatch(FlagEdit):
+    """What is to change, and why."""
+
     reason: Reason = ""
+
+
+class StatusEdit(FlagEdit):
+    """What is to be different, the status in the environment too."""
+
+    status: Literal["enabled", "disabled"] = Field(default_factory=lambda: "disabled")
 
 
 class FindingView(View):
@@ -160,21 +174,9 @@ def draft(body: FlagBody) -> Draft:
     )
 
 
-_OF_THE_SWITCH = {"default_variant", "off_variant", *TARGETING}
-
-
 def change(body: FlagPatch) -> Change:
     """Return what a client wants to be different."""
-    said = body.model_dump(exclude_unset=True, exclude={"reason"})
-    switch = {name: said.pop(name) for name in _OF_THE_SWITCH & said.keys()}
-    switch |= {name: tuple(switch[name]) for name in switch.keys() & set(TARGETING)}
-    if "json_schema" in said:
-        said["schema"] = said.pop("json_schema")
-    if "tags" in said:
-        said["tags"] = _unique(body.tags)
-    if "lifecycle" in said:
-        said["lifecycle"] = Lifecycle(body.lifecycle)
-    return Change(flag=said, switch=switch)
+    return change_of(body.model_dump(exclude_unset=True, exclude={"reason"}))
 
 
 def _unique(tags: list[str]) -> tuple[str, ...]:

@@ -108,6 +108,7 @@ class Resolving:
             said = f"there is no flag {request.flag_key[:200]!r} for this API key"
             await call.abort(StatusCode.NOT_FOUND, said)
         answer = ruleset.ask(flag, context, self.clock())
+        desk.held.tally.answers[answer] += 1
         if answer.trouble is not None:
             await call.abort(_CODES[answer.trouble], f"{answer.trouble}: {answer.details}")
         if not kind.fits(answer.value):
@@ -121,10 +122,13 @@ class Resolving:
         desk = await seated(self.desks, call, DOOR)
         ruleset, context = desk.ruleset, plain(context_of(request.context))
         asked = Asked(self.clock(), members={})
-        flags = {
-            flag.key: any_flag(ruleset, ruleset.serve(flag, context, asked))
+        answers = {
+            flag.key: ruleset.serve(flag, context, asked)
             for flag in ruleset.visible(client_side=desk.client_side)
         }
+        for answer in answers.values():
+            desk.held.tally.answers[answer] += 1
+        flags = {key: any_flag(ruleset, answer) for key, answer in answers.items()}
         return v1.ResolveAllResponse(flags=flags, metadata=metadata(ruleset))
 
     async def events(self, call: Call) -> AsyncGenerator[tuple[str, Struct | None]]:

@@ -114,9 +114,12 @@ class Ofrep:
         answers = desk.answers
         if answers is None or answers.ruleset is not desk.held.ruleset:
             answers = desk.answers = self._answers(desk.held, client_side=desk.client_side)
-        found = answers.single.get(path) or answers.alone(path, context, self.clock())
-        if found is None:
+        answer = answers.single.get(path) or answers.alone(path, context, self.clock())
+        if answer is None:
             found = self._otherwise(desk, answers, Asking(path, headers, body, context))
+        else:
+            desk.held.tally.answers[answer] += 1
+            found = answers.replies[answer]
         fields = found[1] + (self._told.get(left // self._shade) or self._tell(left))
         if aged := self.desks.age(desk):
             fields += aged
@@ -146,20 +149,26 @@ class Ofrep:
         path = asking.path.rstrip("/")
         if path == PREFIX:
             return self._bulk(desk, answers, asking)
-        if found := answers.alone(path, asking.context, self.clock()):
-            return found
+        if answer := answers.alone(path, asking.context, self.clock()):
+            desk.held.tally.answers[answer] += 1
+            return answers.replies[answer]
         key = key_in(path)
         return failure(404, "FLAG_NOT_FOUND", f"there is no flag {key!r} for this API key", key)
 
     def _bulk(self, desk: Desk, answers: Rendered, asking: Asking) -> Reply:
         """Answer 304 before anything is evaluated; only where time itself decides, the tag is that of the answer."""
         now, ticket = self.clock(), self._ticket(desk)
-        said = answers.everything(asking.context, now, ticket) if answers.timed else None
+        served = answers.served(asking.context, now) if answers.timed else ()
+        said = answers.written(served, ticket) if answers.timed else None
         # The ticket's hour is in the tag, its key is not: two keys that see the same have the same tag.
         tag = answers.etag(said or asking.body + b"%d" % desk.ticket_until)
         if tag in tags(asking.headers.get(b"if-none-match", b"")):
             return 304, [(b"etag", tag)], b""
-        return reply(200, said or answers.everything(asking.context, now, ticket), [(b"etag", tag)])
+        if said is None:
+            served = answers.served(asking.context, now)
+            said = answers.written(served, ticket)
+        desk.held.tally.together(answers.same, served)
+        return reply(200, said, [(b"etag", tag)])
 
     def _ticket(self, desk: Desk) -> bytes:
         """Return where the stream of changes is, written out; it stays the same for a while, and so does the tag."""

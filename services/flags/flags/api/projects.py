@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Path, Request, Response
+from pydantic import Field
 
 from chassis.http import (
     TAGGED,
@@ -42,6 +43,7 @@ class EnvironmentView(View):
     id: UUID
     key: str
     name: str
+    approvals: int = 0
     version: int
     created_at: datetime
 
@@ -107,9 +109,10 @@ class EnvironmentBody(Body):
 
 
 class EnvironmentPatch(Body):
-    """What is to change."""
+    """What is to change. `approvals`: so many others have to approve a change of a flag here; 0: nobody has to."""
 
-    name: Name
+    name: Name = Field(default_factory=str)
+    approvals: Annotated[int, Field(ge=0, le=10)] = 0
 
 
 EnvironmentPath = Annotated[str, Path(pattern=SLUG, max_length=63)]
@@ -165,13 +168,14 @@ async def get_environment(
     response_model=EnvironmentView,
     **needs_somewhere("environment:update"),
 )
-async def rename_environment(
+async def change_environment(
     which: Which, body: EnvironmentPatch, caller: Asking, projects: Uses, response: Response
 ) -> Environment:
-    """Give an environment another name."""
-    named = await projects.rename_environment(caller, which, body.name)
-    response.headers["etag"] = etag(named.version)
-    return named
+    """Give an environment another name, or say how many approvals a change of a flag takes there."""
+    fields = body.model_dump(exclude_unset=True)
+    changed = await projects.change_environment(caller, which, fields)
+    response.headers["etag"] = etag(changed.version)
+    return changed
 
 
 @router.delete(

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from flags.domain.answers import Answer
+from flags.domain.answers import Answer, Bundle
 from flags.domain.compile import Asked
 from flags.domain.context import Context, plain
 from flags.domain.ruleset import Compiled, Ruleset
@@ -25,21 +25,22 @@ Fields = list[tuple[bytes, bytes]]
 Reply = tuple[int, Fields, bytes]  # a whole answer: status, header fields, body
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rendered:
     """Everything a key may be told of a ruleset.
 
     `single` are the answers that are the same for everybody, and `asked` the flags that have to be asked, by path;
     `replies` and `parts` are each answer's bytes, alone and in the bulk; `bulk` is all flags in order, bytes where that
-    is known already. `timed`: some answer may change although nothing else does.
+    is known already, `same` the answers in these. `timed`: some answer may change although nothing else does.
     """
 
     ruleset: Ruleset
-    single: Mapping[str, Reply]
+    single: Mapping[str, Answer]
     asked: Mapping[str, Compiled]
     replies: Mapping[Answer, Reply]
     parts: Mapping[Answer, bytes]
     bulk: Sequence[bytes | Compiled]
+    same: Bundle
     timed: bool
     seal: bytes
 
@@ -47,22 +48,27 @@ class Rendered:
         """Return the entity tag of the bulk answer to a request: it covers what is served, to whom, and the context."""
         return b'"' + blake2b(asked, key=self.seal, digest_size=16).hexdigest().encode() + b'"'
 
-    def alone(self, path: str, context: Context, now: float) -> Reply | None:
-        """Return the answer of the flag at a path; None if there is none."""
+    def alone(self, path: str, context: Context, now: float) -> Answer | None:
+        """Return the answer of the flag at a path; None if there is none. `replies` has its bytes."""
         if found := self.single.get(path):
             return found
         flag = self.asked.get(path)
-        return None if flag is None else self.replies[self.ruleset.ask(flag, context, now)]
+        return None if flag is None else self.ruleset.ask(flag, context, now)
 
-    def everything(self, context: Context, now: float, more: bytes = b"") -> bytes:
-        """Return what all flags serve to a context, in the order of their keys, and `more` fields, written out."""
+    def everything(self, context: Context, now: float) -> bytes:
+        """Return what all flags serve to a context, in the order of their keys."""
+        return self.written(self.served(context, now))
+
+    def served(self, context: Context, now: float) -> Sequence[Answer]:
+        """Return the answers of the flags of the bulk that have to be asked; those of the others are `same`."""
         context, asked = plain(context), Asked(now, members={})
-        said = [
-            flag
-            if isinstance(flag, bytes)
-            else self.parts[self.ruleset.serve(flag, context, asked)]
-            for flag in self.bulk
-        ]
+        serve = self.ruleset.serve
+        return [serve(flag, context, asked) for flag in self.bulk if not isinstance(flag, bytes)]
+
+    def written(self, served: Sequence[Answer], more: bytes = b"") -> bytes:
+        """Return the bulk with what these flags served, and `more` fields, written out."""
+        parts, turn = self.parts, iter(served)
+        said = [flag if isinstance(flag, bytes) else parts[next(turn)] for flag in self.bulk]
         return b'{"flags":[' + b",".join(said) + b"]" + more + b"}"
 
 
@@ -81,11 +87,12 @@ def rendered(ruleset: Ruleset, *, client_side: bool) -> Rendered:
     scope = f"{ruleset.place} {ruleset.revision} {client_side} ".encode()
     return Rendered(
         ruleset=ruleset,
-        single={f"{PREFIX}/{flag.key}": replies[flag.answer] for flag in flags if flag.answer},
+        single={f"{PREFIX}/{flag.key}": flag.answer for flag in flags if flag.answer},
         asked={f"{PREFIX}/{flag.key}": flag for flag in flags if flag.answer is None},
         replies=replies,
         parts=parts,
         bulk=_joined([parts[flag.answer] if flag.answer else flag for flag in flags]),
+        same=Bundle(tuple(flag.answer for flag in flags if flag.answer)),
         timed=any(flag.timed for flag in flags),
         seal=blake2b(scope + b",".join(parts.values()), digest_size=32).digest(),
     )

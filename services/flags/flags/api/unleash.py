@@ -210,6 +210,7 @@ def _enabled(desk: Desk, request: Request, context: Mapping[str, Any]) -> Respon
     toggles: list[dict[str, Any]] = []
     for flag in ruleset.visible(client_side=desk.client_side):
         answer = ruleset.serve(flag, context, asked)
+        desk.held.tally.answers[answer] += 1
         if answer.trouble is not None or answer.value is False:
             continue
         kind = FlagType(kinds[flag.key])

@@ -22,7 +22,7 @@ from flags.domain.rules import Condition
 from flags.domain.wrong import Wrong, items, text, thing
 
 MOST_ARMS = 20
-MOST_HOLDOUTS = 50
+MOST_HOLDOUTS = 100
 Trace = dict[str, Any]
 
 

@@ -32,7 +32,8 @@ class Trouble(StrEnum):
 class Answer:
     """What a client gets: a variant and its value, or with `trouble` neither. Two answers are never the same one.
 
-    In an experiment the variant is the key of the arm, which is what an exposure has to name.
+    `flag` is the key of the flag that gives it, so that answers can be counted. In an experiment the variant is the key
+    of the arm, which is what an exposure has to name.
     """
 
     value: Value
@@ -40,6 +41,7 @@ class Answer:
     reason: Reason
     trouble: Trouble | None = None
     details: str = ""
+    flag: str = ""
     experiment: str = ""
     phase: int = 0
     stands_for: str = ""
@@ -50,23 +52,31 @@ class Answer:
         return self.stands_for or self.variant
 
 
-def failed(trouble: Trouble, details: str) -> Answer:
+@dataclass(frozen=True, slots=True, eq=False)
+class Bundle:
+    """Answers that are always given together, so that they can be counted as one."""
+
+    answers: tuple[Answer, ...]
+
+
+def failed(trouble: Trouble, details: str, flag: str = "") -> Answer:
     """Return the answer of a flag that cannot be served; a client falls back to the default in its code."""
-    return Answer(None, "", Reason.ERROR, trouble, details)
+    return Answer(None, "", Reason.ERROR, trouble, details, flag)
 
 
 class Answers:
     """Every answer that one flag can give: a variant for a reason, or trouble."""
 
-    def __init__(self, variants: Mapping[str, Value]) -> None:
+    def __init__(self, variants: Mapping[str, Value], flag: str = "") -> None:
         self._variants = variants
+        self._flag = flag
         self._made: dict[tuple[str, str], Answer] = {}
 
     def of(self, variant: str, reason: Reason) -> Answer:
         """Return the answer that serves a variant for a reason; KeyError if there is no such variant."""
         key = (variant, reason.value)
         if key not in self._made:
-            self._made[key] = Answer(self._variants[variant], variant, reason)
+            self._made[key] = Answer(self._variants[variant], variant, reason, flag=self._flag)
         return self._made[key]
 
     def arm(self, arm: str, serves: str, experiment: str, phase: int) -> Answer:
@@ -81,6 +91,7 @@ class Answers:
                 experiment=experiment,
                 phase=phase,
                 stands_for=serves,
+                flag=self._flag,
             )
         return self._made[key]
 
@@ -88,7 +99,7 @@ class Answers:
         """Return the answer that tells of trouble."""
         key = ("", trouble.value)
         if key not in self._made:
-            self._made[key] = failed(trouble, details)
+            self._made[key] = failed(trouble, details, self._flag)
         return self._made[key]
 
     def all(self) -> tuple[Answer, ...]:

@@ -27,11 +27,15 @@ ON_OFF: Variants = {"on": True, "off": False}
 
 
 class Lifecycle(StrEnum):
-    """How far a flag is in its life. Only an active flag is served."""
+    """How far a flag is in its life. One that is stale is served: somebody only says that its code should go."""
 
     DRAFT = "draft"
     ACTIVE = "active"
+    STALE = "stale"
     ARCHIVED = "archived"
+
+
+SERVED = frozenset({Lifecycle.ACTIVE, Lifecycle.STALE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

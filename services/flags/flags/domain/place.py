@@ -25,11 +25,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """Where a flag has a switch of its own. `revision` grows with each change that its answers may depend on."""
+    """Where a flag has a switch of its own. `revision` grows with each change that its answers may depend on.
+
+    `approvals`: so many others have to approve a change before it is made here.
+    """
 
     id: UUID
     key: str
     name: str
+    approvals: int = 0
     revision: int = 0
     version: int = 1
     created_at: datetime

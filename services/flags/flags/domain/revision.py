@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from flags.domain.flag import TARGETING, Change, Flag, Lifecycle, Switch
+from flags.domain.flag import SERVED, TARGETING, Change, Flag, Lifecycle, Switch
 from flags.domain.ruleset import Stored
 from flags.domain.wrong import escaped
 
@@ -87,7 +87,7 @@ def _switch(said: Document) -> dict[str, Any]:
 def stored_at(flag: Flag, document: Document, environment: str) -> Stored | None:
     """Return the flag as it was served in an environment at a revision; None where it was not."""
     said = document["environments"].get(environment)
-    if said is None or document["lifecycle"] != Lifecycle.ACTIVE.value:
+    if said is None or document["lifecycle"] not in SERVED:
         return None
     return Stored(
         key=flag.key,

@@ -127,7 +127,7 @@ class Ruleset:
 def compiled(stored: Stored, compiler: Compiler | None = None) -> Compiled:
     """Return the flag in the form that answers. ValueError if what is stored cannot be served."""
     variants = variants_of(stored)
-    answers = Answers(variants)
+    answers = Answers(variants, stored.key)
     served = stored.default_variant if stored.enabled else stored.off_variant
     for name in (served, stored.off_variant):
         if name not in variants:
@@ -225,5 +225,6 @@ def _last_good(stored: Stored, before: Ruleset | None) -> Compiled:
 
 
 def _broken(key: str, *, client_side: bool) -> Compiled:
-    answer = failed(Trouble.PARSE_ERROR, f"the stored form of flag {key!r} cannot be served")
+    said = f"the stored form of flag {key!r} cannot be served"
+    answer = failed(Trouble.PARSE_ERROR, said, key)
     return Compiled(key=key, client_side=client_side, answer=answer, answers=(answer,))

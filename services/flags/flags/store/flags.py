@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.pages import PageAsk, Position, Slice, cut
 from flags.domain.errors import FlagKeyTaken
-from flags.domain.flag import TARGETING, Documents, Flag, Lifecycle, Switch
+from flags.domain.flag import SERVED, TARGETING, Documents, Flag, Lifecycle, Switch
 from flags.domain.listing import Order, SortField, Wanted
 from flags.domain.place import Project
 from flags.domain.reading import targeting_of
@@ -83,6 +83,24 @@ class SqlFlagBook:
         items, after = cut(rows, ask.limit, lambda row: _position(row, wanted.order.field))
         total = await self._session.scalar(counted)
         return Slice(items=await self._whole(project, items), next=after, total=total)
+
+    async def every(self, project: Project, most: int) -> Sequence[Flag]:
+        """Return all flags of a project by key, at most so many."""
+        query = select(FlagRow).where(FlagRow.project_id == project.id)
+        rows = (
+            await self._session.scalars(query.order_by(FlagRow.key.collate("C")).limit(most))
+        ).all()
+        return await self._whole(project, rows)
+
+    async def served(self, project: Project, owner: str | None) -> Sequence[Flag]:
+        """Return every flag that is served, by key: all of a project, or those of one owner."""
+        query = select(FlagRow).where(
+            FlagRow.project_id == project.id, FlagRow.lifecycle.in_(SERVED)
+        )
+        if owner is not None:
+            query = query.where(FlagRow.owner_id == owner)
+        rows = (await self._session.scalars(query.order_by(FlagRow.key.collate("C")))).all()
+        return await self._whole(project, rows)
 
     async def _put_switches(self, project: Project, flag: Flag) -> None:
         claim = insert(SwitchRow)

@@ -98,7 +98,7 @@ class SqlProjectBook:
         change = (
             update(EnvironmentRow)
             .where(EnvironmentRow.id == before.id, EnvironmentRow.version == before.version)
-            .values(name=after.name, version=after.version)
+            .values(name=after.name, approvals=after.approvals, version=after.version)
             .returning(EnvironmentRow.id)
             .execution_options(synchronize_session=False)
         )
@@ -151,7 +151,7 @@ def _row(project: Project) -> dict[str, object]:
 
 
 def _environment_row(project: Project, environment: Environment) -> dict[str, object]:
-    fields = ("id", "key", "name", "revision", "version", "created_at")
+    fields = ("id", "key", "name", "approvals", "revision", "version", "created_at")
     return {"project_id": project.id, **{field: getattr(environment, field) for field in fields}}
 
 
@@ -160,6 +160,7 @@ def _environment(row: EnvironmentRow) -> Environment:
         id=row.id,
         key=row.key,
         name=row.name,
+        approvals=row.approvals,
         revision=row.revision,
         version=row.version,
         created_at=row.created_at,

@@ -1,5 +1,6 @@
 """Segments in PostgreSQL."""
 
+from collections.abc import Sequence
 from datetime import UTC
 from uuid import UUID
 
@@ -73,6 +74,11 @@ class SqlSegmentBook:
             delete(SegmentRow).where(SegmentRow.id == segment.id),
             execution_options={"synchronize_session": False},
         )
+
+    async def every(self, project: Project) -> Sequence[Segment]:
+        """Return all segments of a project, by key."""
+        query = select(SegmentRow).where(SegmentRow.project_id == project.id).order_by(_KEY)
+        return [_segment(row) for row in await self._session.scalars(query)]
 
     async def page(self, project: Project, search: str | None, ask: PageAsk) -> Slice[Segment]:
         """Return a part of a project's segments, by key."""

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import Sessions, transaction
 from flags.domain.compile import StoredSegment
-from flags.domain.flag import Lifecycle
+from flags.domain.flag import SERVED
 from flags.domain.place import Place
 from flags.domain.ruleset import Stored
 from flags.ports import Reading
@@ -69,7 +69,7 @@ async def _rows(session: AsyncSession, environment_id: UUID) -> list[Stored]:
         select(FlagRow, SwitchRow)
         .join(SwitchRow, SwitchRow.flag_id == FlagRow.id)
         .where(SwitchRow.environment_id == environment_id)
-        .where(FlagRow.lifecycle == Lifecycle.ACTIVE.value)
+        .where(FlagRow.lifecycle.in_(SERVED))
         .order_by(FlagRow.key.collate("C"))
     )
     wanted = await _allocations(session, environment_id)

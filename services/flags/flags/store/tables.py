@@ -53,6 +53,7 @@ class EnvironmentRow(Base):
     project_id: Mapped[UUID] = mapped_column(ForeignKey(ProjectRow.id, ondelete="CASCADE"))
     key: Mapped[str] = mapped_column(String(100))
     name: Mapped[str] = mapped_column(String(200))
+    approvals: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     revision: Mapped[int] = mapped_column(BigInteger)
     version: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[datetime] = mapped_column(Time)
@@ -182,6 +183,96 @@ class RevisionRow(Base):
     action: Mapped[str] = mapped_column(String(50))
     reason: Mapped[str]
     document: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class PlanRow:
+    """What all that is done later has in common. `said` is what was asked for, `next_at` when it is next looked at."""
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[UUID]
+    flag_id: Mapped[UUID] = mapped_column(ForeignKey(FlagRow.id, ondelete="CASCADE"))
+    environment: Mapped[str] = mapped_column(String(100))
+    status: Mapped[str] = mapped_column(String(20))
+    next_at: Mapped[datetime | None] = mapped_column(Time)
+    said: Mapped[dict[str, Any]] = mapped_column(JSON)
+    author: Mapped[dict[str, Any]] = mapped_column(JSON)
+    approved: Mapped[UUID | None]
+    attempts: Mapped[int]
+    version: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(Time)
+    updated_at: Mapped[datetime] = mapped_column(Time)
+
+
+class ScheduleRow(PlanRow, Base):
+    """A scheduled change of a flag."""
+
+    __tablename__ = "schedule"
+    __table_args__ = (
+        Index("schedule_of_flag", "flag_id", "environment", "id"),
+        Index("schedule_due", "next_at", postgresql_where=text("status = 'pending'")),
+    )
+
+
+class RolloutRow(PlanRow, Base):
+    """A progressive rollout of a flag."""
+
+    __tablename__ = "rollout"
+    __table_args__ = (
+        Index("rollout_of_flag", "flag_id", "environment", "id"),
+        Index("rollout_due", "next_at", postgresql_where=text("next_at IS NOT NULL")),
+        Index(
+            "rollout_unfinished",
+            "flag_id",
+            "environment",
+            unique=True,
+            postgresql_where=text("status IN ('waiting', 'running', 'paused')"),
+        ),
+    )
+
+
+class ChangeRequestRow(Base):
+    """A change request. `said` is what it proposes, who approved it, and what became of it."""
+
+    __tablename__ = "change_request"
+    __table_args__ = (Index("change_request_of_project", "project_id", "id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[UUID]
+    project_id: Mapped[UUID] = mapped_column(ForeignKey(ProjectRow.id, ondelete="CASCADE"))
+    flag_id: Mapped[UUID] = mapped_column(ForeignKey(FlagRow.id, ondelete="CASCADE"))
+    environment: Mapped[str] = mapped_column(String(100))
+    status: Mapped[str] = mapped_column(String(20))
+    title: Mapped[str]
+    said: Mapped[dict[str, Any]] = mapped_column(JSON)
+    version: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(Time)
+    updated_at: Mapped[datetime] = mapped_column(Time)
+
+
+class UsageRow(Base):
+    """How often a flag served a variant for a reason in one hour. No foreign keys: counting locks nobody's flag."""
+
+    __tablename__ = "usage"
+    __table_args__ = (Index("usage_by_age", "hour"),)
+
+    environment_id: Mapped[UUID] = mapped_column(primary_key=True)
+    flag_id: Mapped[UUID] = mapped_column(primary_key=True)
+    hour: Mapped[datetime] = mapped_column(Time, primary_key=True)
+    variant: Mapped[str] = mapped_column(String(100), primary_key=True)
+    reason: Mapped[str] = mapped_column(String(30), primary_key=True)
+    count: Mapped[int] = mapped_column(BigInteger)
+
+
+class VariantUseRow(Base):
+    """In which hour a flag first and last served a variant: asked of all flags at once, where counts are too many."""
+
+    __tablename__ = "variant_use"
+
+    environment_id: Mapped[UUID] = mapped_column(primary_key=True)
+    flag_id: Mapped[UUID] = mapped_column(primary_key=True)
+    variant: Mapped[str] = mapped_column(String(100), primary_key=True)
+    first: Mapped[datetime] = mapped_column(Time)
+    last: Mapped[datetime] = mapped_column(Time)
 
 
 class Outbox(OutboxRow, Base):

@@ -11,10 +11,13 @@ from chassis.outbox import record
 from flags.ports import News, OpenWork, Work
 from flags.store.allocations import SqlAllocationBook
 from flags.store.flags import SqlFlagBook
+from flags.store.plans import SqlRollouts, SqlSchedules
 from flags.store.projects import SqlProjectBook
+from flags.store.requests import SqlRequests
 from flags.store.revisions import SqlRevisionBook
 from flags.store.segments import SqlSegmentBook
 from flags.store.tables import Outbox
+from flags.store.usage import SqlUsage
 from flags.store.uses import SqlUses
 
 
@@ -29,7 +32,11 @@ class SqlWork:
         self.segments = SqlSegmentBook(session)
         self.history = SqlRevisionBook(session)
         self.uses = SqlUses(session)
+        self.usage = SqlUsage(session)
+        self.schedules = SqlSchedules(session)
+        self.rollouts = SqlRollouts(session)
         self.allocations = SqlAllocationBook(session)
+        self.requests = SqlRequests(session)
 
     def record(self, fact: Fact) -> None:
         """Leave a fact for the audit log, kept together with the change."""

@@ -1,8 +1,9 @@
 """Managing projects, and listing their environments."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from authz.standing import Thing
@@ -89,7 +90,7 @@ class Projects:
                 raise TooManyEnvironments(f"a project has at most {MOST_ENVIRONMENTS} environments")
             if not await work.projects.add_environment(found, made):
                 raise EnvironmentKeyTaken(f"there is an environment {key!r} already")
-            work.record(_environment_fact(caller, "environment.created", None, made))
+            work.record(environment_fact(caller, "environment.created", None, made))
         return made
 
     async def environment(self, caller: Caller, aim: EnvironmentAim) -> Environment:
@@ -98,19 +99,20 @@ class Projects:
         async with self.work() as work:
             return (await self._aimed(work, caller, aim))[1]
 
-    async def rename_environment(
-        self, caller: Caller, aim: EnvironmentAim, name: str
+    async def change_environment(
+        self, caller: Caller, aim: EnvironmentAim, fields: Mapping[str, Any]
     ) -> Environment:
-        """Give an environment another name; its key stays."""
+        """Give an environment another name, or another number of approvals that a change takes; its key stays."""
         caller.must("environment:update", project=_project_of(caller, aim))
         async with self.work() as work:
             _, before = await self._aimed(work, caller, aim, "alone")
-            if name == before.name:
+            after = replace(before, **fields)
+            if after == before:
                 return before
-            after = replace(before, name=name, version=before.version + 1)
+            after = replace(after, version=before.version + 1)
             if not await work.projects.put_environment(before, after):
                 raise _stale(before)
-            work.record(_environment_fact(caller, "environment.updated", before, after))
+            work.record(environment_fact(caller, "environment.updated", before, after))
         return after
 
     async def delete_environment(self, caller: Caller, aim: EnvironmentAim) -> None:
@@ -121,7 +123,7 @@ class Projects:
             if aim.key == DEFAULT_ENVIRONMENT:
                 raise EnvironmentKept(f"{aim.key!r} stands for a request that names no environment")
             await work.projects.remove_environment(found)
-            work.record(_environment_fact(caller, "environment.deleted", found, None))
+            work.record(environment_fact(caller, "environment.deleted", found, None))
 
     async def _aimed(
         self, work: Work, caller: Caller, aim: EnvironmentAim, hold: Hold | None = None
@@ -144,12 +146,13 @@ def _stale(environment: Environment) -> StaleEnvironment:
     return StaleEnvironment(f"environment {environment.key!r} was changed by now: read it again")
 
 
-def _environment_fact(
+def environment_fact(
     caller: Caller, action: str, before: Environment | None, after: Environment | None
 ) -> Fact:
+    """Return a fact about an environment."""
     subject = after or before
     assert subject is not None
-    old, new = ({"key": e.key, "name": e.name} if e else None for e in (before, after))
+    old, new = (_told(e) if e else None for e in (before, after))
     return Fact(
         tenant=caller.tenant,
         actor=Actor.of(caller),
@@ -158,6 +161,11 @@ def _environment_fact(
         before=old,
         after=new,
     )
+
+
+def _told(environment: Environment) -> dict[str, Any]:
+    said = {"key": environment.key, "name": environment.name}
+    return {**said, "approvals": environment.approvals} if environment.approvals else said
 
 
 def _created(caller: Caller, project: Project) -> Fact:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from prometheus_client import Gauge
@@ -21,6 +21,7 @@ from flags.domain.context import UNIT, Context
 from flags.domain.place import Place, place_of
 from flags.domain.ruleset import Ruleset, compile_all
 from flags.ports import Reading, Shelf, Snapshots
+from flags.usecases.tally import Counts, Tally
 
 MOST_SEEN = 1_000  # contexts that are remembered of each place
 STALE = 15.0  # seconds without a confirmation, from which on an answer says how old its state is
@@ -50,6 +51,7 @@ class Held:
     turned: asyncio.Event = field(default_factory=asyncio.Event)
     reading: asyncio.Task[None] | None = None
     seen: deque[Context] = field(default_factory=lambda: deque[Context](maxlen=MOST_SEEN))
+    tally: Tally = field(default_factory=Tally)
 
 
 @dataclass(slots=True)
@@ -85,6 +87,12 @@ class Rulesets:
         """Return the contexts that this replica was lately asked with at a place: the last one of each unit."""
         held = self._held.get(place)
         return list({str(c.get(UNIT)): c for c in held.seen}.values()) if held else []
+
+    def drain(self) -> Iterator[tuple[Place, Counts]]:
+        """Yield how often each answer of each place was given since this was asked last."""
+        for place, held in self._held.items():
+            if counts := held.tally.take():
+                yield place, counts
 
     def age(self, held: Held) -> float:
         """Return for how many seconds what is held has not been confirmed; 0 if that was only just."""

@@ -149,19 +149,7 @@ class Segments:
     ) -> None:
         """Have every environment served anew, and leave a fact."""
         await work.projects.bump(project, [e.key for e in project.environments])
-        before, after = change
-        subject = after or before
-        assert subject is not None
-        work.record(
-            Fact(
-                tenant=caller.tenant,
-                actor=Actor.of(caller),
-                action=action,
-                target=Target("segment", str(subject.id), subject.key),
-                before=_said(before),
-                after=_said(after),
-            )
-        )
+        work.record(segment_fact(caller, action, change))
 
     async def _home(
         self, work: Work, caller: Caller, key: str, hold: Hold | None = None
@@ -177,3 +165,20 @@ def _found(segment: Segment | None, name: str) -> Segment:
     if segment is None:
         raise SegmentNotFound(f"there is no segment {name!r} in this project")
     return segment
+
+
+def segment_fact(
+    caller: Caller, action: str, change: tuple[Segment | None, Segment | None]
+) -> Fact:
+    """Return a fact about a segment."""
+    before, after = change
+    subject = after or before
+    assert subject is not None
+    return Fact(
+        tenant=caller.tenant,
+        actor=Actor.of(caller),
+        action=action,
+        target=Target("segment", str(subject.id), subject.key),
+        before=_said(before),
+        after=_said(after),
+    )

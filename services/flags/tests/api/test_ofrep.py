@@ -14,7 +14,7 @@ from flags.api.asking import MOST_BYTES
 from flags.api.desks import Desks
 from flags.api.ofrep import Ofrep
 from flags.api.rendered import PREFIX
-from flags.domain.flag import Change
+from flags.domain.flag import Change, Draft
 from flags.usecases.flags import Aim
 
 BODY = {"context": {"targetingKey": "user-1", "plan": "pro"}}
@@ -323,3 +323,30 @@ async def test_nothing_that_is_sent_is_a_500(ofrep, keys, body, path, header):
         assert status in (200, 400, 401, 404), headers
         status, _, _ = await ofrep.reply(PREFIX, headers, body)
         assert status in (200, 304, 400, 401), headers
+
+
+class TestUsage:
+    async def test_every_answer_is_counted_once_alone_or_in_the_bulk(
+        self, sdk, flags, usages, counting, ana, here
+    ):
+        half = {
+            "weights": [
+                {"variant": "on", "weight": 100_000},
+                {"variant": "off", "weight": 0},
+            ]
+        }
+        await flags.create(ana, here, Draft(key="static", name="S"))
+        await flags.create(ana, here, Draft(key="split", name="S", rules=({"split": half},)))
+        await flags.enable(ana, Aim(flag="split", place=here))
+        for key in ("static", "split", "split/", "nope"):
+            await sdk.post(f"{PREFIX}/{key}", json=BODY)
+        bulk = await sdk.post(PREFIX, json=BODY)
+        headers = {"if-none-match": bulk.headers["etag"]}
+        assert (await sdk.post(PREFIX, json=BODY, headers=headers)).status_code == 304
+        await counting.flush()
+        told = [
+            {(c.variant, c.reason): c.count for c in found.counts}
+            for key in ("static", "split")
+            if (found := await usages.of_flag(ana, here, key, "hour", (None, None)))
+        ]
+        assert told == [{("off", "DISABLED"): 2}, {("on", "SPLIT"): 3}]

@@ -8,10 +8,16 @@ from uuid_utils.compat import uuid7
 from chassis.db import database
 from flags.store.shelf import SqlShelf
 from flags.store.work import sql_work
+from flags.usecases.clockwork import Clockwork
+from flags.usecases.emergency import Emergency
+from flags.usecases.exchange import Exchange
 from flags.usecases.explaining import Explaining
 from flags.usecases.flags import Flags
 from flags.usecases.projects import Projects
+from flags.usecases.requests import ChangeRequests
 from flags.usecases.revisions import Revisions
+from flags.usecases.rollouts import Rollouts
+from flags.usecases.schedules import Schedules
 from flags.usecases.segments import Segments
 
 KINDS = [pytest.param("memory"), pytest.param("postgres", marks=pytest.mark.store)]
@@ -62,3 +68,33 @@ def revisions(store, clock):
 @pytest.fixture
 def explaining(store, clock):
     return Explaining(store.work, store.shelf, lambda place: (), clock, uuid7)
+
+
+@pytest.fixture
+def schedules(store, clock):
+    return Schedules(store.work, clock, uuid7)
+
+
+@pytest.fixture
+def rollouts(store, clock):
+    return Rollouts(store.work, clock, uuid7)
+
+
+@pytest.fixture
+def emergency(store, clock):
+    return Emergency(store.work, clock, uuid7)
+
+
+@pytest.fixture
+def requests(store, clock):
+    return ChangeRequests(store.work, clock, uuid7)
+
+
+@pytest.fixture
+def exchange(store, clock):
+    return Exchange(store.work, clock, uuid7)
+
+
+@pytest.fixture
+def clockwork(store, authors, clock):
+    return Clockwork(store.work, authors, clock, uuid7)

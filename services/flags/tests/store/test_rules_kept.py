@@ -379,11 +379,11 @@ class TestEnvironments:
         with pytest.raises(EnvironmentKeyTaken):
             await projects.add_environment(ana, None, "staging", "Again")
         found = EnvironmentAim(project=None, key="staging")
-        renamed = await projects.rename_environment(ana, found, "Stage")
+        renamed = await projects.change_environment(ana, found, {"name": "Stage"})
         assert (renamed.name, renamed.version, renamed.id) == ("Stage", 2, made.id)
-        assert await projects.rename_environment(ana, found, "Stage") == await projects.environment(
-            ana, found
-        )
+        assert await projects.change_environment(
+            ana, found, {"name": "Stage"}
+        ) == await projects.environment(ana, found)
         with pytest.raises(StaleEnvironment):
             await projects.delete_environment(ana, replace(found, version=1))
         await projects.delete_environment(ana, replace(found, version=2))

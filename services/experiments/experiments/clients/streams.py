@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from chassis.errors import Unavailable
 from experiments.domain.intake import SHARDS
-from experiments.ports import Parcel
+from experiments.ports.measuring import Parcel
 
 PREFIX = "experiments:intake:"
 AGAIN = 1.0  # seconds until a Redis that failed is asked again

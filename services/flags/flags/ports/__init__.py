@@ -19,6 +19,9 @@ from flags.domain.revision import Revision
 from flags.domain.ruleset import Stored
 from flags.domain.segment import Members, Segment
 from flags.domain.uses import Use
+from flags.ports.plans import RolloutBook, ScheduleBook
+from flags.ports.requests import RequestBook
+from flags.ports.usage import UsageBook
 
 # How a project is held, before anything in it is locked: `shared` while a flag is switched, so that its environments
 # stay; `changed` by one at a time, who changes who uses what; `alone` while environments come and go.
@@ -80,6 +83,14 @@ class FlagBook(Protocol):
         """Return the part of a project's flags that is asked for."""
         ...
 
+    async def every(self, project: Project, most: int) -> Sequence[Flag]:
+        """Return all flags of a project by key, at most so many."""
+        ...
+
+    async def served(self, project: Project, owner: str | None) -> Sequence[Flag]:
+        """Return every flag that is served, by key: all of a project, or those of one owner."""
+        ...
+
 
 class SegmentBook(Protocol):
     """The segments of every project."""
@@ -102,6 +113,10 @@ class SegmentBook(Protocol):
 
     async def remove(self, segment: Segment) -> None:
         """Forget the segment."""
+        ...
+
+    async def every(self, project: Project) -> Sequence[Segment]:
+        """Return all segments of a project, by key."""
         ...
 
     async def page(self, project: Project, search: str | None, ask: PageAsk) -> Slice[Segment]:
@@ -192,8 +207,28 @@ class Work(Protocol):
         ...
 
     @property
+    def usage(self) -> UsageBook:
+        """How often flags are used."""
+        ...
+
+    @property
+    def schedules(self) -> ScheduleBook:
+        """The scheduled changes, inside this transaction."""
+        ...
+
+    @property
+    def rollouts(self) -> RolloutBook:
+        """The progressive rollouts, inside this transaction."""
+        ...
+
+    @property
     def allocations(self) -> AllocationBook:
         """What experiments want, inside this transaction."""
+        ...
+
+    @property
+    def requests(self) -> RequestBook:
+        """The change requests, inside this transaction."""
         ...
 
     def record(self, fact: Fact) -> None:

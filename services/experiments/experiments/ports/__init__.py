@@ -1,6 +1,6 @@
 """What the experiments service asks of the world."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,9 +10,19 @@ from uuid import UUID
 from chassis.facts import Fact
 from chassis.pages import PageAsk, Slice
 from experiments.domain.experiment import Experiment, Status
-from experiments.domain.intake import SeenEvent, SeenExposure
 from experiments.domain.metric import Metric, MetricKind
-from experiments.domain.trial import Cell, Frozen, Trial
+from experiments.ports.assigning import (
+    FlagsDoor,
+    HoldoutBook,
+    LayerBook,
+    PhaseBook,
+    PlanBook,
+    Publications,
+)
+from experiments.ports.measuring import Intake, Trials
+from experiments.ports.reporting import ReportBook
+
+__all__ = ["FlagsDoor"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,118 +120,6 @@ class MetricBook(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """Exposures or events of one shard, packed: `n` items in `body`. `mark` is what a stream knows it by."""
-
-    kind: str
-    shard: int
-    n: int
-    body: bytes
-    mark: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Absorbed:
-    """What became of a batch: events that were new, units that were new or changed, groups that moved cells."""
-
-    events: int
-    exposures: int
-    cells: int
-
-
-class Stream(Protocol):
-    """Where parcels wait, outside the database. Unavailable where it cannot be trusted to keep them."""
-
-    async def put(self, parcels: Sequence[Parcel]) -> None:
-        """Hand parcels over; Unavailable if that is not certain."""
-        ...
-
-    async def read(self, shard: int, most: int) -> Sequence[Parcel]:
-        """Return parcels of a shard, the oldest first, of about `most` items together; they stay."""
-        ...
-
-    async def drop(self, shard: int, parcels: Sequence[Parcel]) -> None:
-        """Forget parcels that have been absorbed."""
-        ...
-
-    async def shards_waiting(self) -> set[int]:
-        """Return the shards for which something waits."""
-        ...
-
-
-class Pack(Protocol):
-    """How items become parcels, one a shard."""
-
-    def events(self, events: Sequence[SeenEvent]) -> Sequence[Parcel]:
-        """Pack events."""
-        ...
-
-    def exposures(self, exposures: Sequence[SeenExposure]) -> Sequence[Parcel]:
-        """Pack exposures."""
-        ...
-
-
-class Intake(Protocol):
-    """The state that exposures and events become. Hold a shard before anything is absorbed into it."""
-
-    async def hold(self, shard: int) -> bool:
-        """Lock a shard until the work ends; False if another worker has it."""
-        ...
-
-    async def leave(self, parcels: Sequence[Parcel]) -> None:
-        """Keep parcels until a worker takes them: once committed they cannot be lost."""
-        ...
-
-    async def take(self, shard: int, most: int) -> Sequence[Parcel]:
-        """Take parcels of a shard off the inbox, the oldest first, of about `most` items together."""
-        ...
-
-    async def shards_waiting(self) -> set[int]:
-        """Return the shards with something in the inbox."""
-        ...
-
-    async def lay_out(self, parcels: Sequence[Parcel]) -> Sequence[UUID]:
-        """Lay parcels out to be absorbed; return the experiments of whose metrics nothing is frozen yet."""
-        ...
-
-    async def freeze(self, experiment: UUID, metrics: Sequence[Frozen]) -> None:
-        """Keep the metrics of an experiment as they are now."""
-        ...
-
-    async def absorb(self) -> Absorbed:
-        """Make what was laid out part of the state."""
-        ...
-
-
-class Trials(Protocol):
-    """Experiments as their data see them, each as the clock has it at `now`."""
-
-    async def named(self, tenant: UUID, names: Collection[str], now: datetime) -> dict[str, Trial]:
-        """Return the experiments of a tenant with these ids or keys, under the names they were asked by."""
-        ...
-
-    async def definitions(self, experiment: UUID) -> Sequence[Frozen]:
-        """Return the metrics that an experiment names, as they are now, numbered from 1; those that exist."""
-        ...
-
-    async def frozen(self, experiment: UUID) -> Sequence[Frozen]:
-        """Return the metrics that an experiment began with; nothing before its first data."""
-        ...
-
-    async def cells(self, experiment: UUID, dimension: str) -> Sequence[Cell]:
-        """Return the cells of all units (an empty dimension), or those of every value of one."""
-        ...
-
-    async def dimensions(self, experiment: UUID) -> Sequence[str]:
-        """Return what was recorded of units, besides the day."""
-        ...
-
-    async def guarded(self, now: datetime) -> Sequence[Trial]:
-        """Return the ACTIVE experiments of all tenants that are to pause when a guardrail is harmed."""
-        ...
-
-
 class Work(Protocol):
     """One transaction: everything in it is kept, or nothing is."""
 
@@ -233,6 +131,36 @@ class Work(Protocol):
     @property
     def metrics(self) -> MetricBook:
         """The metrics, inside this transaction."""
+        ...
+
+    @property
+    def phases(self) -> PhaseBook:
+        """The phases, inside this transaction."""
+        ...
+
+    @property
+    def plans(self) -> PlanBook:
+        """The analysis plans, inside this transaction."""
+        ...
+
+    @property
+    def publications(self) -> Publications:
+        """What flags has to know, inside this transaction."""
+        ...
+
+    @property
+    def layers(self) -> LayerBook:
+        """The layers, inside this transaction."""
+        ...
+
+    @property
+    def holdouts(self) -> HoldoutBook:
+        """The holdouts, inside this transaction."""
+        ...
+
+    @property
+    def reports(self) -> ReportBook:
+        """The reports, inside this transaction."""
         ...
 
     @property

@@ -1,0 +1,1 @@
+"""Our neighbours: flags, over gRPC, and Redis, in whose streams data waits."""
