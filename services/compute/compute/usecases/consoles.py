@@ -32,10 +32,11 @@ class Consoles:
         caller.must_for_some(NEEDED)
         shown, until = secrets.token_urlsafe(32), self.now() + LIFE
         async with self.work() as work:
-            await self._find(work, caller, vm_id)
+            vm = await self._find(work, caller, vm_id)
             await work.tickets.forget(self.now())
             ticket = self._ticket(caller, vm_id, shown)
             await work.tickets.add(ticket.lasting(until))
+            work.record(told(caller, "console_ticket_made", vm, vm))
         return shown, until
 
     async def check(self, caller: Caller, vm_id: UUID) -> None:
