@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from io import BytesIO
+from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -67,8 +68,10 @@ class SqlIntake:
         wanted = select(first.c.seq).where(first.c.before < most)
         gone = delete(InboxRow).where(InboxRow.seq.in_(wanted))
         columns = (InboxRow.seq, InboxRow.kind, InboxRow.n, InboxRow.body)
-        found = sorted((await self._session.execute(gone.returning(*columns))).tuples())
-        return [Parcel(kind, shard, n, body) for _, kind, n, body in found]
+        found = list(await self._session.execute(gone.returning(*columns)))
+        return [
+            Parcel(kind, shard, n, body) for _, kind, n, body in sorted(found, key=itemgetter(0))
+        ]
 
     async def shards_waiting(self) -> set[int]:
         """Return the shards with something in the inbox."""
