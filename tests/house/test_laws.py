@@ -28,6 +28,7 @@ WITHOUT_CALLER = {
     "experiments.Publishing": "a job: what flags has to know, told until flags has taken it",
     "audit.KeyCache": "keys of people, for whoever writes",
     "compute.Meter.observe": "a step of the worker that looks at a host",
+    "compute.Consoles.session": "a place at a console, for who has used up a ticket to it",
     "compute.Reconciler.reconcile": "a job: one step for one machine",
     "audit.Signer": "a job, and what the prover asks of it",
     "audit.Recorder.append": "services hand in their facts; the door admits only services",

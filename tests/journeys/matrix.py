@@ -307,6 +307,7 @@ RECIPES = {
     "PUT /api/v1/quotas": lambda _: dict.fromkeys(("vms", "cpu", "memory_gb", "disk_gb")),
     "POST /api/v1/vms": _vm,
     "PATCH /api/v1/vms/{vm}": _named,
+    "POST /api/v1/vms/{vm}/actions": lambda _: {"action": "stop"},
     "POST /api/client/metrics": lambda _: {},
     "POST /api/client/register": lambda _: {"appName": "a"},
     "POST /api/frontend": lambda _: {},

@@ -1,6 +1,11 @@
 """A machine from the order to the end of its disk: a real guest, through the gateway; skipped where none runs."""
 
+import asyncio
+from contextlib import asynccontextmanager
+
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 VMS = "/api/v1/vms"
 BOOT = 120  # seconds; a guest takes 4 to 8 without KVM on an idle machine
@@ -85,3 +90,34 @@ async def test_a_machine_boots_stops_tells_its_log_and_is_gone(org, template, ev
     await eventually(gone, 20)
     used = (await org.web.get("/api/v1/quotas")).json()
     assert {name: it["used"] for name, it in used.items() if it["used"]} == {}
+
+
+@asynccontextmanager
+async def sitting(org, vm, ticket):
+    url = str(org.web.base_url).replace("http", "ws", 1).rstrip("/") + f"{VMS}/{vm['id']}/console"
+    headers = {"authorization": org.web.headers["authorization"]}
+    offered = ["switchyard.v1", f"ticket.{ticket}"]
+    async with connect(url, additional_headers=headers, subprotocols=offered, proxy=None) as socket:
+        assert socket.subprotocol == "switchyard.v1"
+        yield socket
+
+
+async def test_somebody_types_at_the_console_through_the_gateway(org, template, eventually):
+    vm = await order(org, template, eventually)
+    try:
+        await shown(org, vm["id"], "RUNNING", eventually)
+        given = await org.web.post(f"{VMS}/{vm['id']}/console-tickets")
+        assert given.status_code == 201, given.text
+        ticket, heard = given.json()["ticket"], b""
+        async with sitting(org, vm, ticket) as socket, asyncio.timeout(30):
+            await socket.send(b"echo $((6 * 7))x\n")
+            while b"42x" not in heard:
+                heard += await socket.recv()
+        with pytest.raises(InvalidStatus) as refused:
+            async with sitting(org, vm, ticket):
+                pass
+        assert refused.value.response.status_code == 403
+        for action in ("pause", "resume", "reset", "restart"):
+            await act(org, vm, action)
+    finally:
+        assert (await org.web.delete(f"{VMS}/{vm['id']}")).status_code == 204

@@ -24,6 +24,7 @@ from compute.settings import Settings
 from compute.store.tables import Idempotency, Lease, Outbox
 from compute.store.work import sql_work
 from compute.usecases.agents import Agents
+from compute.usecases.consoles import Consoles
 from compute.usecases.importer import Importer
 from compute.usecases.metering import Meter
 from compute.usecases.offers import Offers
@@ -68,6 +69,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
             templates,
             Quotas(work, limit),
             Operations(work),
+            Consoles(work, host, _now),
             Agents(work, _now, uuid7),
             Usage(work, _now, uuid7),
         )

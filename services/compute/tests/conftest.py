@@ -1,5 +1,6 @@
 """People, a host that can be anything, and an in-memory stand-in for the ports of compute."""
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,7 @@ from compute.domain.vm import Vm
 from compute.ports.hypervisor import HostTrouble, StaleFence
 from compute.store.work import sql_work
 from compute.usecases.agents import Agents
+from compute.usecases.consoles import Consoles
 from compute.usecases.metering import Meter
 from compute.usecases.operations import Operations
 from compute.usecases.quotas import Quotas
@@ -394,6 +396,7 @@ class MemoryWork:
     def __init__(self):
         self.vms, self.templates, self.quotas = MemoryVms(), MemoryTemplates(), MemoryQuotas()
         self.operations, self.log, self.leases = MemoryOperations(), MemoryLog(), MemoryLeases()
+        self.tickets = MemoryTickets()
         self.agents = MemoryAgents()
         self.ledger, self.meter = MemoryLedger(), MemoryMeter()
         self.images, self.templates.vms = MemoryImages(self.templates), self.vms
@@ -464,6 +467,41 @@ class MemoryLeases:
 
     async def drop(self, vm_id):
         self.fences.pop(vm_id, None)
+
+
+class MemoryTickets:
+    def __init__(self):
+        self.kept = []
+
+    async def add(self, ticket):
+        self.kept.append(ticket)
+
+    async def redeem(self, wanted):
+        good = [
+            it for it in self.kept if it.until > wanted.until and it.lasting(wanted.until) == wanted
+        ]
+        self.kept = [it for it in self.kept if it not in good]
+        return bool(good)
+
+    async def forget(self, before):
+        self.kept = [it for it in self.kept if it.until >= before]
+
+
+class Echo:
+    """A console at which everything that is typed is shown; `end` is the end of the guest."""
+
+    def __init__(self):
+        self._typed = asyncio.Queue()
+
+    async def read(self):
+        said = await self._typed.get()
+        return b"" if said == b"end" else said
+
+    async def write(self, data):
+        self._typed.put_nowait(data)
+
+    async def close(self):
+        pass
 
 
 class Host:
@@ -538,6 +576,11 @@ class Host:
 
     async def read_console(self, vm, limit):
         return self.said.get(vm, [])[-limit:]
+
+    async def console(self, vm):
+        if (await self.observe(vm)).power is not Power.RUNNING:
+            raise HostTrouble("the guest has no console now: it does not run")
+        return Echo()
 
     def die(self, vm):
         """Let a guest's process end as kill -9 would end it."""
@@ -725,6 +768,11 @@ def quotas(work):
 
 
 @pytest.fixture
+def consoles(work, clock, host):
+    return Consoles(work, host, clock)
+
+
+@pytest.fixture
 def reconciler(work, clock, driven):
     meter = Meter(uuid4, clock)
     return Reconciler(work=work, hypervisor=driven, terms=Terms(), now=clock, meter=meter)
@@ -746,10 +794,10 @@ def identity(ana, vera, nora, otto, root):
 
 
 @pytest.fixture
-async def client(vms, templates, quotas, agents, usage, identity):
+async def client(vms, consoles, templates, quotas, agents, usage, identity):
     """Ana, before the real REST doors."""
     operations = Operations(vms.work)
-    uses = {type(use): use for use in (vms, templates, quotas, operations, agents, usage)}
+    uses = {type(use): use for use in (vms, templates, quotas, operations, consoles, agents, usage)}
     app = rest_app("compute", routers, Wiring(identity=identity, uses=uses))
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app),

@@ -1,9 +1,10 @@
 """Every REST door of compute."""
 
-from compute.api import agents, operations, quotas, templates, usage, vms
+from compute.api import agents, console, operations, quotas, templates, usage, vms
 
 routers = (
     vms.router,
+    console.router,
     operations.router,
     templates.router,
     quotas.router,

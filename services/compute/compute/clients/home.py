@@ -122,10 +122,7 @@ def clear_run(home: Path) -> None:
 
 
 def demolish(home: Path) -> None:
-    """Remove a guest's home; its name is gone first, so it is never seen half there."""
-    doomed = home.with_name(f".gone-{home.name}")
-    shutil.rmtree(doomed, ignore_errors=True)
+    """Remove a guest's home. Cut off in the middle, what is left is still its home: it is seen, and removed again."""
     with suppress(FileNotFoundError):
-        home.rename(doomed)
-    shutil.rmtree(doomed, ignore_errors=True)
+        shutil.rmtree(home)
     settle(home.parent)

@@ -39,7 +39,7 @@ class Trial:
         self._file = root / "trial.json"
         self._images = images
         self._wanted, self._path = wanted, path
-        self.found = Probe(trouble="nobody has looked yet")
+        self.found = Probe(trying=True)
 
     @property
     def accel(self) -> str:
@@ -60,10 +60,10 @@ class Trial:
         images = [it for it in self._images.all().values() if it.ready_line and it.file("vmlinuz")]
         if not images:
             self.found = replace(
-                self.found, ran=False, trouble="the built-in template was not made"
+                self.found, ran=False, trying=False, trouble="the built-in template was not made"
             )
         elif (accel := self._remembered(images[0])) is not None:
-            self.found = replace(self.found, ran=True, accel=accel)
+            self.found = replace(self.found, ran=True, trying=False, accel=accel)
         else:
             self.found = await self._tried(images[0])
         return self.found
@@ -102,8 +102,8 @@ class Trial:
                 OSError
             ):  # where nothing can be written it is tried again after a restart
                 homes.write(self._file, {"of": self._of(image), "accel": accel, "seconds": seconds})
-            return replace(self.found, ran=True, accel=accel)
-        return replace(self.found, ran=False, trouble="; ".join(troubles))
+            return replace(self.found, ran=True, trying=False, accel=accel)
+        return replace(self.found, ran=False, trying=False, trouble="; ".join(troubles))
 
     async def _boot(self, image: Image, accel: str) -> float:
         """Boot a small guest, wait for its word, and end it; return how many seconds it took."""

@@ -14,24 +14,23 @@ INSTALL = (
 class Probe:
     """What was found: `version` of the hypervisor (None: there is none), and whether a guest really ran on it.
 
-    `ran`: None while the small guest that finds out is still booting. `accel`: what makes guests quick (kvm or tcg).
+    `trying`: the small guest that finds out is still booting. `accel`: what makes guests quick (kvm or tcg).
     `trouble` says what is missing or broken.
     """
 
     version: str | None = None
-    ran: bool | None = None
+    ran: bool = False
+    trying: bool = False
     accel: str = ""
     trouble: str = ""
 
     def must_run_machines(self) -> None:
         """Refuse to go on unless machines can be run; say what would change that."""
+        if self.trying:
+            text = "a small guest is being booted to see whether machines run here; ask again in some seconds"
+            raise NotTriedYet(text, retry_after=5)
         if self.version is None:
             raise NoHypervisor(f"{INSTALL} ({self.trouble})", retry_after=300)
-        if self.ran is None:
-            raise NotTriedYet(
-                f"QEMU {self.version} is there, and a small guest is being booted to see whether it works",
-                retry_after=5,
-            )
         if not self.ran:
             raise NoHypervisor(
                 f"QEMU {self.version} is installed, but no guest runs on it here: {self.trouble}",

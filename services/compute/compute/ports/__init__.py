@@ -9,6 +9,7 @@ images      images that are being had
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from compute.domain.happening import Happening
 from compute.domain.operation import Operation
 from compute.domain.order import Template
 from compute.domain.quota import Amount, Quota
+from compute.domain.ticket import Ticket
 from compute.domain.vm import Status, Vm
 from compute.ports.catalogue import AgentBook
 from compute.ports.images import ImageBook
@@ -195,6 +197,22 @@ class Leases(Protocol):
         ...
 
 
+class Tickets(Protocol):
+    """The tickets to consoles."""
+
+    async def add(self, ticket: Ticket) -> None:
+        """Keep a ticket."""
+        ...
+
+    async def redeem(self, wanted: Ticket) -> bool:
+        """Use up a ticket; tell whether there was such a one, for this person and machine, still good at `until`."""
+        ...
+
+    async def forget(self, before: datetime) -> None:
+        """Forget the tickets that nobody used in time."""
+        ...
+
+
 class Work(Protocol):
     """One transaction: everything in it is kept, or nothing is."""
 
@@ -226,6 +244,11 @@ class Work(Protocol):
     @property
     def leases(self) -> Leases:
         """The leases on machines, inside this transaction."""
+        ...
+
+    @property
+    def tickets(self) -> Tickets:
+        """The tickets to consoles, inside this transaction."""
         ...
 
     def stir(self) -> None:

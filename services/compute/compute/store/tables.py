@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Identity, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, DateTime, Identity, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -108,6 +108,18 @@ class TemplateRow(Base):
     min_memory_gb: Mapped[int]
     min_disk_gb: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class TicketRow(Base):
+    """A ticket to a console that nobody has used."""
+
+    __tablename__ = "console_ticket"
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    tenant: Mapped[UUID]
+    vm_id: Mapped[UUID]
+    subject: Mapped[str]
+    until: Mapped[datetime] = mapped_column(Instant)
 
 
 class UsedRow(Base):

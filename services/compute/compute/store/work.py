@@ -17,6 +17,7 @@ from compute.store.metering import SqlMeterBook
 from compute.store.quotas import SqlQuotaBook
 from compute.store.tables import Outbox
 from compute.store.templates import SqlTemplateBook
+from compute.store.tickets import SqlTickets
 from compute.store.usage import SqlLedger
 from compute.store.vms import SqlVmBook
 
@@ -36,6 +37,7 @@ class SqlWork:
         self.operations = SqlOperationBook(session)
         self.log = SqlLog(session)
         self.leases = SqlLeases(session)
+        self.tickets = SqlTickets(session)
         self.agents = SqlAgentBook(session)
         self.ledger = SqlLedger(session)
         self.meter = SqlMeterBook(session)

@@ -49,6 +49,8 @@ class Reconciler:
 
     async def sweep(self) -> bool:
         """Go once over all machines of this host; tell whether any of them is on its way somewhere."""
+        if (await self.hypervisor.probe()).trying:
+            return True
         guests = await self.hypervisor.list()
         async with self.work() as work:
             vms = await work.vms.on_host(self.hypervisor.host)

@@ -50,7 +50,7 @@ async def test_without_a_hypervisor_a_machine_is_503_and_says_what_to_install(
 
 
 async def test_while_the_hypervisor_is_being_tried_it_is_503_and_says_so(client, driven):
-    driven.found = Probe(version="9.2.1")
+    driven.found = Probe(version="9.2.1", trying=True)
     answer = await client.post(PATH, json=SMALL)
     assert (answer.status_code, answer.json()["code"]) == (503, "compute.not_tried_yet")
 
@@ -345,3 +345,13 @@ def test_the_doors_describe_themselves_in_valid_openapi():
     document = rest_app("compute", routers).openapi()
     validate(document)
     assert "/api/v1/vms/{vm}" in document["paths"]
+
+
+async def test_a_ticket_is_given_to_who_may_and_a_console_needs_a_websocket(client, vm):
+    url = f"{PATH}/{vm.id}"
+    given = await client.post(f"{url}/console-tickets")
+    assert (given.status_code, set(given.json())) == (201, {"ticket", "expires_at"})
+    assert (await client.post(f"{url}/console-tickets", headers=as_("vera"))).status_code == 403
+    assert (await client.post(f"{url}/console-tickets", headers=as_("otto"))).status_code == 404
+    plain = await client.get(f"{url}/console")
+    assert (plain.status_code, plain.json()["code"]) == (426, "compute.socket_needed")

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from compute.clients import processes, seed, serial
-from compute.clients.home import Homes
+from compute.clients.home import Homes, demolish
 from compute.domain.guest import Definition, Key, Power, Switch
 from compute.ports.hypervisor import HostTrouble, StaleFence
 
@@ -131,3 +131,20 @@ def test_a_guest_that_never_stops_talking_does_not_fill_the_disk(tmp_path, monke
     serial.note_growth(tmp_path)
     assert serial.size(tmp_path) == 100
     assert serial.last_lines(tmp_path, 1)[0].text == "end"
+
+
+def test_a_home_whose_removal_was_cut_off_is_still_seen_and_removed_again(tmp_path, monkeypatch):
+    """Found by the random loop: a name that nobody looked for kept a dead guest's disk."""
+    homes = Homes(tmp_path)
+    homes.make()
+    home = homes.of(UUID(int=3))
+    home.mkdir()
+    (home / "disk.qcow2").write_bytes(b"x")
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr("os.rmdir", lambda *_, **__: (_ for _ in ()).throw(InterruptedError))
+        with pytest.raises(InterruptedError):
+            demolish(home)
+    assert list(homes.all()) == [home]
+    demolish(home)
+    demolish(home)
+    assert list(homes.guests.iterdir()) == []

@@ -8,7 +8,7 @@ import pytest
 from compute.clients import trial as trial_module
 from compute.clients.images import Images
 from compute.clients.trial import Trial
-from compute.domain.errors import NoHypervisor
+from compute.domain.errors import NoHypervisor, NotTriedYet
 
 SAYS = "QEMU emulator version 9.2.1 (Debian 1:9.2.1+ds-1)"
 
@@ -31,8 +31,8 @@ async def look(path, **more):
     return await Trial(Path(path), Images(()), path=path, **more).look()
 
 
-async def test_before_anybody_looked_there_is_nothing(tmp_path):
-    with pytest.raises(NoHypervisor, match="nobody has looked yet"):
+async def test_before_anybody_looked_one_is_to_ask_again(tmp_path):
+    with pytest.raises(NotTriedYet):
         Trial(tmp_path, Images(())).found.must_run_machines()
 
 

@@ -43,7 +43,7 @@ async def test_where_nothing_can_run_a_machine_nothing_is_written_down(
 
 
 async def test_a_hypervisor_that_is_being_tried_makes_no_machine_yet(vms, ana, order, work, driven):
-    driven.found = Probe(version="9.2.1")
+    driven.found = Probe(version="9.2.1", trying=True)
     with pytest.raises(NotTriedYet):
         await vms.create(ana, order)
     assert nothing(work)
