@@ -1,6 +1,7 @@
 """A flag's life through the gateway: many hands at once, what is done later, what others approve, and bad rules."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -172,7 +173,8 @@ async def test_ten_thousand_rules_are_answered_and_ten_megabytes_are_too_large(o
     many = await org.web.post(FLAGS, json={"key": "many", "name": "M", "rules": rules})
     assert many.status_code == 201, many.text
     big = {"key": "big", "name": "B", "type": "string", "variants": {"a": "x" * 10_000_000}}
-    assert (await org.web.post(FLAGS, json=big)).status_code == 413
+    with suppress(httpx.TransportError):  # hung up on before it has said all of it
+        assert (await org.web.post(FLAGS, json=big)).status_code == 413
     assert (await org.web.get(f"{FLAGS}/big")).status_code == 404
 
 

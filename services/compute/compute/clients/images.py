@@ -7,6 +7,7 @@ None. Its id is the one that is said, else one made of its name.
 import asyncio
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -106,7 +107,7 @@ async def run(
     *words: str,
     cwd: Path | None = None,
     complaints: IO[bytes] | None = None,
-    patience: float = PATIENCE,
+    patience: float | None = None,
 ) -> str:
     """Run a program to its end and return what it prints; HostTrouble with its reason (or `complaints` takes that)."""
     try:
@@ -120,12 +121,13 @@ async def run(
     except OSError as error:
         raise HostTrouble(f"{words[0]} cannot be run: {error}") from error
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(wait := PATIENCE if patience is None else patience):
             out, complaint = await child.communicate()
     except TimeoutError:
-        child.kill()
+        with suppress(ProcessLookupError):  # it ended just now
+            child.kill()
         await child.wait()
-        raise HostTrouble(f"{words[0]} did not end within {patience:.0f} s") from None
+        raise HostTrouble(f"{words[0]} did not end within {wait:.0f} s") from None
     if child.returncode:
         lines = (complaint or b"").decode(errors="replace").strip().splitlines()
         raise HostTrouble(f"{words[0]}: {lines[-1] if lines else f'status {child.returncode}'}")

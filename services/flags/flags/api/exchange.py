@@ -160,7 +160,18 @@ async def import_project(
 
 def as_yaml(said: dict[str, Any]) -> str:
     """Return a document as YAML that reads back as the same."""
-    return yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(said, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what cannot be seen: PyYAML writes a NEL bare, and would read it back as a space."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        style = None if data.isprintable() else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)  # type: ignore[reportUnknownMemberType]
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 
 
 def _told(plan: Plan, *, applied: bool) -> PlanView:

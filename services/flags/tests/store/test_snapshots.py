@@ -17,7 +17,7 @@ from flags.domain.ruleset import Stored
 from flags.ports import Reading
 from flags.store.sealed import POISONED
 from flags.store.snapshots import Folder
-from flags.usecases.flags import Aim
+from flags.usecases.flags import Aim, Flags
 from flags.usecases.keyring import Keyring
 from flags.usecases.rulesets import STALE, Rulesets
 
@@ -118,6 +118,12 @@ def test_a_place_that_is_gone_is_forgotten(folder, tmp_path):
 
 
 class TestWithoutADatabase:
+    """On the fake, which can be away; tests/faults/test_all_dead.py takes the real one away."""
+
+    @pytest.fixture
+    def flags(self, work, clock, new_id):
+        return Flags(work, clock, new_id)
+
     @pytest.fixture
     async def left(self, folder, work, flags, ana, here):
         """What a replica left behind that served one flag."""
