@@ -16,8 +16,7 @@ from sqlalchemy.orm import DeclarativeBase
 from chassis.errors import Unavailable
 from schemas.addresses import driver_url
 
-# Seconds for a connection that answers. One that does not takes SQLAlchemy two more to give up.
-PATIENCE = 2.0
+PATIENCE = 2.0  # seconds for a connection that answers; one that does not takes SQLAlchemy two more to give up
 
 Sessions = async_sessionmaker[AsyncSession]
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
@@ -97,10 +96,21 @@ async def transaction(
         async with sessions() as session:
             async with session.begin():
                 async with asyncio.timeout(PATIENCE):
-                    await session.connection(execution_options=options)
+                    await _begun(session, options)
                 yield session
             for then in session.info.pop("then", ()):
                 then()
+
+
+async def _begun(session: AsyncSession, options: dict[str, str]) -> None:
+    """Begin now, not with the first statement: who hangs is noticed in time, at no round trip more."""
+    connection = await session.connection(execution_options=options)
+    lent: Any = (await connection.get_raw_connection()).dbapi_connection
+    try:
+        await lent._start_transaction()
+    except asyncio.CancelledError:
+        await connection.invalidate()
+        raise
 
 
 def after_commit(session: AsyncSession, then: Callable[[], None]) -> None:
@@ -111,7 +121,7 @@ def after_commit(session: AsyncSession, then: Callable[[], None]) -> None:
 
 
 def _alive(connection: Any, *_: object) -> None:  # noqa: ANN401 - the driver's own, without types
-    """Lend nothing that the server has closed. Asking it each time (pool_pre_ping) would take three round trips."""
+    """Lend nothing that the server has closed. Asking it (pool_pre_ping) would take three round trips each time."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError
 

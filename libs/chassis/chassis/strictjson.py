@@ -17,6 +17,7 @@ DEEPEST = 64
 LONGEST = 309  # digits of the largest double
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _STEPS = bytes.maketrans(b"[{]}", b"\2\2\0\0")  # one more than what each adds to the depth
+_UNKEPT = re.compile(r"[\ud800-\udfff]|(?<!\\)(?:\\\\)*\\u0000")  # as json.dumps spells them
 _OTHERS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 
 
@@ -80,16 +81,5 @@ def _whole(number: str) -> int:
 
 def check_text(value: object) -> None:
     """Refuse a JSON value with a string in it that nothing can store."""
-    match value:
-        case str():
-            if "\x00" in value or any("\ud800" <= c <= "\udfff" for c in value):
-                raise BadJson("a string holds a NUL character or half of a surrogate pair")
-        case list():
-            for item in value:  # type: ignore[reportUnknownVariableType]
-                check_text(item)  # type: ignore[reportUnknownArgumentType]
-        case dict():
-            for name, item in value.items():  # type: ignore[reportUnknownVariableType]
-                check_text(name)  # type: ignore[reportUnknownArgumentType]
-                check_text(item)  # type: ignore[reportUnknownArgumentType]
-        case _:
-            return
+    if _UNKEPT.search(json.dumps(value, ensure_ascii=False)):
+        raise BadJson("a string holds a NUL character or half of a surrogate pair")
