@@ -1,6 +1,8 @@
 """A flag's life through the gateway: many hands at once, what is done later, what others approve, and bad rules."""
 
 import asyncio
+import os
+import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -166,6 +168,32 @@ async def test_flags_that_ask_for_each_other_are_a_ring_and_refused(org):
     ring = {"prerequisites": [{"flag": "b", "variants": ["on"]}]}
     refused = await org.web.patch(f"{FLAGS}/a", json=ring)
     assert (refused.status_code, refused.json()["code"]) == (422, "flags.bad_rules")
+
+
+async def test_a_project_is_kept_in_a_file_with_the_command_line(org, tmp_path):
+    await org.flag("kept", rules=[{"when": SWISS, "variant": "on"}])
+
+    async def flags(*arguments):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "flags",
+            *arguments,
+            f"--url={org.web.base_url}",
+            env={**os.environ, "SWITCHYARD_TOKEN": org.token},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        out, _ = await process.communicate()
+        return process.returncode, out.decode()
+
+    ended, said = await flags("export")
+    assert ended == 0
+    file = tmp_path / "flags.yaml"
+    file.write_text(said.replace("name: kept", "name: Kept"))
+    assert await flags("diff", str(file)) == (1, '~ flag kept\n    /name: "kept" → "Kept"\n')
+    assert (await flags("apply", str(file)))[0] == 0
+    assert await flags("diff", str(file)) == (0, "")
+    assert (await org.web.get(f"{FLAGS}/kept")).json()["name"] == "Kept"
 
 
 async def test_ten_thousand_rules_are_answered_and_ten_megabytes_are_too_large(org):

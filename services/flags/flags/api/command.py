@@ -1,7 +1,7 @@
 """The command line of whoever keeps flags in a file: `python -m flags export | diff | apply`.
 
-It speaks to the public REST API, with an API key or an access token from the environment (`SWITCHYARD_API_KEY`,
-`SWITCHYARD_TOKEN`); a file is JSON or YAML. `diff` ends with 1 if anything differs, all of them with 2 if
+It speaks to the public REST API, with an access token or else an API key from the environment (`SWITCHYARD_TOKEN`,
+`SWITCHYARD_API_KEY`); a file is JSON or YAML. `diff` ends with 1 if anything differs, all of them with 2 if
 something is wrong.
 """
 
@@ -56,10 +56,12 @@ def _asked(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _credential() -> dict[str, str]:
+    if token := os.environ.get(
+        "SWITCHYARD_TOKEN"
+    ):  # a person says more than a key that lies around
+        return {"authorization": f"Bearer {token}"}
     if key := os.environ.get("SWITCHYARD_API_KEY"):
         return {"x-api-key": key}
-    if token := os.environ.get("SWITCHYARD_TOKEN"):
-        return {"authorization": f"Bearer {token}"}
     raise ValueError("set SWITCHYARD_API_KEY or SWITCHYARD_TOKEN")
 
 
