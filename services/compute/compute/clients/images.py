@@ -120,8 +120,9 @@ async def run(
         )
     except OSError as error:
         raise HostTrouble(f"{words[0]} cannot be run: {error}") from error
+    wait = PATIENCE if patience is None else patience
     try:
-        async with asyncio.timeout(wait := PATIENCE if patience is None else patience):
+        async with asyncio.timeout(wait):
             out, complaint = await child.communicate()
     except TimeoutError:
         with suppress(ProcessLookupError):  # it ended just now
