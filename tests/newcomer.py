@@ -1,5 +1,6 @@
 """An organization that nobody has seen before: what the tests under `tests/` register, each its own."""
 
+import asyncio
 from uuid import uuid4
 
 PASSWORD = "correct horse battery staple"  # of organizations that live as long as a test
@@ -21,7 +22,11 @@ def registration(prefix="t"):
 
 async def registered(web, body=None):
     """Register one through a client, which carries the administrator's token from then on; return what was answered."""
-    made = await web.post(REGISTER, json=body or registration())
+    body = body or registration()
+    while (made := await web.post(REGISTER, json=body)).status_code == 503:
+        await asyncio.sleep(
+            float(made.headers["retry-after"])
+        )  # nothing was done: a client tries again
     assert made.status_code == 201, made.text
     web.headers["authorization"] = f"Bearer {made.json()['access_token']}"
     return made.json()
