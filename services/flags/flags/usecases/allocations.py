@@ -14,12 +14,12 @@ from flags.domain.analyse import Neighbours, analyse
 from flags.domain.errors import BadAllocation, FlagNotFound
 from flags.domain.flag import Draft, Flag, document, made
 from flags.domain.place import Place, Project
-from flags.domain.revision import Revision
 from flags.domain.rules import Evaluates, inside
 from flags.domain.uses import used_in
 from flags.domain.values import FlagType
 from flags.domain.wrong import Wrong
 from flags.ports import OpenWork, Work
+from flags.usecases.changing import revision_of
 from flags.usecases.homes import home
 
 ACTOR = Actor("service", "experiments", "experiments")
@@ -122,7 +122,7 @@ class Allocations:
             reason=f"for experiment {wish.experiment!r}",
         )
         await work.flags.add(project, flag)
-        await work.history.add(_revision(flag, fact))
+        await work.history.add(revision_of(flag, fact))
         await work.projects.bump(project, flag.switches)
         work.record(fact)
         return flag, True
@@ -209,20 +209,6 @@ def _bad(wrong: Wrong) -> BadAllocation:
     pointer = wrong.pointer.replace("/when", "/targeting", 1).replace("/arms", "/variants", 1)
     error = FieldError(pointer, wrong.message, wrong.code)
     return BadAllocation(f"{pointer.lstrip('/')}: {wrong.message}", errors=(error,))
-
-
-def _revision(flag: Flag, fact: Fact) -> Revision:
-    return Revision(
-        flag_id=flag.id,
-        number=flag.version,
-        at=flag.updated_at,
-        actor_type=fact.actor.type,
-        actor_id=fact.actor.id,
-        actor_name=fact.actor.name,
-        action=fact.action,
-        reason=fact.reason,
-        document=document(flag),
-    )
 
 
 def _fact(action: str, flag: Flag, before: Kept | None, after: Kept, reason: str) -> Fact:
