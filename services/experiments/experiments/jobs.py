@@ -34,20 +34,33 @@ PAUSED = Counter("experiments_paused_by_guard", "Experiments that were paused fo
 ABSORBED = Counter("experiments_absorbed", "Events and exposures that changed the state", ["kind"])
 
 
-class Scheduler:
+class Woken:
+    """What rests between its rounds, and can be woken."""
+
+    def __init__(self) -> None:
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Say that there may be something to do."""
+        self._woken.set()
+
+    async def rest(self, seconds: float) -> None:
+        """Rest for so long, or until woken."""
+        with suppress(TimeoutError):  # wait_for may swallow a cancellation on Python 3.11
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+
+
+class Scheduler(Woken):
     """Sleeps until a date is due, at most `interval` seconds, and writes down what is due then."""
 
     def __init__(
         self, work: OpenWork, now: Callable[[], datetime], interval: float = 15 * 60.0
     ) -> None:
+        super().__init__()
         self._work = work
         self._now = now
         self._interval = interval
-        self._woken = asyncio.Event()
-
-    def wake(self) -> None:
-        """Say that a date may have changed, so that the next one is looked up again."""
-        self._woken.set()
 
     async def run(self) -> None:
         """Keep schedules until cancelled; while the database is away, try again and again."""
@@ -58,9 +71,7 @@ class Scheduler:
             except Fault as fault:
                 log.warning("schedules wait: %s", fault.detail)
                 pause = LEASE
-            with suppress(TimeoutError):  # wait_for may swallow a cancellation on Python 3.11
-                async with asyncio.timeout(pause):
-                    await self._woken.wait()
+            await self.rest(pause)
 
     async def round(self) -> float:
         """Write down what is due, if this process has the lease; return how many seconds to sleep."""
@@ -89,17 +100,13 @@ class Scheduler:
             return await work.lead(LEASE)
 
 
-class Publisher:
+class Publisher(Woken):
     """Tells flags what is due: at once when woken, and every second what another process left or flags did not take."""
 
     def __init__(self, publishing: Publishing, interval: float = 1.0) -> None:
+        super().__init__()
         self._publishing = publishing
         self._interval = interval
-        self._woken = asyncio.Event()
-
-    def wake(self) -> None:
-        """Say that there may be something to tell."""
-        self._woken.set()
 
     async def run(self) -> None:
         """Keep telling until cancelled; while the database is away, try again and again."""
@@ -109,9 +116,7 @@ class Publisher:
                 PUBLISHED.inc(await self._publishing.round())
             except Fault as fault:
                 log.warning("flags is not told: %s", fault.detail)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._interval):
-                    await self._woken.wait()
+            await self.rest(self._interval)
 
 
 class Guard:
@@ -143,18 +148,14 @@ class Guard:
         return len(paused)
 
 
-class Absorber:
+class Absorber(Woken):
     """Absorbs what waits, shard by shard: woken by this process' doors, and four times a second by itself."""
 
     def __init__(self, work: OpenWork, stream: Stream, pause: float = 0.25) -> None:
+        super().__init__()
         self._work = work
         self._stream = stream
         self._pause = pause
-        self._woken = asyncio.Event()
-
-    def wake(self) -> None:
-        """Say that something waits."""
-        self._woken.set()
 
     async def run(self) -> None:
         """Absorb until cancelled; while the database is away, try again and again."""
@@ -167,9 +168,7 @@ class Absorber:
             except Fault as fault:
                 log.warning("exposures and events wait: %s", fault.detail)
                 pause = SOON
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._woken.wait()
+            await self.rest(pause)
 
     async def round(self) -> int:
         """Absorb what waits for each shard once, two shards at a time; return how many transactions had effect."""
