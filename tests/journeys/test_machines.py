@@ -37,12 +37,18 @@ def small(template_id, **more):
 
 
 async def shown(org, vm_id, wanted, eventually, seconds=BOOT):
+    """Wait until a machine is as wanted; what went wrong on the way is tried again, and told where it never mends."""
+    said = []
+
     async def it_is():
         vm = (await org.web.get(f"{VMS}/{vm_id}")).json()
-        assert vm["status"] != "ERROR", vm
+        said[:] = [vm["status"], vm["status_detail"]]
         return vm if vm["status"] == wanted else None
 
-    return await eventually(it_is, seconds)
+    try:
+        return await eventually(it_is, seconds)
+    except AssertionError as late:
+        raise AssertionError(f"not {wanted} but {said}") from late
 
 
 async def order(org, template, eventually, **more):
