@@ -139,6 +139,7 @@ OF = {
     "vm": "vm",
     "agent": "agent",
     "template": "template",
+    "snapshot": "snapshot",
 }
 # What stands in a path after the thing that is looked for, or is the same for all.
 FIXED = {"token": "x" * 40, "permission_id": "agent:read", "name": "users", "number": "1"}
@@ -308,6 +309,7 @@ RECIPES = {
     "POST /api/v1/vms": _vm,
     "PATCH /api/v1/vms/{vm}": _named,
     "POST /api/v1/vms/{vm}/actions": lambda _: {"action": "stop"},
+    "POST /api/v1/vms/{vm}/snapshots": _named,
     "POST /api/client/metrics": lambda _: {},
     "POST /api/client/register": lambda _: {"appName": "a"},
     "POST /api/frontend": lambda _: {},
@@ -531,7 +533,7 @@ class Asker:
         if kind == "organization":
             places = {"another": self.home.id, "foreign": self.abroad.id}
             return (places[state], None) if state in places else None
-        if kind in ("vm", "flag_key", "template"):
+        if kind in ("vm", "flag_key", "template", "snapshot"):
             return None
         if state == "deleted":
             if kind in ("event", "session", "global/permissions"):

@@ -162,10 +162,12 @@ def _only_iam(terms: Terms) -> dict[str, str]:
 
 def _only_compute(terms: Terms) -> dict[str, str]:
     """Return where virtual machines live, and where the template lies that they are made from."""
-    return {
+    folders = {
         "COMPUTE_GUESTS_DIR": str(terms.site.guests),
         "COMPUTE_IMAGES_DIR": str(IMAGES),
     }
+    # A guest of a test boots beside everything else that the test does, on whatever machine that is.
+    return folders | ({"COMPUTE_BOOT_SECONDS": "120"} if terms.profile == "test" else {})
 
 
 def outer_for_trial(environ: Mapping[str, str]) -> dict[str, str]:
