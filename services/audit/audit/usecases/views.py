@@ -34,6 +34,7 @@ class Views:
 
     async def seen(self, caller: Caller, tenant: UUID, looked_for: Wanted) -> None:
         """Record that somebody looks at a log, unless that was told lately; it is there before they see anything."""
+        caller.must("audit:read")
         if not self._due(key := (tenant, caller.subject)):
             return
         fact = Fact(
