@@ -63,7 +63,7 @@ class Reconciler:
         gate = asyncio.Semaphore(AT_ONCE)
         await asyncio.gather(*(_through(gate, self.reconcile(vm.id)) for vm in due))
         # Not before and not beside it: what is done to a machine's disk is done alone.
-        await asyncio.gather(*(_through(gate, self.snapshots.process(vm)) for vm in asked))
+        await asyncio.gather(*(_through(gate, self.snapshots.process_due(vm)) for vm in asked))
         return any(vm.settled != vm.generation for vm in vms) or bool(due) or bool(asked)
 
     def _has_to_do(self, vm: Vm, guests: Mapping[UUID, Seen]) -> bool:

@@ -37,7 +37,7 @@ class Snapshotting:
     hypervisor: Hypervisor
     now: Callable[[], datetime]
 
-    async def process(self, vm_id: UUID) -> None:
+    async def process_due(self, vm_id: UUID) -> None:
         """Do what is due for the snapshots of one machine, if nobody else does, in the order in which it was asked."""
         taken = await claim(self.work, self.hypervisor.host, vm_id)
         if taken is None or taken[0].wish is Wish.VANISH:
