@@ -183,7 +183,7 @@ SENTENCES = {
 
 def signatures(secret, method, now):
     """Return what a call that is not a service's, or not now, or not this one, would show."""
-    stranger = "a secret of nobody's, forty characters long"
+    stranger = "a secret of nobody's that is forty letters"
     return {
         "unsigned": "",
         "of nobody's secret": sign(stranger, "flags", method, now),
