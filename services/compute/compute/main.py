@@ -40,6 +40,8 @@ from compute.usecases.operations import Operations
 from compute.usecases.orphans import Orphans
 from compute.usecases.quotas import Quotas
 from compute.usecases.reconciler import Reconciler
+from compute.usecases.snapshots import Snapshots
+from compute.usecases.snapshotting import Snapshotting
 from compute.usecases.templates import Templates
 from compute.usecases.usage import Usage
 from compute.usecases.vms import Vms
@@ -70,7 +72,12 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         vms = Vms(work=work, hypervisor=host, limit=limit, now=_now, new_id=uuid7)
         meter = Meter(uuid7, _now)
         reconciler = Reconciler(
-            work=work, hypervisor=host, terms=_terms(settings), now=_now, meter=meter
+            work=work,
+            hypervisor=host,
+            terms=_terms(settings),
+            now=_now,
+            meter=meter,
+            snapshots=Snapshotting(work=work, hypervisor=host, now=_now),
         )
         grace = timedelta(seconds=settings.orphan_seconds)
         orphans = Orphans(work, host, _now, grace, ORPHANS.set)
@@ -84,6 +91,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
             Quotas(work, limit),
             Operations(work),
             Consoles(work, host, _now),
+            Snapshots(work=work, now=_now, new_id=uuid7),
             Agents(work, _now, uuid7),
             Usage(work, _now, uuid7),
         )
