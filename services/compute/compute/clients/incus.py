@@ -27,7 +27,7 @@ from compute.domain.order import Template
 from compute.ports.hypervisor import HostTrouble, SnapshotVerb
 
 # Codes of https://linuxcontainers.org/incus/docs/main/rest-api/; whatever else it says is neither on nor off.
-_STOPPED = 102
+_STOPPED, _READY = 102, 113
 _POWERS = {103: Power.RUNNING, 111: Power.RUNNING, 113: Power.RUNNING, 110: Power.PAUSED}
 _OBEYED = 120.0  # a guest that ends so long after its button was pressed has obeyed
 _LET_GO = 10.0  # after a guest ended by itself Incus holds its disk for a moment, and says only that it is in use
@@ -107,14 +107,19 @@ class Incus:
         return timedelta(seconds=time.monotonic() - since)
 
     async def _is_up(self, vm: UUID, found: Document, mark: Mark) -> bool:
-        """Tell whether a guest has said that it is up in this run; remember that it has, since consoles are short."""
-        run = str(found["last_used_at"])
-        if mark.ready_line is None or mark.up == run:
+        """Tell whether a guest has said that it is up in this run, or said so by /dev/incus."""
+        known = mark.ready_line is None or mark.up == found["last_used_at"]
+        if known or found["status_code"] == _READY:
             return True
-        if mark.ready_line not in await self._console_text(vm):
-            return False
-        await self._marks.note(vm, mark, up=run)
-        return True
+        return str(mark.ready_line) in await self._listen(vm, found, mark)
+
+    async def _listen(self, vm: UUID, found: Document, mark: Mark) -> str:
+        """Return what a guest wrote; remember that it is up if it says so now, since some lines are told only once."""
+        run, off = str(found["last_used_at"]), found["status_code"] == _STOPPED
+        text = self._heard.add(vm, run, await self._console_text(vm), whole=off)
+        if not off and mark.up != run and mark.ready_line and mark.ready_line in text:
+            await self._marks.note(vm, mark, up=run)
+        return text
 
     async def _console_text(self, vm: UUID) -> str:
         try:
@@ -265,7 +270,10 @@ class Incus:
 
     async def read_console(self, vm: UUID, limit: int) -> Sequence[Line]:
         """Return the last lines that the guest wrote to its console, the oldest of them first."""
-        return self._heard.lines(vm, await self._console_text(vm))[-limit:]
+        if (found := await self._found(vm)) is None:
+            return []
+        text = await self._listen(vm, found, await self._marks.read(vm))
+        return self._heard.lines(vm, text)[-limit:]
 
     def events(self) -> AsyncIterator[UUID]:
         """Yield guests of which something is to be seen, as it happens."""

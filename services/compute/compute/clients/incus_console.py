@@ -16,7 +16,7 @@ from compute.clients.serial import UNSEEN
 from compute.domain.guest import Line
 from compute.ports.hypervisor import HostTrouble
 
-LONGEST = 1000
+LONGEST, KEPT = 1000, 256 << 10
 
 
 class IncusConsole:
@@ -60,12 +60,23 @@ class IncusConsole:
 
 @dataclass(slots=True)
 class Heard:
-    """When lines were first seen. Incus keeps the end of what a guest wrote, without times."""
+    """What guests wrote, and when it was first seen: Incus keeps no times, and of a container that runs it tells what
+    was written since it was last asked; of others it tells all.
+    """
 
+    _texts: dict[UUID, tuple[str, str]] = field(default_factory=dict[UUID, tuple[str, str]])
     _lines: dict[UUID, list[Line]] = field(default_factory=dict[UUID, list[Line]])
 
+    def add(self, vm: UUID, run: str, told: str, *, whole: bool) -> str:
+        """Return all that a guest is known to have written in a run, with what Incus tells now: maybe the `whole`."""
+        of, before = self._texts.get(vm, ("", ""))
+        known = "" if whole or of != run or told.startswith(before) else before
+        text = (known + told)[-KEPT:]
+        self._texts[vm] = (run, text)
+        return text
+
     def lines(self, vm: UUID, text: str) -> Sequence[Line]:
-        """Return the lines of a console as it reads now; those that were there before keep their times."""
+        """Return the lines of what a guest wrote; those that were there before keep their times."""
         now, told = datetime.now(UTC), [one for one in map(_cleaned, text.split("\n")) if one]
         before = _overlap(self._lines.get(vm, []), told)
         self._lines[vm] = [*before, *(Line(now, one) for one in told[len(before) :])]
@@ -74,6 +85,7 @@ class Heard:
     def forget(self, vm: UUID) -> None:
         """Forget a guest."""
         self._lines.pop(vm, None)
+        self._texts.pop(vm, None)
 
 
 def _overlap(before: list[Line], told: list[str]) -> list[Line]:
