@@ -54,12 +54,12 @@ class Clockwork:
         except Fault as fault:
             if not found:
                 raise
-            await self._refused(found[0], fault)
+            await self.refused(found[0], fault)
         except Exception:
             log.exception("what is due cannot be done: %s", found and found[0].id)
             if not found:
                 raise
-            await self._put_off(found[0])
+            await self.put_off(found[0])
         return bool(found)
 
     async def _schedule(self, work: Work, found: list[Due]) -> None:
@@ -74,7 +74,7 @@ class Clockwork:
             caller = self.authors.caller(rollout.author, rollout.spot)
             await advance(work, Changing(self.now, self.new_id), caller, rollout)
 
-    async def _refused(self, due: Due, fault: Fault) -> None:
+    async def refused(self, due: Due, fault: Fault) -> None:
         """Note that what was due was refused, unless somebody has dealt with it since."""
         nobody = _in_name_of(due.author, due.spot)
         async with self.work() as work:
@@ -86,19 +86,20 @@ class Clockwork:
                 await work.schedules.put(after)
                 self._record(work, schedule_fact(nobody, "flag.change_failed", before, after))
             else:
-                if (stage := await self._rollout_again(work, due)) is None:
+                if (stage := await self.rollout_again(work, due)) is None:
                     return
                 stopped = stage.failed(fault.detail, now)
                 await work.rollouts.put(stopped)
                 self._record(work, rollout_fact(nobody, "flag.rollout_failed", stage, stopped))
 
-    async def _put_off(self, due: Due) -> None:
+    async def put_off(self, due: Due) -> None:
+        """Note that a bug of ours kept what was due from being done: to be tried again."""
         async with self.work() as work:
             now = self.now()
             if isinstance(due, Schedule):
                 if before := await self._schedule_again(work, due):
                     await work.schedules.put(before.put_off(now))
-            elif stage := await self._rollout_again(work, due):
+            elif stage := await self.rollout_again(work, due):
                 await work.rollouts.put(stage.put_off(now))
 
     async def _schedule_again(self, work: Work, due: Schedule) -> Schedule | None:
@@ -107,7 +108,8 @@ class Clockwork:
         found = flag and await work.schedules.get(flag, due.id, lock=True)
         return found if found and found.status is ScheduleStatus.PENDING else None
 
-    async def _rollout_again(self, work: Work, due: Rollout) -> Rollout | None:
+    async def rollout_again(self, work: Work, due: Rollout) -> Rollout | None:
+        """Return a rollout, locked, unless it has moved since it was found due."""
         project = await work.projects.get(due.spot.tenant, due.spot.project)
         flag = project and await work.flags.get(project, str(due.spot.flag_id))
         found = flag and await work.rollouts.get(flag, due.id, lock=True)
