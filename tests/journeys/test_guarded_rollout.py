@@ -1,106 +1,116 @@
-"""A rollout with a guard, through the gateway: held while nobody knows, grown while nothing is harmed, rolled back by harm."""
+"""A rollout with a guard, through the gateway: held while nobody knows, begun while all is well, taken back for harm."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 
 pytestmark = pytest.mark.journey
 
-FLAGS, EXPERIMENTS = "/api/v1/feature-flags", "/api/v1/experiments"
-PATIENCE = 60.0  # as long as three looks of the guard, on a machine that is busy
+FLAG, EXPERIMENT = "/api/v1/feature-flags/new-page", "/api/v1/experiments/checkout"
+PATIENCE = 60.0  # four looks of the guard: it looks by itself every 15 seconds
+ARMS = {arm: [f"{arm}-{number}" for number in range(200)] for arm in ("control", "treatment")}
+
+
+def now():
+    return datetime.now(UTC).isoformat()
+
+
+async def made(web, path, body=None):
+    answer = await web.post(path, json=body or {})
+    assert answer.is_success, answer.text
+    return answer
+
+
+async def told(web, name, items):
+    answer = await made(web, f"/api/v1/{name}", {name: items})
+    assert answer.json()["rejected"] == []
+
+
+@dataclass
+class Guarded:
+    """A rollout whose guard is an experiment that runs, and what pages tell of that."""
+
+    web: httpx.AsyncClient
+    path: str
+    flag_id: str
+
+    async def rollout(self):
+        return (await self.web.get(self.path)).json()
+
+    async def rules(self):
+        return (await self.web.get(FLAG)).json()["rules"]
+
+    async def ask(self):
+        """Have the guard asked now, not at its next turn; if that has come already, both are refused."""
+        await self.web.post(f"{self.path}/pause")
+        await self.web.post(f"{self.path}/resume")
+
+    async def expose(self):
+        for arm, units in ARMS.items():
+            exposures = [
+                {"experiment": "checkout", "variant": arm, "unit": unit, "timestamp": now()}
+                for unit in units
+            ]
+            await told(self.web, "exposures", exposures)
+
+    async def fail(self):
+        events = [{"unit": u, "name": "failed", "timestamp": now()} for u in ARMS["treatment"]]
+        await told(self.web, "events", events)
+
+    async def counted(self, failed):
+        """Tell whether everybody is exposed and so many have failed, as far as the results know."""
+        found = (await self.web.get(f"{EXPERIMENT}/results")).json()
+        [metric] = found["metrics"]
+        known = sum(round(arm["value"] * arm["units"]) for arm in metric["arms"])
+        return (found["units"], known) == (400, failed)
+
+    async def entries(self):
+        params = {"entity_id": self.flag_id, "action": "flag.rollout_rolled_back"}
+        return (await self.web.get("/api/v1/audit-logs", params=params)).json()["items"]
 
 
 @pytest.fixture
 async def guarded(org):
-    """An experiment that runs with a guardrail, and a flag that is on."""
+    """A rollout of a flag, guarded by an experiment of another one to which nobody was exposed yet."""
     metric = {"key": "errors", "name": "Errors", "kind": "proportion", "event": "failed"}
-    made = await org.web.post("/api/v1/metrics", json={**metric, "direction": "decrease"})
-    assert made.status_code == 201, made.text
-    body = {"key": "checkout", "name": "Checkout", "metrics": [{"key": "errors", "role": "guardrail"}]}
-    made = await org.web.post(EXPERIMENTS, json=body)
-    assert made.status_code == 201, made.text
-    begun = await org.web.post(f"{EXPERIMENTS}/checkout/start")
-    assert begun.status_code == 200, begun.text
+    await made(org.web, "/api/v1/metrics", metric)
+    use = {"key": "errors", "role": "guardrail", "more_is_better": False}
+    body = {"key": "checkout", "name": "Checkout", "metrics": [use]}
+    await made(org.web, "/api/v1/experiments", body)
+    await made(org.web, f"{EXPERIMENT}/start")
     flag = await org.flag("new-page", default_variant="off")
-    assert (await org.web.post(f"{FLAGS}/new-page/enable")).status_code == 200
-    return flag
-
-
-async def told(web, name, items):
-    answer = await web.post(f"/api/v1/{name}", json={name: items})
-    assert answer.status_code == 202, answer.text
-    assert answer.json()["rejected"] == []
-
-
-def exposed(variant, units):
-    now = datetime.now(UTC).isoformat()
-    return [
-        {"experiment": "checkout", "variant": variant, "unit": unit, "timestamp": now}
-        for unit in units
-    ]
-
-
-async def test_what_an_experiment_finds_harmful_is_taken_back(org, guarded, eventually):
+    await made(org.web, f"{FLAG}/enable")
     guard = {"experiment": "checkout", "metric": "errors"}
     stages = [{"weight": 10_000, "hold_seconds": 3600}, {"weight": 100_000}]
     body = {"variant": "on", "stages": stages, "guard": guard}
-    made = await org.web.post(f"{FLAGS}/new-page/rollouts", json=body)
-    assert made.status_code == 201, made.text
-    path = made.headers["location"]
+    rollout = await made(org.web, f"{FLAG}/rollouts", body)
+    return Guarded(org.web, rollout.headers["location"], flag["id"])
 
-    async def state():
-        return (await org.web.get(path)).json()
 
-    async def asked_again():
-        """Ask the guard now, not at its next turn."""
-        assert (await org.web.post(f"{path}/pause")).status_code == 200
-        assert (await org.web.post(f"{path}/resume")).status_code == 200
+async def test_what_an_experiment_finds_harmful_is_taken_back(guarded, eventually):
+    async def rollout(fits):
+        found = await guarded.rollout()
+        return found if fits(found) else None
 
-    async def held():
-        found = await state()
-        return found if found["guard"]["held"] else None
+    nobody = "nobody was exposed to experiment 'checkout' yet"
+    held = await eventually(lambda: rollout(lambda one: one["trouble"] == nobody), PATIENCE)
+    assert (held["status"], held["stage"], held["guard"]["held"]) == ("waiting", 0, True)
 
-    found = await eventually(held, PATIENCE)
-    assert (found["status"], found["stage"]) == ("waiting", 0)
-    assert found["trouble"] == "nobody was exposed to experiment 'checkout' yet"
-
-    arms = {arm: [f"{arm}-{number}" for number in range(200)] for arm in ("control", "treatment")}
-    for arm, units in arms.items():
-        await told(org.web, "exposures", exposed(arm, units))
-
-    async def counted(harmed):
-        found = (await org.web.get(f"{EXPERIMENTS}/checkout/results")).json()
-        [metric] = found["metrics"]
-        return found["units"] == 400 and sum(arm["value"] for arm in metric["arms"]) == harmed
-
-    await eventually(lambda: counted(0), PATIENCE)
-    await asked_again()
-
-    async def begun():
-        return (await state())["stage"] == 1
-
-    await eventually(begun, PATIENCE)
-    [rule] = (await org.web.get(f"{FLAGS}/new-page")).json()["rules"]
+    await guarded.expose()
+    await eventually(lambda: guarded.counted(0), PATIENCE)
+    await guarded.ask()
+    await eventually(lambda: rollout(lambda one: one["stage"] == 1), PATIENCE)
+    [rule] = await guarded.rules()
     assert rule["split"]["weights"][0] == {"variant": "on", "weight": 10_000}
 
-    now = datetime.now(UTC).isoformat()
-    broken = [{"unit": unit, "name": "failed", "timestamp": now} for unit in arms["treatment"]]
-    await told(org.web, "events", broken)
-    await eventually(lambda: counted(1), PATIENCE)
-    await asked_again()
-
-    async def rolled_back():
-        found = await state()
-        return found if found["status"] == "rolled_back" else None
-
-    found = await eventually(rolled_back, PATIENCE)
-    assert found["trouble"] == "experiment 'checkout' shows harm to 'errors' in 'treatment'"
-    assert found["guard"]["verdict"]["units"] == 400
-    assert (await org.web.get(f"{FLAGS}/new-page")).json()["rules"] == []
-
-    async def logged():
-        params = {"entity_id": guarded["id"], "action": "flag.rollout_rolled_back"}
-        return (await org.web.get("/api/v1/audit-logs", params=params)).json()["items"]
-
-    [entry] = await eventually(logged, PATIENCE)
-    assert entry["reason"] == found["trouble"]
+    await guarded.fail()
+    await eventually(lambda: guarded.counted(200), PATIENCE)
+    await guarded.ask()
+    over = await eventually(lambda: rollout(lambda one: one["status"] == "rolled_back"), PATIENCE)
+    assert over["trouble"] == "experiment 'checkout' shows harm to 'errors' in 'treatment'"
+    assert over["guard"]["verdict"]["units"] == 400
+    assert await guarded.rules() == []
+    [entry] = await eventually(guarded.entries, PATIENCE)
+    assert entry["reason"] == over["trouble"]
