@@ -1,4 +1,4 @@
-"""A rollout with a guard, through the gateway: held while nobody knows, begun while all is well, taken back for harm."""
+"""A guarded rollout, through the gateway: held while nobody knows, begun while all is well, taken back for harm."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
