@@ -34,7 +34,7 @@ from experiments.store.work import sql_work
 from schemas.migrate import migrate
 
 EVENTS = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
-UNITS = int(sys.argv[2]) if len(sys.argv) > 2 else 20_000
+UNITS = int(sys.argv[2]) if len(sys.argv) > 2 else 50_000
 BATCH = 5_000
 NOW = datetime.now(UTC)
 START = NOW - timedelta(days=10)
@@ -72,14 +72,14 @@ async def prepare(work, tenant):
     return experiment
 
 
-def lines(dice, count):
+def lines(dice, count, name="e"):
     """Return the bodies of batches of events, as lines of JSON."""
     items = []
     for number in range(count):
         at = START + timedelta(seconds=dice.randrange(9 * 86_400))
         items.append(
             {
-                "event_id": f"e-{number}",
+                "event_id": f"{name}-{number}",
                 "unit": f"user-{dice.randrange(UNITS)}",
                 "name": dice.choice(("buy", "open", "open", "scroll")),
                 "value": round(dice.lognormvariate(3, 1), 2),
@@ -111,10 +111,11 @@ def shown(tenant, trial, dice):
 
 
 class Meter:
-    """Rates, with the processor time of this process and of PostgreSQL's (the machine may be shared)."""
+    """Rates, with the processor time of this process and of all of PostgreSQL's (the machine may be shared)."""
 
-    def __init__(self, pids):
-        self._pids = pids
+    def __init__(self, backend):
+        fields = Path(f"/proc/{backend}/stat").read_text().rpartition(")")[2].split()
+        self._postmaster = int(fields[1])
         self.begin()
 
     def begin(self):
@@ -133,10 +134,13 @@ class Meter:
         print(f"{name:<46}{count / wall:>10,.0f}/s {each} of processors each, ours + PostgreSQL's")
 
     def _database(self):
+        """Return the seconds of the server, of its children, and of those that have ended."""
         ticks = 0
-        for pid in self._pids:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
+        children = Path(f"/proc/{self._postmaster}/task/{self._postmaster}/children").read_text()
+        for pid in (self._postmaster, *map(int, children.split())):
+            with suppress(OSError):
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks += sum(map(int, fields[11:15] if pid == self._postmaster else fields[11:13]))
         return ticks / os.sysconf("SC_CLK_TCK")
 
 
@@ -148,11 +152,10 @@ def taken(tenant, body):
     return Rows().events(good)
 
 
-async def backends(sessions):
-    """Return the process ids of our connections to PostgreSQL."""
+async def backend(sessions):
+    """Return the process id of our connection to PostgreSQL."""
     async with sessions() as session:
-        mine = "SELECT pid FROM pg_stat_activity WHERE usename = current_user"
-        return list((await session.execute(text(mine))).scalars())
+        return await session.scalar(text("SELECT pg_backend_pid()"))
 
 
 async def drain(work, stream):
@@ -182,7 +185,7 @@ async def main():
         experiment = await prepare(work, tenant)
         async with work() as it:
             trial = (await it.trials.named(tenant, {"bench"}, NOW))["bench"]
-        meter = Meter(await backends(sessions))
+        meter = Meter(await backend(sessions))
         exposures = list(shown(tenant, trial, dice))
         meter.begin()
         for at in range(0, len(exposures), BATCH):
@@ -190,19 +193,39 @@ async def main():
         await drain(work, stream)
         meter.told("exposures, absorbed", UNITS)
 
-        bodies = lines(dice, EVENTS)
+        await storeys(meter, work, stream, tenant)
+        again = lines(dice, EVENTS, "again")
         meter.begin()
-        packed = [taken(tenant, body) for body in bodies]
-        meter.told("events: read, checked and packed", EVENTS)
-        meter.begin()
-        for parcels in packed:
-            await stream.put(parcels)
-        meter.told("events: into the stream", EVENTS)
-        meter.begin()
-        await drain(work, stream)
-        meter.told("events: absorbed by one process", EVENTS)
-
+        await both(work, stream, tenant, again)
+        meter.told("events: taken and absorbed at once", EVENTS)
         await visible(work, stream, experiment, tenant)
+
+
+async def storeys(meter, work, stream, tenant):
+    """Print what each storey by itself does with the same events."""
+    bodies = lines(random.Random(2), EVENTS)
+    meter.begin()
+    packed = [taken(tenant, body) for body in bodies]
+    meter.told("events: read, checked and packed", EVENTS)
+    meter.begin()
+    for parcels in packed:
+        await stream.put(parcels)
+    meter.told("events: into the stream", EVENTS)
+    meter.begin()
+    await drain(work, stream)
+    meter.told("events: absorbed by one process", EVENTS)
+
+
+async def both(work, stream, tenant, bodies):
+    """Take batch after batch in while a worker absorbs, and wait until it has all."""
+    absorber = asyncio.create_task(Absorber(work, stream).run())
+    for body in bodies:
+        await stream.put(taken(tenant, body))
+    while await stream.shards_waiting():  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0.01)
+    absorber.cancel()
+    with suppress(asyncio.CancelledError):
+        await absorber
 
 
 async def visible(work, stream, experiment, tenant):

@@ -28,6 +28,7 @@ from compute.domain.quota import Amount, Limits, Quota
 from compute.domain.usage import summed
 from compute.domain.usage import total as sum_of
 from compute.domain.vm import Vm
+from compute.ports import Wanted
 from compute.ports.hypervisor import HostTrouble, StaleFence
 from compute.store.work import sql_work
 from compute.usecases.agents import Agents
@@ -36,6 +37,8 @@ from compute.usecases.metering import Meter
 from compute.usecases.operations import Operations
 from compute.usecases.quotas import Quotas
 from compute.usecases.reconciler import Reconciler
+from compute.usecases.snapshots import Snapshots
+from compute.usecases.snapshotting import Snapshotting
 from compute.usecases.templates import Templates
 from compute.usecases.usage import Usage
 from compute.usecases.vms import Vms
@@ -390,6 +393,43 @@ class MemoryMeter:
         return [it for it in self.kept.values() if it.cut()[0]][:most]
 
 
+class MemorySnapshots:
+    def __init__(self, vms):
+        self.kept, self.vms = {}, vms
+
+    async def find(self, vm_id, snapshot_id):
+        found = self.kept.get(snapshot_id)
+        return found if found and found.vm_id == vm_id else None
+
+    take = find
+
+    async def list(self, vm_id, ask):
+        found = [it for it in self.kept.values() if it.vm_id == vm_id]
+        return part_of(found, Wanted(ask=ask))
+
+    async def count(self, vm_id):
+        return sum(it.vm_id == vm_id for it in self.kept.values())
+
+    async def open_of(self, vm_id):
+        return [it for it in self.kept.values() if it.vm_id == vm_id and it.task]
+
+    async def due(self, host, now):
+        here = {vm.id for vm in self.vms.kept.values() if vm.host == host}
+        soon = [it for it in self.kept.values() if it.task and (it.due_at or now) <= now]
+        return {it.vm_id for it in soon} & here
+
+    async def add(self, snapshot):
+        self.kept[snapshot.id] = snapshot
+
+    put = add
+
+    async def remove(self, snapshot):
+        del self.kept[snapshot.id]
+
+    async def forget(self, vm_id):
+        self.kept = {id_: it for id_, it in self.kept.items() if it.vm_id != vm_id}
+
+
 class MemoryWork:
     """A transaction in memory: what is changed is put back when the block fails."""
 
@@ -400,6 +440,7 @@ class MemoryWork:
         self.agents = MemoryAgents()
         self.ledger, self.meter = MemoryLedger(), MemoryMeter()
         self.images, self.templates.vms = MemoryImages(self.templates), self.vms
+        self.snapshots = MemorySnapshots(self.vms)
         self.facts, self.stirred = [], 0
 
     def stir(self):
@@ -773,9 +814,16 @@ def consoles(work, clock, host):
 
 
 @pytest.fixture
+def snapshots(work, clock):
+    return Snapshots(work=work, now=clock, new_id=uuid4)
+
+
+@pytest.fixture
 def reconciler(work, clock, driven):
     meter = Meter(uuid4, clock)
-    return Reconciler(work=work, hypervisor=driven, terms=Terms(), now=clock, meter=meter)
+    shots = Snapshotting(work=work, hypervisor=driven, now=clock)
+    said = {"terms": Terms(), "now": clock, "meter": meter, "snapshots": shots}
+    return Reconciler(work=work, hypervisor=driven, **said)
 
 
 @pytest.fixture
@@ -794,10 +842,13 @@ def identity(ana, vera, nora, otto, root):
 
 
 @pytest.fixture
-async def client(vms, consoles, templates, quotas, agents, usage, identity):
+async def client(vms, snapshots, consoles, templates, quotas, agents, usage, identity):
     """Ana, before the real REST doors."""
     operations = Operations(vms.work)
-    uses = {type(use): use for use in (vms, templates, quotas, operations, consoles, agents, usage)}
+    uses = {
+        type(use): use
+        for use in (vms, snapshots, templates, quotas, operations, consoles, agents, usage)
+    }
     app = rest_app("compute", routers, Wiring(identity=identity, uses=uses))
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app),

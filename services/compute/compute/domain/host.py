@@ -15,7 +15,7 @@ class Probe:
     """What was found: `version` of the hypervisor (None: there is none), and whether a guest really ran on it.
 
     `trying`: the small guest that finds out is still booting. `accel`: what makes guests quick (kvm or tcg).
-    `trouble` says what is missing or broken.
+    `trouble` says what is missing or broken, `advice` what to do where there is no hypervisor, which is an `engine`.
     """
 
     version: str | None = None
@@ -23,6 +23,8 @@ class Probe:
     trying: bool = False
     accel: str = ""
     trouble: str = ""
+    engine: str = "QEMU"
+    advice: str = INSTALL
 
     def must_run_machines(self) -> None:
         """Refuse to go on unless machines can be run; say what would change that."""
@@ -30,9 +32,9 @@ class Probe:
             text = "a small guest is being booted to see whether machines run here; ask again in some seconds"
             raise NotTriedYet(text, retry_after=5)
         if self.version is None:
-            raise NoHypervisor(f"{INSTALL} ({self.trouble})", retry_after=300)
+            raise NoHypervisor(f"{self.advice} ({self.trouble})", retry_after=300)
         if not self.ran:
             raise NoHypervisor(
-                f"QEMU {self.version} is installed, but no guest runs on it here: {self.trouble}",
+                f"{self.engine} {self.version} is installed, but no guest runs on it here: {self.trouble}",
                 retry_after=300,
             )

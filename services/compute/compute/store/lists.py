@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.pages import PageAsk, Position, cut
 from compute.store.ledger_tables import AgentRow
-from compute.store.tables import TemplateRow, VmRow
+from compute.store.tables import SnapshotRow, TemplateRow, VmRow
 
-R = TypeVar("R", VmRow, TemplateRow, AgentRow)
+R = TypeVar("R", VmRow, TemplateRow, AgentRow, SnapshotRow)
 _READ: dict[str, Callable[[str], object]] = {
     "created_at": datetime.fromisoformat,
     "name": str,
@@ -59,7 +59,7 @@ class Listing(Generic[R]):
         return rows, after, total or 0
 
 
-def _position(row: VmRow | TemplateRow | AgentRow, name: str) -> Position:
+def _position(row: VmRow | TemplateRow | AgentRow | SnapshotRow, name: str) -> Position:
     value = getattr(row, name)
     return (value.isoformat() if isinstance(value, datetime) else str(value), str(row.id))
 

@@ -79,6 +79,32 @@ class OperationRow(Base):
     status: Mapped[str]
     detail: Mapped[str | None]
     finished_at: Mapped[datetime | None] = mapped_column(Instant)
+    snapshot_id: Mapped[UUID | None]
+
+
+class SnapshotRow(Base):
+    """One snapshot of a machine's disk."""
+
+    __tablename__ = "snapshot"
+    __table_args__ = (
+        Index("snapshot_of", "vm_id", "created_at", "id"),
+        Index("snapshot_open", "vm_id", postgresql_where=text("task IS NOT NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[UUID]
+    vm_id: Mapped[UUID]
+    name: Mapped[str]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(Instant)
+    updated_at: Mapped[datetime] = mapped_column(Instant)
+    operation_id: Mapped[UUID]
+    task: Mapped[str | None]
+    taken: Mapped[bool]
+    trouble: Mapped[str | None]
+    attempts: Mapped[int]
+    due_at: Mapped[datetime | None] = mapped_column(Instant)
+    version: Mapped[int]
 
 
 class LogRow(Base):

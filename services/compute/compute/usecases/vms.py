@@ -11,11 +11,12 @@ from chassis.caller import Caller
 from chassis.errors import FieldError
 from chassis.facts import Actor, Fact, Target
 from chassis.pages import Slice
-from compute.domain.errors import NoSuchTemplate, VmNotFound
+from compute.domain.errors import ActionDoesNotFit, NoSuchTemplate, VmNotFound
 from compute.domain.happening import Happening, Level
 from compute.domain.operation import Operation
 from compute.domain.order import Order, Template
 from compute.domain.quota import Amount
+from compute.domain.snapshot import Task
 from compute.domain.vm import Action, Changes, Vm, Wish
 from compute.ports import OpenWork, Wanted, Work
 from compute.ports.hypervisor import Hypervisor
@@ -60,6 +61,7 @@ class Vms:
         caller.must_for_some("vm:power_manage")
         async with self.work() as work:
             before = await self._taken(work, caller, "vm:power_manage", intent)
+            await _disk_is_whole(work, before, action)
             after = before.told(action, self.new_id(), self.now())
             await work.vms.put(before, after)
             operation = await self._noted(work, caller, after, action)
@@ -179,6 +181,15 @@ class Vms:
             created_at=now,
             updated_at=now,
         )
+
+
+async def _disk_is_whole(work: Work, vm: Vm, action: Action) -> None:
+    """Refuse to start a machine whose disk is just being put back to a snapshot."""
+    if action is not Action.START:
+        return
+    open_ = await work.snapshots.open_of(vm.id)
+    if busy := next((it for it in open_ if it.task is Task.RESTORE), None):
+        raise ActionDoesNotFit(f"start does not fit: snapshot {busy.name!r} is being restored")
 
 
 def allowed(caller: Caller, permission: str, found: Vm | None, vm_id: UUID) -> Vm:

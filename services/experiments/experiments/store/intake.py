@@ -18,7 +18,7 @@ from experiments.domain.intake import SHARDS, shard_of
 from experiments.domain.metric import MOST_STEPS
 from experiments.domain.trial import Frozen
 from experiments.ports.measuring import Absorbed, Parcel
-from experiments.store import packing
+from experiments.store import moving, packing
 from experiments.store import statements as sql
 from experiments.store.data_tables import InboxRow, MeasureRow, ShardRow, SourceRow
 from experiments.store.measures import exposed, measured, sources_of
@@ -105,13 +105,12 @@ class SqlIntake:
     async def absorb(self) -> Absorbed:
         """Make what was laid out part of the state: events first, then exposures, then the cells."""
         raw = await self._raw()
-        fresh = _count(await raw.execute(sql.KEEP_EVENTS))
-        if fresh:
-            await self._move(raw)
+        fresh = _count(await raw.execute(moving.KEEP_EVENTS))
+        groups = list(await self._move(raw)) if fresh else []
         met = _count(await raw.execute(sql.MEET))
         if met:
             await self._meet(raw)
-        groups = await raw.fetch(sql.GROUPS)
+            groups += await raw.fetch(sql.GROUPS)
         await self._merge(raw, groups)
         return Absorbed(events=fresh, exposures=met, cells=len(groups))
 
@@ -158,14 +157,15 @@ class SqlIntake:
         await raw.execute(sql.MAKE_SHARDS, numbers)
         await raw.execute(sql.HOLD, numbers)
 
-    async def _move(self, raw: Any) -> None:  # noqa: ANN401 - asyncpg's own connection
-        await raw.execute(sql.MOVE)
-        if await raw.fetchval(sql.HAS_FUNNELS) and _count(await raw.execute(sql.WALKERS)):
+    async def _move(self, raw: Any) -> Sequence[Any]:  # noqa: ANN401 - asyncpg's own connection
+        """Add the fresh events to the tallies; return how the cells change by it."""
+        funnels = await raw.fetchval(moving.HAS_FUNNELS)
+        if funnels and _count(await raw.execute(moving.WALKERS)):
             await self._walk(raw)
-            await raw.execute(sql.WALKED)
+        groups = await raw.fetch(moving.MOVE)
+        if funnels:
             await raw.execute("DELETE FROM walk")
-        await raw.execute(sql.TALLY)
-        await raw.execute(sql.TURN)
+        return groups
 
     async def _meet(self, raw: Any) -> None:  # noqa: ANN401
         await raw.execute(sql.LEAVE)
@@ -179,7 +179,7 @@ class SqlIntake:
 
     async def _walk(self, raw: Any) -> None:  # noqa: ANN401
         for step in range(1, MOST_STEPS + 1):
-            if not _count(await raw.execute(sql.STEP, step)):
+            if not _count(await raw.execute(moving.STEP, step)):
                 return
 
     async def _merge(self, raw: Any, groups: Sequence[Any]) -> None:  # noqa: ANN401

@@ -1,19 +1,16 @@
 # ruff: noqa: S608 - every part of these texts is written here; what comes from outside goes as a parameter or by COPY
 """The SQL by which a batch becomes state: set-based, each statement once for all units of the batch.
 
-Temporary tables hand the rows on; they empty themselves with the commit.
+Temporary tables hand the rows on; they empty themselves with the commit. Events are moved first (`moving`), then
 
-    came_event → event (dedup) → fresh ┐
-    exposure, source ──────────────────┴→ moved → shifted → tally, turn
     came_exposure → met → exposure, tally, turn
     turn → groups: what leaves (−1) and enters (+1) each cell
-
-`since` is the time after the exposure in microseconds. What a unit's values are is said once, in `_VALUES`; that it is
-what `domain.aggregation.values` says is held by a test that counts again. Centred sums are PostgreSQL's own
-(`regr_sxx`, Youngs & Cramer), so that nothing is lost to cancellation.
 """
 
+from experiments.store.amounts import BUCKET, MOMENTS, SUMS, counting, day, values
+
 TEMPORARY = """
+SET LOCAL work_mem = '32MB';
 CREATE TEMP TABLE IF NOT EXISTS came_event (
   unit uuid, id int8, name text, at int8, value float8, properties jsonb) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS came_exposure (
@@ -25,115 +22,9 @@ CREATE TEMP TABLE IF NOT EXISTS met (
   was_variant int2, was_phase int2, was_at int8, was_dims text, known bool) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS walk (
   unit uuid, experiment uuid, metric int2, exposed int8, done int2, reached int8) ON COMMIT DELETE ROWS;
-CREATE TEMP TABLE IF NOT EXISTS shifted (
-  unit uuid, experiment uuid, metric int2,
-  above0 float8, below0 float8, above_before0 float8, below_before0 float8,
-  above float8, below float8, above_before float8, below_before float8) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS turn (
   experiment uuid, metric int2, phase int2, variant int2, day int4, dims text, sign int2, bucket int2,
   y float8, d float8, x float8, v float8) ON COMMIT DELETE ROWS;
-"""
-
-KEEP_EVENTS = """
-WITH kept AS (
-  INSERT INTO event (unit, id, name, at, value, properties)
-  SELECT DISTINCT ON (unit, id) unit, id, name, at, value, properties FROM came_event ORDER BY unit, id
-  ON CONFLICT DO NOTHING
-  RETURNING unit, name, at, value)
-INSERT INTO fresh SELECT unit, name, at, value FROM kept
-"""
-
-# A unit's events add up to this, each in the window or before the exposure, above or below.
-_SUMS = """
-  coalesce(sum(w) FILTER (WHERE since >= 0 AND NOT s.below), 0),
-  coalesce(sum(w) FILTER (WHERE since >= 0 AND s.below), 0),
-  coalesce(sum(w) FILTER (WHERE since < 0 AND NOT s.below), 0),
-  coalesce(sum(w) FILTER (WHERE since < 0 AND s.below), 0)
-"""
-_COUNTS = """
-  CROSS JOIN LATERAL (SELECT f.at - x.at AS since, CASE WHEN s.summed THEN f.value ELSE 1 END AS w) AS q
-  WHERE s.step = 0 AND ((since >= s.after AND (s.until IS NULL OR since < s.until))
-    OR (since < 0 AND since >= -s.lookback))
-"""
-
-MOVE = f"""
-WITH moved (unit, experiment, metric, above, below, above_before, below_before) AS (
-  SELECT f.unit, x.experiment, s.metric, {_SUMS}
-  FROM fresh f JOIN exposure x ON x.unit = f.unit AND NOT x.crossed
-  JOIN source s ON s.experiment = x.experiment AND s.name = f.name
-  {_COUNTS} GROUP BY 1, 2, 3)
-INSERT INTO shifted
-SELECT m.unit, m.experiment, m.metric,
-  coalesce(t.above, 0), coalesce(t.below, 0), coalesce(t.above_before, 0), coalesce(t.below_before, 0),
-  coalesce(t.above, 0) + m.above, coalesce(t.below, 0) + m.below,
-  coalesce(t.above_before, 0) + m.above_before, coalesce(t.below_before, 0) + m.below_before
-FROM moved m LEFT JOIN tally t USING (unit, experiment, metric)
-"""
-
-HAS_FUNNELS = """
-SELECT EXISTS (SELECT FROM source WHERE step > 0 AND name IN (SELECT DISTINCT name FROM fresh))
-"""
-
-WALKERS = """
-INSERT INTO walk SELECT DISTINCT f.unit, x.experiment, s.metric, x.at, 0, x.at
-FROM fresh f JOIN exposure x ON x.unit = f.unit AND NOT x.crossed
-JOIN source s ON s.experiment = x.experiment AND s.name = f.name AND s.step > 0
-"""
-
-# One step further for those who took the one before: the earliest time after it.
-STEP = """
-UPDATE walk SET done = $1, reached = n.at FROM (
-  SELECT w.unit, w.experiment, w.metric, min(e.at) AS at
-  FROM walk w JOIN source s ON s.experiment = w.experiment AND s.metric = w.metric AND s.step = $1
-  JOIN event e ON e.unit = w.unit AND e.name = s.name
-  WHERE w.done = $1 - 1 AND (w.done = 0 OR e.at > w.reached)
-    AND e.at >= w.exposed + s.after AND (s.until IS NULL OR e.at < w.exposed + s.until)
-  GROUP BY 1, 2, 3) AS n
-WHERE walk.unit = n.unit AND walk.experiment = n.experiment AND walk.metric = n.metric
-"""
-
-WALKED = """
-INSERT INTO shifted
-SELECT w.unit, w.experiment, w.metric, coalesce(t.above, 0), 0, 0, 0, (w.done = m.steps)::int, 0, 0, 0
-FROM walk w JOIN measure m USING (experiment, metric) LEFT JOIN tally t USING (unit, experiment, metric)
-"""
-
-TALLY = """
-INSERT INTO tally SELECT unit, experiment, metric, above, below, above_before, below_before FROM shifted
-ORDER BY unit, experiment, metric
-ON CONFLICT (unit, experiment, metric) DO UPDATE SET above = excluded.above, below = excluded.below,
-  above_before = excluded.above_before, below_before = excluded.below_before
-"""
-
-
-def _capped(amount: str) -> str:
-    return f"CASE WHEN m.whether THEN ({amount} > 0)::int ELSE least(m.high, greatest(m.low, {amount})) END"
-
-
-def _values(name: str, suffix: str = "") -> str:
-    """Return the SQL of a unit's vector (y, d, x, v) from what its events add up to."""
-    above, below = f"{name}.above{suffix}", f"{name}.below{suffix}"
-    above_before, below_before = f"{name}.above_before{suffix}", f"{name}.below_before{suffix}"
-    return f"""CROSS JOIN LATERAL (SELECT ({_capped(f"coalesce({above}, 0)")})::float8 AS y,
-      CASE WHEN m.ratio THEN coalesce({below}, 0) ELSE 1 END AS d,
-      ({_capped(f"coalesce({above_before}, 0)")})::float8 AS x,
-      CASE WHEN m.ratio THEN coalesce({below_before}, 0) ELSE 0 END AS v) AS q{suffix}"""
-
-
-_BUCKET = """CASE WHEN NOT m.ranked OR abs(y) < 1e-12 THEN 0
-  ELSE (sign(y) * (floor((log(abs(y)) + 12) * 40) + 1))::int2 END"""
-_DAY = "(x.at / 86400000000)::int4"
-
-# What changes within the cells of units that were exposed before.
-TURN = f"""
-INSERT INTO turn
-SELECT x.experiment, c.metric, x.phase, x.variant, {_DAY}, x.dims, c.sign, {_BUCKET}, c.y, c.d, c.x, c.v
-FROM (
-  SELECT s.unit, s.experiment, s.metric, g.* FROM shifted s JOIN measure m USING (experiment, metric)
-  {_values("s", "0")} {_values("s")}
-  CROSS JOIN LATERAL (VALUES (-1, q0.y, q0.d, q0.x, q0.v), (1, q.y, q.d, q.x, q.v)) AS g (sign, y, d, x, v)
-  WHERE (q0.y, q0.d, q0.x, q0.v) IS DISTINCT FROM (q.y, q.d, q.x, q.v)) AS c
-JOIN exposure x USING (unit, experiment) JOIN measure m ON m.experiment = c.experiment AND m.metric = c.metric
 """
 
 # One row for each unit that is new, was met earlier than was known, or in another variant.
@@ -153,11 +44,11 @@ WHERE x.unit IS NULL OR (NOT x.crossed AND
 
 LEAVE = f"""
 INSERT INTO turn
-SELECT e.experiment, m.metric, e.was_phase, e.was_variant, (e.was_at / 86400000000)::int4, e.was_dims, -1, {_BUCKET},
+SELECT e.experiment, m.metric, e.was_phase, e.was_variant, {day("e.was_at")}, e.was_dims, -1, {BUCKET},
   q.y, q.d, q.x, q.v
 FROM met e JOIN measure m USING (experiment)
 LEFT JOIN tally t ON t.unit = e.unit AND t.experiment = e.experiment AND t.metric = m.metric
-{_values("t")} WHERE e.known
+{values("t")} WHERE e.known
 """
 
 FORGET = """
@@ -172,9 +63,9 @@ ON CONFLICT (unit, experiment) DO UPDATE SET variant = excluded.variant, phase =
 
 RECOUNT = f"""
 INSERT INTO tally
-SELECT x.unit, x.experiment, s.metric, {_SUMS}
+SELECT x.unit, x.experiment, s.metric, {SUMS}
 FROM met x JOIN event f ON f.unit = x.unit JOIN source s ON s.experiment = x.experiment AND s.name = f.name
-{_COUNTS} AND NOT x.crossed GROUP BY 1, 2, 3
+{counting("x.at")} AND NOT x.crossed GROUP BY 1, 2, 3
 """
 
 REWALKERS = """
@@ -189,19 +80,16 @@ FROM walk w JOIN measure m USING (experiment, metric) WHERE w.done = m.steps
 
 ENTER = f"""
 INSERT INTO turn
-SELECT x.experiment, m.metric, x.phase, x.variant, {_DAY}, x.dims, 1, {_BUCKET}, q.y, q.d, q.x, q.v
+SELECT x.experiment, m.metric, x.phase, x.variant, {day("x.at")}, x.dims, 1, {BUCKET}, q.y, q.d, q.x, q.v
 FROM met x JOIN measure m USING (experiment)
 LEFT JOIN tally t ON t.unit = x.unit AND t.experiment = x.experiment AND t.metric = m.metric
-{_values("t")} WHERE NOT x.crossed
+{values("t")} WHERE NOT x.crossed
 UNION ALL
-SELECT experiment, 0, phase, -1, (at / 86400000000)::int4, '{{}}', 1, 0, 0, 1, 0, 0 FROM met WHERE crossed
+SELECT experiment, 0, phase, -1, {day("at")}, '{{}}', 1, 0, 0, 1, 0, 0 FROM met WHERE crossed
 """
 
-GROUPS = """
-SELECT experiment, metric, phase, variant, day, dims, sign, bucket, count(*) AS n,
-  ARRAY[avg(y), avg(d), avg(x), avg(v)] AS mean,
-  ARRAY[regr_sxx(0, y), regr_sxy(y, d), regr_sxy(y, x), regr_sxy(y, v), regr_sxx(0, d), regr_sxy(d, x),
-    regr_sxy(d, v), regr_sxx(0, x), regr_sxy(x, v), regr_sxx(0, v)] AS co
+GROUPS = f"""
+SELECT experiment, metric, phase, variant, day, dims, sign, bucket, {MOMENTS}
 FROM turn GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
 """
 
