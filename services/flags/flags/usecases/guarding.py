@@ -16,6 +16,7 @@ from flags.ports.plans import Experiments
 from flags.usecases.changing import Changing
 from flags.usecases.clockwork import Clockwork
 from flags.usecases.rollouts import advance, rollout_fact, undo
+from flags.usecases.setbacks import put_off, refused, rollout_again
 
 log = logging.getLogger(__name__)
 
@@ -61,14 +62,14 @@ class Guarding:
                 raise
             await self._move(rollout, unknown(away.detail, verdict.at))
         except Fault as fault:
-            await self.clockwork.refused(rollout, fault)
+            await refused(self.clockwork.work, self.clockwork.now(), rollout, fault)
         except Exception:
             log.exception("a guarded rollout cannot be moved: %s", rollout.id)
-            await self.clockwork.put_off(rollout)
+            await put_off(self.clockwork.work, self.clockwork.now(), rollout)
 
     async def _move(self, seen: Rollout, verdict: Verdict) -> None:
         async with self.clockwork.work() as work:
-            before = await self.clockwork.rollout_again(work, seen)
+            before = await rollout_again(work, seen)
             if before is None:  # somebody else has moved it since
                 return
             now = self.clockwork.now()
