@@ -24,6 +24,7 @@ from sqlalchemy import text
 from chassis.caller import Caller
 from chassis.db import database
 from compute.clients import processes
+from compute.clients.depot import Depot
 from compute.clients.images import Images, built_in_id
 from compute.clients.qemu import Qemu
 from compute.clients.trial import Trial
@@ -36,6 +37,7 @@ from compute.store.work import sql_work
 from compute.usecases.offers import Offers
 from compute.usecases.snapshots import Snapshots
 from compute.usecases.vms import Intent, Vms
+from egress.guard import Rules
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / ".images"
@@ -54,6 +56,7 @@ class Site:
         self.vms = Vms(
             work=self.work,
             hypervisor=self.host,
+            depot=Depot(folder / "fetched", Rules.of(""), 1),
             limit=LIMIT,
             now=lambda: datetime.now(UTC),
             new_id=uuid4,

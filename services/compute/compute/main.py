@@ -51,7 +51,9 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         stirred = asyncio.Event()
         work = sql_work(frame.sessions, frame.relay.wake, stirred.set)
         limit, (trial, host) = _limit(settings), _host(settings)
-        vms = Vms(work=work, hypervisor=host, limit=limit, now=_now, new_id=uuid7)
+        rules = Rules.of(settings.egress_allowed, plain_http=settings.egress_plain_http)
+        depot = Depot(host.homes.fetched, rules, settings.image_max_bytes)
+        vms = Vms(work=work, hypervisor=host, depot=depot, limit=limit, now=_now, new_id=uuid7)
         meter = Meter(uuid7, _now)
         reconciler = Reconciler(
             work=work,
@@ -65,8 +67,6 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         orphans = Orphans(work, host, _now, grace, ORPHANS.set)
 
         homes_images = settings.guests_dir / "images"
-        rules = Rules.of(settings.egress_allowed, plain_http=settings.egress_plain_http)
-        depot = Depot(settings.guests_dir / "fetched", rules, settings.image_max_bytes)
         shelf = QemuShelf(homes_images, host.homes, host.images, depot)
         importer = Importer(work=work, depot=depot, shelf=shelf, now=_now)
         templates = Templates(work=work, hypervisor=host, depot=depot, now=_now, new_id=uuid7)

@@ -23,7 +23,7 @@ _SAME = (
     "id", "tenant", "number", "name", "owner_id", "template_id", "template_name", "iso_url", "user_data",
     "cpu", "memory_gb", "disk_gb", "ip_address", "trouble", "version", "created_at", "updated_at",
     "generation", "restart_at", "reset_at", "settled", "operation_id", "host", "step_since", "made", "attempts",
-    "due_at",
+    "due_at", "iso_sha256", "medium",
 )  # fmt: skip
 
 
