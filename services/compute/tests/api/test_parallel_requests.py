@@ -34,14 +34,14 @@ async def sessions(database_url):
 
 
 @pytest.fixture
-async def web(sessions, host, identity, clock, template):
+async def web(sessions, host, depot, identity, clock, template):
     """Ana, before the doors of an app whose books are in PostgreSQL."""
     host.found = Probe(version="9.9", ran=True, accel="tcg")
     work = sql_work(sessions, lambda: None)
     async with work() as opened:
         await opened.templates.put(template)
     uses = (
-        Vms(work=work, hypervisor=host, limit=LIMIT, now=clock, new_id=uuid4),
+        Vms(work=work, hypervisor=host, depot=depot, limit=LIMIT, now=clock, new_id=uuid4),
         Snapshots(work=work, now=clock, new_id=uuid4),
         Operations(work),
     )
