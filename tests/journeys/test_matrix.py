@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.newcomer import Patient
+
 spec = importlib.util.spec_from_file_location("matrix", Path(__file__).with_name("matrix.py"))
 matrix = importlib.util.module_from_spec(spec)
 sys.modules["matrix"] = matrix
@@ -22,8 +24,8 @@ AT_ONCE = 8
 
 
 def client(url, **headers):
-    limits = httpx.Limits(max_connections=20)
-    return httpx.AsyncClient(base_url=url, headers=headers, timeout=30, limits=limits)
+    patient = Patient(limits=httpx.Limits(max_connections=20))
+    return httpx.AsyncClient(base_url=url, headers=headers, timeout=30, transport=patient)
 
 
 class World:

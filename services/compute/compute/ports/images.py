@@ -61,7 +61,7 @@ class Shelf(Protocol):
         ...
 
     async def keep(self, blob: Blob) -> None:
-        """Keep what the depot has fetched as a medium, as it is; done already, it is done. NotNow."""
+        """Keep what the depot has fetched as a medium, as it is; done already, it is done. NeverThere or NotNow."""
         ...
 
     async def copy(self, template: Template, vm: UUID) -> Blob:

@@ -54,7 +54,11 @@ class Reconciler:
         """Go once over all machines of this host; tell whether any of them is on its way somewhere."""
         if (await self.hypervisor.probe()).trying:
             return True
-        guests = await self.hypervisor.list()
+        try:
+            guests = await self.hypervisor.list()
+        except HostTrouble as trouble:  # nobody knows how the guests are: nothing is done to any
+            log.warning("the guests cannot be listed: %s", trouble)
+            return False
         async with self.work() as work:
             vms = await work.vms.on_host(self.hypervisor.host)
             await self.meter.observe(work, vms, guests)  # before anything is done to them
