@@ -83,7 +83,8 @@ def _checked(how: Doc, limits: Limits) -> Doc:
     every = seconds(limits.health_interval)
     quick = seconds(limits.health_interval / 4)
     check = {
-        "timeout": "0.5s",
+        # A service that is busy for a second is not dead; who is dead refuses connections, and is found out by that.
+        "timeout": "2s",
         "interval": every,
         "no_traffic_interval": every,
         "unhealthy_interval": quick,

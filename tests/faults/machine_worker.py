@@ -24,6 +24,7 @@ from compute.domain.guest import Switch
 from compute.store.work import sql_work
 from compute.usecases.metering import Meter
 from compute.usecases.reconciler import Reconciler
+from compute.usecases.snapshotting import Snapshotting
 
 POINT = sys.argv[1]
 
@@ -44,6 +45,11 @@ class Trapped(Qemu):
             freeze()
         await super().ensure_power(key, switch)
         if POINT == "spawned" and switch is Switch.ON:
+            die()
+
+    async def snapshot(self, key, name, verb):
+        await super().snapshot(key, name, verb)
+        if f"{verb}-done" == POINT:
             die()
 
 
@@ -81,7 +87,12 @@ async def main():
         work = sql_work(sessions, lambda: None)
         now = lambda: datetime.now(UTC)  # noqa: E731
         reconciler = Reconciler(
-            work=work, hypervisor=host, terms=Terms(), now=now, meter=Meter(uuid4, now)
+            work=work,
+            hypervisor=host,
+            terms=Terms(),
+            now=now,
+            meter=Meter(uuid4, now),
+            snapshots=Snapshotting(work=work, hypervisor=host, now=now),
         )
         print("working", flush=True)
         while True:

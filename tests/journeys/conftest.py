@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.newcomer import PASSWORD, registered, registration
+from tests.newcomer import PASSWORD, Patient, registered, registration
 from tests.waiting import until
 
 
@@ -69,7 +69,7 @@ class Org:
 
 
 def client(url, **headers):
-    return httpx.AsyncClient(base_url=url, headers=headers, timeout=10)
+    return httpx.AsyncClient(base_url=url, headers=headers, timeout=10, transport=Patient())
 
 
 async def logged_in(url, user, password, tenant):

@@ -139,6 +139,7 @@ OF = {
     "vm": "vm",
     "agent": "agent",
     "template": "template",
+    "snapshot": "snapshot",
 }
 # What stands in a path after the thing that is looked for, or is the same for all.
 FIXED = {"token": "x" * 40, "permission_id": "agent:read", "name": "users", "number": "1"}
@@ -169,7 +170,7 @@ def _vm(_):
     return {
         "name": unique("vm-"),
         "source_type": "iso",
-        "iso_url": "https://images.example/debian.iso",
+        "iso_url": "https://127.0.0.1/debian.iso",
         "cpu": 1,
         "memory_gb": 1,
         "disk_gb": 1,
@@ -238,6 +239,10 @@ RECIPES = {
     "PATCH /api/organizations/{organization_id}": lambda _: {"phone": "+49 30 1"},
     "PATCH /api/v1/organizations/{organization_id}/users/{user_id}": lambda _: {"first_name": "N"},
     "PATCH /api/organizations/{organization_id}/users/{user_id}": lambda _: {"first_name": "N"},
+    "PATCH /api/v1/tenants/{tenant_id}": lambda _: {"phone": "+49 30 1"},
+    "POST /api/v1/tenants/{tenant_id}/guests": lambda _: {"user_id": str(uuid4())},
+    "POST /api/v1/invitations/join": lambda _: {"token": unique("opens-nothing-")},
+    "POST /api/v1/external-roles": lambda _: {"idp": "i", "value": unique(), "role_id": "user"},
     "POST /api/v1/roles": lambda _: {"name": unique("r-"), "permission_ids": ["agent:read"]},
     "PATCH /api/v1/roles/{role_id}": _named,
     "POST /api/v1/roles/{role_id}/permissions": _reset_role,
@@ -308,6 +313,7 @@ RECIPES = {
     "POST /api/v1/vms": _vm,
     "PATCH /api/v1/vms/{vm}": _named,
     "POST /api/v1/vms/{vm}/actions": lambda _: {"action": "stop"},
+    "POST /api/v1/vms/{vm}/snapshots": _named,
     "POST /api/client/metrics": lambda _: {},
     "POST /api/client/register": lambda _: {"appName": "a"},
     "POST /api/frontend": lambda _: {},
@@ -531,7 +537,7 @@ class Asker:
         if kind == "organization":
             places = {"another": self.home.id, "foreign": self.abroad.id}
             return (places[state], None) if state in places else None
-        if kind in ("vm", "flag_key", "template"):
+        if kind in ("vm", "flag_key", "template", "snapshot"):
             return None
         if state == "deleted":
             if kind in ("event", "session", "global/permissions"):

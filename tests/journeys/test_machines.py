@@ -64,10 +64,34 @@ async def order(org, template, eventually, **more):
 
 
 async def act(org, vm, action):
-    asked = await org.web.post(f"{VMS}/{vm['id']}/actions", json={"action": action})
+    await done(org, await org.web.post(f"{VMS}/{vm['id']}/actions", json={"action": action}))
+
+
+async def done(org, asked):
+    """Wait until what was asked has ended, and return the operation."""
     assert asked.status_code == 202, asked.text
-    ended = await org.web.get(asked.headers["location"], params={"wait": 30}, timeout=40)
+    ended = asked
+    for _ in range(BOOT // 30):
+        ended = await org.web.get(asked.headers["location"], params={"wait": 30}, timeout=40)
+        if ended.json()["status"] != "RUNNING":
+            break
     assert ended.json()["status"] == "SUCCEEDED", ended.text
+    return ended.json()
+
+
+async def said(org, vm, line):
+    """Count how often a guest has said something on its console."""
+    log = await org.web.get(f"{VMS}/{vm['id']}/logs", params={"limit": 1000})
+    return sum(entry["message"] == line for entry in log.json())
+
+
+async def gone(org, vm, eventually):
+    assert (await org.web.delete(f"{VMS}/{vm['id']}")).status_code == 204
+
+    async def it_is():
+        return (await org.web.get(f"{VMS}/{vm['id']}")).status_code == 404
+
+    await eventually(it_is, 30)
 
 
 async def test_a_machine_boots_stops_tells_its_log_and_is_gone(org, template, eventually):
@@ -127,3 +151,53 @@ async def test_somebody_types_at_the_console_through_the_gateway(org, template, 
             await act(org, vm, action)
     finally:
         assert (await org.web.delete(f"{VMS}/{vm['id']}")).status_code == 204
+
+
+async def test_a_snapshot_brings_a_disk_back_and_a_template_of_it_boots_a_clone(
+    org, template, eventually
+):
+    """Each boot of the guest is counted on its disk: the count tells which disk it has."""
+    vm = await order(org, template, eventually)
+    path = f"{VMS}/{vm['id']}/snapshots"
+    try:
+        await shown(org, vm["id"], "RUNNING", eventually)
+        live = await done(org, await org.web.post(path, json={"name": "while it runs"}))
+        await act(org, vm, "stop")
+        taken = await done(org, await org.web.post(path, json={"name": "after boot 1"}))
+        first = taken["snapshot_id"]
+        await act(org, vm, "start")
+        assert await said(org, vm, "switchyard: boot 2") == 1
+        refused = await org.web.post(f"{path}/{first}/restore")
+        assert (refused.status_code, refused.json()["code"]) == (409, "compute.action_does_not_fit")
+        assert "stop it first" in refused.json()["detail"]
+        await act(org, vm, "stop")
+        await done(org, await org.web.post(f"{path}/{first}/restore"))
+        await act(org, vm, "start")
+        assert await said(org, vm, "switchyard: boot 2") == 2, "it boots for the second time again"
+        await act(org, vm, "stop")
+        await done(org, await org.web.delete(f"{path}/{live['snapshot_id']}"))
+        left = (await org.web.get(path)).json()["items"]
+        assert [(it["name"], it["status"]) for it in left] == [("after boot 1", "READY")]
+        await boots_a_clone(org, vm, eventually)
+    finally:
+        await gone(org, vm, eventually)
+
+
+async def boots_a_clone(org, vm, eventually):
+    """Make a template of a machine that is stopped after its second boot, and a machine of that: it boots the third."""
+    made = await org.web.post(
+        "/api/v1/vm-templates", json={"name": "of the machine", "source_vm_id": vm["id"]}
+    )
+    assert made.status_code == 201, made.text
+
+    async def ready():
+        found = (await org.web.get(f"/api/v1/vm-templates/{made.json()['id']}")).json()
+        assert found["status"] != "failed", found
+        return found if found["status"] == "ready" else None
+
+    clone = await order(org, await eventually(ready, BOOT), eventually)
+    try:
+        await shown(org, clone["id"], "RUNNING", eventually)
+        assert await said(org, clone, "switchyard: boot 3") == 1
+    finally:
+        await gone(org, clone, eventually)

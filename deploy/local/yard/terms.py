@@ -116,7 +116,12 @@ def shared_env(terms: Terms) -> dict[str, str]:
 def service_env(terms: Terms, name: str) -> dict[str, str]:
     """Return everything that a service is told."""
     prefix, own = name.upper(), terms.ports[name]
-    special = {"iam": _only_iam, "compute": _only_compute, "flags": _only_flags}
+    special = {
+        "iam": _only_iam,
+        "compute": _only_compute,
+        "flags": _only_flags,
+        "audit": _only_audit,
+    }
     first = special[name](terms) if name in special else {}
     ports = {f"{prefix}_HTTP_PORT": str(own["http"]), f"{prefix}_GRPC_PORT": str(own["grpc"])}
     return _own_role(terms, name) | first | shared_env(terms) | ports
@@ -152,20 +157,29 @@ def _only_flags(terms: Terms) -> dict[str, str]:
 
 def _only_iam(terms: Terms) -> dict[str, str]:
     """Return where pictures are kept, and the first administrator and key: for development, refused in production."""
+    # A test on a busy machine may outlive a token of ten minutes.
+    quick = {"IAM_PASSWORD_PROFILE": "test", "IAM_ACCESS_SECONDS": "3600"}
     return {
         "IAM_STORAGE_DIR": str(terms.site.avatars),
         "IAM_BOOTSTRAP_ADMIN_PASSWORD": ADMIN_PASSWORD,
         "IAM_BOOTSTRAP_API_KEY": terms.secrets["api_key"],
-        "IAM_PASSWORD_PROFILE": "test" if terms.profile == "test" else "compat",
+        **(quick if terms.profile == "test" else {"IAM_PASSWORD_PROFILE": "compat"}),
     }
+
+
+def _only_audit(terms: Terms) -> dict[str, str]:
+    """Return how often it is told who reads a log: never where tests count the entries."""
+    return {"AUDIT_VIEWS_EVERY_SECONDS": "0"} if terms.profile == "test" else {}
 
 
 def _only_compute(terms: Terms) -> dict[str, str]:
     """Return where virtual machines live, and where the template lies that they are made from."""
-    return {
+    folders = {
         "COMPUTE_GUESTS_DIR": str(terms.site.guests),
         "COMPUTE_IMAGES_DIR": str(IMAGES),
     }
+    # A guest of a test boots beside everything else that the test does, on whatever machine that is.
+    return folders | ({"COMPUTE_BOOT_SECONDS": "120"} if terms.profile == "test" else {})
 
 
 def outer_for_trial(environ: Mapping[str, str]) -> dict[str, str]:

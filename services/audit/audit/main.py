@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from uuid_utils.compat import uuid7
 
@@ -23,6 +23,7 @@ from audit.usecases.reader import Reader
 from audit.usecases.recorder import Recorder
 from audit.usecases.signer import Signer
 from audit.usecases.streamer import Means, Streamer
+from audit.usecases.views import Views
 from chassis.frame import Tables, framed
 from chassis.serve import Service
 from egress.guard import Rules
@@ -43,7 +44,9 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
     async with framed("audit", settings, TABLES, INTERNAL) as frame:
         vault = AesVault(settings.sealing_secret)
         work = sql_work(frame.sessions, vault)
-        recorder, reader = Recorder(work, _now, os.urandom, vault), Reader(work)
+        recorder = Recorder(work, _now, os.urandom, vault)
+        every = timedelta(seconds=settings.views_every_seconds)
+        reader = Reader(work, views=Views(work, recorder, _now, uuid7, every))
         signer = Signer(work, vault, _now, settings.log_name, new_key, signing)
         prover = Prover(work, signer)
         keeper = Keeper(work, recorder, _now, uuid7)

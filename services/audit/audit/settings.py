@@ -20,6 +20,9 @@ class Settings(ServiceSettings):
     # The name that this platform's logs sign with: a schema-less URL (C2SP checkpoint).
     log_name: str = Field(default="switchyard.local/audit", pattern=r"^[^\s+]{1,200}$")
 
+    # Somebody who reads a log is told in it once in this time, by each process; 0: never.
+    views_every_seconds: int = Field(default=3600, ge=0, le=31_536_000)
+
     # Networks beyond the public internet that entries may be streamed to: `10.1.0.0/16, fd00::/8`.
     egress_allowed: str = ""
     egress_plain_http: bool = False

@@ -28,6 +28,7 @@ from compute.domain.quota import Amount, Limits, Quota
 from compute.domain.usage import summed
 from compute.domain.usage import total as sum_of
 from compute.domain.vm import Vm
+from compute.ports import Wanted
 from compute.ports.hypervisor import HostTrouble, StaleFence
 from compute.store.work import sql_work
 from compute.usecases.agents import Agents
@@ -36,6 +37,8 @@ from compute.usecases.metering import Meter
 from compute.usecases.operations import Operations
 from compute.usecases.quotas import Quotas
 from compute.usecases.reconciler import Reconciler
+from compute.usecases.snapshots import Snapshots
+from compute.usecases.snapshotting import Snapshotting
 from compute.usecases.templates import Templates
 from compute.usecases.usage import Usage
 from compute.usecases.vms import Vms
@@ -176,31 +179,37 @@ class MemoryTemplates:
 
 
 class MemoryImages:
-    """Images live in their templates, where they are shown."""
+    """Images live in their templates, where they are shown; those of machines by themselves."""
 
     def __init__(self, templates):
-        self.templates = templates
+        self.templates, self.media = templates, {}
 
     def _put(self, image):
+        if image.id not in self.templates.kept:
+            self.media[image.id] = image
+            return
         kept = self.templates.kept
         kept[image.id] = replace(kept[image.id], image=image)
 
     def _now(self, image):
-        now = self.templates.kept[image.id].image if image.id in self.templates.kept else None
+        kept = self.templates.kept.get(image.id)
+        now = kept.image if kept else self.media.get(image.id)
         ours = now and (now.fence, now.state) == (image.fence, ImageState.FETCHING)
         return now if ours else None
 
     async def add(self, image):
         self._put(image)
 
+    async def forget(self, image_id):
+        self.media.pop(image_id, None)
+
     async def claim(self, now, lease):
-        for it in self.templates.kept.values():
-            image = it.image
+        for image in [*(it.image for it in self.templates.kept.values()), *self.media.values()]:
             waits = image and image.state is ImageState.WAITING and image.due_at <= now
             dead = image and image.state is ImageState.FETCHING and image.lease_until <= now
             if waits or dead:
-                self._put(image.claimed(now, lease))
-                return self.templates.kept[image.id].image
+                self._put(claimed := image.claimed(now, lease))
+                return claimed
         return None
 
     async def renew(self, image, progress, until):
@@ -234,6 +243,9 @@ class FakeDepot:
 
     async def shelve(self, template, blob):
         self.shelved.append((template.id, blob))
+
+    async def keep(self, blob):
+        self.shelved.append(("medium", blob))
 
     async def copy(self, template, vm):
         self.shelved.append((template.id, vm))
@@ -390,6 +402,43 @@ class MemoryMeter:
         return [it for it in self.kept.values() if it.cut()[0]][:most]
 
 
+class MemorySnapshots:
+    def __init__(self, vms):
+        self.kept, self.vms = {}, vms
+
+    async def find(self, vm_id, snapshot_id):
+        found = self.kept.get(snapshot_id)
+        return found if found and found.vm_id == vm_id else None
+
+    take = find
+
+    async def list(self, vm_id, ask):
+        found = [it for it in self.kept.values() if it.vm_id == vm_id]
+        return part_of(found, Wanted(ask=ask))
+
+    async def count(self, vm_id):
+        return sum(it.vm_id == vm_id for it in self.kept.values())
+
+    async def open_of(self, vm_id):
+        return [it for it in self.kept.values() if it.vm_id == vm_id and it.task]
+
+    async def due(self, host, now):
+        here = {vm.id for vm in self.vms.kept.values() if vm.host == host}
+        soon = [it for it in self.kept.values() if it.task and (it.due_at or now) <= now]
+        return {it.vm_id for it in soon} & here
+
+    async def add(self, snapshot):
+        self.kept[snapshot.id] = snapshot
+
+    put = add
+
+    async def remove(self, snapshot):
+        del self.kept[snapshot.id]
+
+    async def forget(self, vm_id):
+        self.kept = {id_: it for id_, it in self.kept.items() if it.vm_id != vm_id}
+
+
 class MemoryWork:
     """A transaction in memory: what is changed is put back when the block fails."""
 
@@ -400,6 +449,7 @@ class MemoryWork:
         self.agents = MemoryAgents()
         self.ledger, self.meter = MemoryLedger(), MemoryMeter()
         self.images, self.templates.vms = MemoryImages(self.templates), self.vms
+        self.snapshots = MemorySnapshots(self.vms)
         self.facts, self.stirred = [], 0
 
     def stir(self):
@@ -510,7 +560,7 @@ class Host:
     def __init__(self):
         self.found = Probe(trouble="not found: qemu-system-x86_64, qemu-img")
         self.host, self.guests, self.fences, self.said = "here", {}, {}, {}
-        self.disks, self.shots, self.done = {}, {}, []
+        self.disks, self.shots, self.media, self.done = {}, {}, {}, []
         self.breaks, self.offered, self.boots = None, [], True
 
     async def probe(self):
@@ -536,6 +586,7 @@ class Host:
     async def ensure_disk(self, key, definition):
         self._admit(key, "disk")
         self.disks.setdefault(key.vm, definition.disk_gb)
+        self.media |= {key.vm: definition.medium} if definition.medium else {}
         self.guests.setdefault(key.vm, Seen(power=Power.OFF, made=True))
 
     async def ensure_defined(self, key, definition):
@@ -654,7 +705,7 @@ def host():
 @pytest.fixture
 def driven(host, work, template):
     """The host, where machines really run, and a template that they can be made from."""
-    host.found = Probe(version="9.9", ran=True, accel="tcg")
+    host.found = Probe(version="9.9", ran=True, accel="tcg", media=True)
     work.templates.kept[template.id] = template
     return host
 
@@ -738,6 +789,7 @@ def make_vm(tenant, clock):
             "owner_id": "ana",
             "source_type": SourceType.ISO,
             "iso_url": ISO,
+            "medium": "ab" * 32,
             "cpu": 2,
             "memory_gb": 4,
             "disk_gb": 20,
@@ -748,8 +800,9 @@ def make_vm(tenant, clock):
 
 
 @pytest.fixture
-def vms(work, clock, host):
-    return Vms(work=work, hypervisor=host, limit=LIMIT, now=clock, new_id=uuid4)
+def vms(work, clock, host, depot):
+    said = {"limit": LIMIT, "now": clock, "new_id": uuid4}
+    return Vms(work=work, hypervisor=host, depot=depot, **said)
 
 
 @pytest.fixture
@@ -773,9 +826,16 @@ def consoles(work, clock, host):
 
 
 @pytest.fixture
+def snapshots(work, clock):
+    return Snapshots(work=work, now=clock, new_id=uuid4)
+
+
+@pytest.fixture
 def reconciler(work, clock, driven):
     meter = Meter(uuid4, clock)
-    return Reconciler(work=work, hypervisor=driven, terms=Terms(), now=clock, meter=meter)
+    shots = Snapshotting(work=work, hypervisor=driven, now=clock)
+    said = {"terms": Terms(), "now": clock, "meter": meter, "snapshots": shots}
+    return Reconciler(work=work, hypervisor=driven, **said)
 
 
 @pytest.fixture
@@ -794,10 +854,13 @@ def identity(ana, vera, nora, otto, root):
 
 
 @pytest.fixture
-async def client(vms, consoles, templates, quotas, agents, usage, identity):
+async def client(vms, snapshots, consoles, templates, quotas, agents, usage, identity):
     """Ana, before the real REST doors."""
     operations = Operations(vms.work)
-    uses = {type(use): use for use in (vms, templates, quotas, operations, consoles, agents, usage)}
+    uses = {
+        type(use): use
+        for use in (vms, snapshots, templates, quotas, operations, consoles, agents, usage)
+    }
     app = rest_app("compute", routers, Wiring(identity=identity, uses=uses))
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app),

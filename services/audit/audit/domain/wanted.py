@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from audit.domain.entry import Entry, folded, names, words
+from audit.domain.entry import Entry, folded, instant, names, words
 from audit.domain.errors import BadRange
 from audit.domain.strands import STRANDS, values
 from chassis.errors import FieldError
@@ -48,6 +48,21 @@ class Wanted:
             "outcome": self.outcome,
         }
         return {STRANDS.index(name): value for name, value in asked.items() if value}
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """What was asked for, in the words of whoever asked."""
+        given = {
+            "user_id": self.user_id,
+            "entity_id": self.entity_id,
+            "entity_type": self.entity_type,
+            "action_type": self.action_type,
+            "outcome": self.outcome,
+            "q": self.q,
+            "from_date": instant(self.from_date) if self.from_date else "",
+            "to_date": instant(self.to_date) if self.to_date else "",
+        }
+        return {name: value for name, value in given.items() if value}
 
     def matches(self, entry: Entry, called: str | None = None) -> bool:
         """Tell whether an entry is wanted. `called` is every name of its people; those of the entry if not given."""

@@ -38,13 +38,12 @@ class Exporter:
         """Record that somebody takes the log along, then return it in parts."""
         caller.must("audit:export")
         tenant = whose(caller, wanted.tenant, "audit:export")
-        filters = _filters(wanted)
         fact = Fact(
             tenant=tenant,
             actor=Actor.of(caller),
             action="audit_log.exported",
             target=Target("audit_log", str(tenant)),
-            after={"format": form, "filters": filters},
+            after={"format": form, "filters": wanted.filters},
         )
         async with self.work() as work:
             await self.recorder.record(work, event_of(fact, self.new_id(), self.now()))
@@ -57,7 +56,7 @@ class Exporter:
             "origin": self.signer.origin(tenant),
             "vkey": await self.signer.vkey(tenant),
             "exported_at": instant(self.now()),
-            "filters": filters,
+            "filters": wanted.filters,
         }
         return self._lines(signed, wanted, lines.header(about))
 
@@ -120,17 +119,3 @@ def _gaps(leaf: int, entries: Sequence[Entry]) -> list[tuple[int, int]]:
         for before, entry in zip(places, entries, strict=False)
         if before < entry.seq - 1
     ]
-
-
-def _filters(wanted: Wanted) -> dict[str, str]:
-    given = {
-        "user_id": wanted.user_id,
-        "entity_id": wanted.entity_id,
-        "entity_type": wanted.entity_type,
-        "action_type": wanted.action_type,
-        "outcome": wanted.outcome,
-        "q": wanted.q,
-        "from_date": instant(wanted.from_date) if wanted.from_date else "",
-        "to_date": instant(wanted.to_date) if wanted.to_date else "",
-    }
-    return {name: value for name, value in given.items() if value}

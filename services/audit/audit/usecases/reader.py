@@ -9,6 +9,7 @@ from audit.domain.entry import Entry
 from audit.domain.errors import NoSuchEntry, OtherTenant, TooDeep
 from audit.domain.wanted import Wanted
 from audit.ports import Asked, Log, OpenWork, Span
+from audit.usecases.views import Views
 from chassis.caller import Caller
 from chassis.pages import PageAsk, Position, Slice, cut
 
@@ -26,15 +27,20 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Shows a tenant its log. What several filters ask for together is counted among `window` entries at most."""
+    """Shows a tenant its log. What several filters ask for together is counted among `window` entries at most.
+
+    `views` tells in the log who reads it; None: nobody is told of.
+    """
 
     work: OpenWork
     window: int = WINDOW
+    views: Views | None = None
 
     async def search(self, caller: Caller, wanted: Wanted, ask: PageAsk) -> Found:
         """Return the wanted entries, newest first, and for a numbered page how many there are."""
         caller.must("audit:read")
         tenant = whose(caller, wanted.tenant)
+        await self._tell(caller, tenant, wanted)
         async with self.work() as work:
             span = await work.log.span(tenant, wanted.from_date, wanted.to_date)
             if ask.after:
@@ -48,11 +54,18 @@ class Reader:
     async def entry(self, caller: Caller, event_id: UUID, tenant: UUID | None = None) -> Entry:
         """Return one entry by the id of its event."""
         caller.must("audit:read")
+        log = whose(caller, tenant)
+        await self._tell(caller, log, Wanted())
         async with self.work() as work:
-            found = await work.log.get(whose(caller, tenant), event_id)
+            found = await work.log.get(log, event_id)
         if found is None:
             raise NoSuchEntry("there is no such audit entry")
         return found
+
+    async def _tell(self, caller: Caller, tenant: UUID, wanted: Wanted) -> None:
+        """Leave in the log that it is read, where that is to be told."""
+        if self.views is not None:
+            await self.views.seen(caller, tenant, wanted)
 
     async def _combined(
         self, log: Log, tenant: UUID, span: Span, wanted: Wanted, ask: PageAsk

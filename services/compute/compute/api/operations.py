@@ -20,10 +20,14 @@ LONGEST = 30
 
 
 class OperationView(View):
-    """Something that was asked of a machine. `detail` says why it failed or was cancelled, null where it did not."""
+    """Something that was asked of a machine, or of a snapshot of it.
+
+    `detail` says why it failed or was cancelled, null where it did not.
+    """
 
     id: UUID
     vm_id: UUID
+    snapshot_id: UUID | None
     action: str
     status: Outcome
     detail: str | None

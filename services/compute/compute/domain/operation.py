@@ -19,7 +19,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """What was asked of a machine in one generation; `detail` says why it failed or was cancelled."""
+    """What was asked of a machine in one generation; `detail` says why it failed or was cancelled.
+
+    `snapshot_id`: it was asked of a snapshot of the machine, and how the machine is does not end it.
+    """
 
     id: UUID
     tenant: UUID
@@ -32,6 +35,7 @@ class Operation:
     status: Outcome = Outcome.RUNNING
     detail: str | None = None
     finished_at: datetime | None = None
+    snapshot_id: UUID | None = None
 
     @property
     def version(self) -> int:
@@ -40,7 +44,7 @@ class Operation:
 
     def judged(self, vm: Vm, now: datetime) -> "Operation":
         """Return the operation as the machine's state decides it; itself while that is open."""
-        if self.status is not Outcome.RUNNING:
+        if self.status is not Outcome.RUNNING or self.snapshot_id is not None:
             return self
         if self.generation == vm.settled:
             return self._ended(Outcome.SUCCEEDED, None, now)
@@ -55,6 +59,10 @@ class Operation:
         if self.status is not Outcome.RUNNING:
             return self
         return self._ended(Outcome.CANCELLED, "the machine was deleted", now)
+
+    def ended(self, trouble: str | None, now: datetime) -> "Operation":
+        """Return the operation once what was asked was done (`trouble` None), or given up."""
+        return self._ended(Outcome.FAILED if trouble else Outcome.SUCCEEDED, trouble, now)
 
     def _ended(self, status: Outcome, detail: str | None, now: datetime) -> "Operation":
         return replace(self, status=status, detail=detail, finished_at=now)

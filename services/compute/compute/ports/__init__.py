@@ -4,6 +4,7 @@ catalogue   agents
 hypervisor  what runs machines
 ledger      usage, and the metering of machines
 images      images that are being had
+snapshots   snapshots of machines' disks
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -24,6 +25,7 @@ from compute.domain.vm import Status, Vm
 from compute.ports.catalogue import AgentBook
 from compute.ports.images import ImageBook
 from compute.ports.ledger import Ledger, MeterBook
+from compute.ports.snapshots import SnapshotBook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,6 +270,11 @@ class Work(Protocol):
     @property
     def images(self) -> ImageBook:
         """The images that are wanted, inside this transaction."""
+        ...
+
+    @property
+    def snapshots(self) -> SnapshotBook:
+        """The snapshots of machines, inside this transaction."""
         ...
 
     @property

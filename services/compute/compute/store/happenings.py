@@ -75,4 +75,5 @@ def _operation_of(row: OperationRow) -> Operation:
         status=Outcome(row.status),
         detail=row.detail,
         finished_at=row.finished_at,
+        snapshot_id=row.snapshot_id,
     )

@@ -35,6 +35,7 @@ class VmRow(Base):
     template_id: Mapped[UUID | None]
     template_name: Mapped[str | None]
     iso_url: Mapped[str | None]
+    iso_sha256: Mapped[str | None]
     user_data: Mapped[str | None]
     ssh_keys: Mapped[list[str]] = mapped_column(JSONB)
     labels: Mapped[dict[str, Any]] = mapped_column(JSONB)
@@ -56,6 +57,7 @@ class VmRow(Base):
     host: Mapped[str | None]
     step_since: Mapped[datetime | None] = mapped_column(Instant)
     made: Mapped[bool] = mapped_column(server_default=text("false"))
+    medium: Mapped[str | None]
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     due_at: Mapped[datetime | None] = mapped_column(Instant)
 
@@ -79,6 +81,32 @@ class OperationRow(Base):
     status: Mapped[str]
     detail: Mapped[str | None]
     finished_at: Mapped[datetime | None] = mapped_column(Instant)
+    snapshot_id: Mapped[UUID | None]
+
+
+class SnapshotRow(Base):
+    """One snapshot of a machine's disk."""
+
+    __tablename__ = "snapshot"
+    __table_args__ = (
+        Index("snapshot_of", "vm_id", "created_at", "id"),
+        Index("snapshot_open", "vm_id", postgresql_where=text("task IS NOT NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[UUID]
+    vm_id: Mapped[UUID]
+    name: Mapped[str]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(Instant)
+    updated_at: Mapped[datetime] = mapped_column(Instant)
+    operation_id: Mapped[UUID]
+    task: Mapped[str | None]
+    taken: Mapped[bool]
+    trouble: Mapped[str | None]
+    attempts: Mapped[int]
+    due_at: Mapped[datetime | None] = mapped_column(Instant)
+    version: Mapped[int]
 
 
 class LogRow(Base):

@@ -15,6 +15,7 @@ from compute.store.images import SqlImageBook
 from compute.store.leases import SqlLeases
 from compute.store.metering import SqlMeterBook
 from compute.store.quotas import SqlQuotaBook
+from compute.store.snapshots import SqlSnapshotBook
 from compute.store.tables import Outbox
 from compute.store.templates import SqlTemplateBook
 from compute.store.tickets import SqlTickets
@@ -42,6 +43,7 @@ class SqlWork:
         self.ledger = SqlLedger(session)
         self.meter = SqlMeterBook(session)
         self.images = SqlImageBook(session)
+        self.snapshots = SqlSnapshotBook(session)
 
     def record(self, fact: Fact) -> None:
         """Leave a fact for the audit log, kept together with the change."""

@@ -7,7 +7,7 @@ killed anywhere. A machine is touched by who holds its lease, and the host refus
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,9 @@ from compute.domain.vm import Step, Vm
 from compute.ports import OpenWork, Work
 from compute.ports.hypervisor import HostTrouble, Hypervisor, StaleFence
 from compute.usecases import metering
+from compute.usecases.claims import claim
 from compute.usecases.metering import Meter
+from compute.usecases.snapshotting import Snapshotting
 from compute.usecases.vms import cancelled, document
 
 log = logging.getLogger(__name__)
@@ -46,19 +48,27 @@ class Reconciler:
     terms: Terms
     now: Callable[[], datetime]
     meter: Meter
+    snapshots: Snapshotting
 
     async def sweep(self) -> bool:
         """Go once over all machines of this host; tell whether any of them is on its way somewhere."""
         if (await self.hypervisor.probe()).trying:
             return True
-        guests = await self.hypervisor.list()
+        try:
+            guests = await self.hypervisor.list()
+        except HostTrouble as trouble:  # nobody knows how the guests are: nothing is done to any
+            log.warning("the guests cannot be listed: %s", trouble)
+            return False
         async with self.work() as work:
             vms = await work.vms.on_host(self.hypervisor.host)
             await self.meter.observe(work, vms, guests)  # before anything is done to them
+            asked = await work.snapshots.due(self.hypervisor.host, self.now())
         due = [vm for vm in vms if self._has_to_do(vm, guests)]
         gate = asyncio.Semaphore(AT_ONCE)
         await asyncio.gather(*(_through(gate, self.reconcile(vm.id)) for vm in due))
-        return any(vm.settled != vm.generation for vm in vms) or bool(due)
+        # Not before and not beside it: what is done to a machine's disk is done alone.
+        await asyncio.gather(*(_through(gate, self.snapshots.process_due(vm)) for vm in asked))
+        return any(vm.settled != vm.generation for vm in vms) or bool(due) or bool(asked)
 
     def _has_to_do(self, vm: Vm, guests: Mapping[UUID, Seen]) -> bool:
         if vm.due_at is not None and vm.due_at > self.now():
@@ -67,7 +77,7 @@ class Reconciler:
 
     async def reconcile(self, vm_id: UUID) -> None:
         """Do the next thing for one machine, if nobody else does."""
-        taken = await self._claim(vm_id)
+        taken = await claim(self.work, self.hypervisor.host, vm_id)
         if taken is None:
             return
         vm, fence = taken
@@ -84,18 +94,6 @@ class Reconciler:
             await self._write(
                 vm, fence, lambda it: progressed(it, course, seen, self.now()), course
             )
-
-    async def _claim(self, vm_id: UUID) -> tuple[Vm, int] | None:
-        """Return a machine as it is now and the fence of our lease on it; give it a host, if it has none."""
-        host = self.hypervisor.host
-        async with self.work() as work:
-            fence = await work.leases.hold(vm_id)
-            vm = await work.vms.take_any(vm_id) if fence is not None else None
-            if vm is None or fence is None or vm.host not in (None, host):
-                return None
-            if vm.host is None:
-                await work.vms.put(vm, vm := replace(vm, host=host))
-        return vm, fence
 
     async def _do(self, deed: Deed, vm: Vm, fence: int) -> None:
         key = Key(vm.id, vm.generation, fence)
@@ -129,7 +127,7 @@ class Reconciler:
         for happening in _happenings(before, after, course, self.now()):
             await work.log.add(after.id, happening)
         if (before.status, before.trouble) != (after.status, after.trouble):
-            work.record(_changed(before, after))
+            work.record(changed(before, after))
         for operation in await work.operations.open_of(after.id):
             if (ended := operation.judged(after, self.now())) is not operation:
                 await work.operations.put(ended)
@@ -138,6 +136,8 @@ class Reconciler:
         """Forget a machine whose guest is seen to be gone; only now is its quota free."""
         await cancelled(work, vm, self.now())
         await metering.stopped(work, vm.id, None, self.meter.new_id, self.now())
+        await work.snapshots.forget(vm.id)
+        await work.images.forget(vm.id)
         await work.vms.remove(vm)
         await work.quotas.give_back(vm.tenant, vm.amount)
         await work.leases.drop(vm.id)
@@ -159,6 +159,7 @@ def _definition(vm: Vm) -> Definition:
         memory_gb=vm.memory_gb,
         disk_gb=vm.disk_gb,
         template=vm.template_id,
+        medium=vm.medium,
         user_data=vm.user_data,
         ssh_keys=vm.ssh_keys,
     )
@@ -176,7 +177,8 @@ def _happenings(before: Vm, after: Vm, course: Course | None, now: datetime) -> 
     return told
 
 
-def _changed(before: Vm, after: Vm) -> Fact:
+def changed(before: Vm, after: Vm) -> Fact:
+    """Return the fact that people see a machine otherwise than before."""
     return Fact(
         tenant=after.tenant,
         actor=WORKER,

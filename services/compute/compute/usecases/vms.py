@@ -11,14 +11,18 @@ from chassis.caller import Caller
 from chassis.errors import FieldError
 from chassis.facts import Actor, Fact, Target
 from chassis.pages import Slice
-from compute.domain.errors import NoSuchTemplate, VmNotFound
+from compute.domain.errors import ActionDoesNotFit, NoSuchTemplate, VmNotFound
 from compute.domain.happening import Happening, Level
+from compute.domain.image import Image
+from compute.domain.image_errors import BadImageUrl
 from compute.domain.operation import Operation
 from compute.domain.order import Order, Template
 from compute.domain.quota import Amount
+from compute.domain.snapshot import Task
 from compute.domain.vm import Action, Changes, Vm, Wish
 from compute.ports import OpenWork, Wanted, Work
 from compute.ports.hypervisor import Hypervisor
+from compute.ports.images import Depot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,7 @@ class Vms:
 
     work: OpenWork
     hypervisor: Hypervisor
+    depot: Depot
     limit: Amount
     now: Callable[[], datetime]
     new_id: Callable[[], UUID]
@@ -43,14 +48,16 @@ class Vms:
     async def create(self, caller: Caller, order: Order) -> Vm:
         """Write down that a machine is wanted. Unavailable, and nothing is written, where nothing can run it."""
         caller.must("vm:create")
+        self._check(order)
         probe = await self.hypervisor.probe()
         async with self.work() as work:
             template = await self._template(work, caller, order)
-            probe.must_run_machines()
-            order.check_can_be_made()
+            order.check_can_be_made(probe)
             number = await work.quotas.take(caller.tenant, self.limit, order.amount)
             vm = self._ordered(caller, order, template, number)
             await work.vms.add(vm)
+            if vm.waits_for_medium:
+                await work.images.add(self._medium(vm))
             await self._noted(work, caller, vm, "create")
             work.record(told(caller, "created", None, vm))
         return vm
@@ -60,6 +67,7 @@ class Vms:
         caller.must_for_some("vm:power_manage")
         async with self.work() as work:
             before = await self._taken(work, caller, "vm:power_manage", intent)
+            await _disk_is_whole(work, before, action)
             after = before.told(action, self.new_id(), self.now())
             await work.vms.put(before, after)
             operation = await self._noted(work, caller, after, action)
@@ -110,6 +118,7 @@ class Vms:
             if before.on_host:
                 await self._doomed(work, caller, before)
             else:
+                await work.images.forget(before.id)
                 await work.vms.remove(before)
                 await work.quotas.give_back(caller.tenant, before.amount)
                 await cancelled(work, before, self.now())
@@ -145,6 +154,21 @@ class Vms:
         vm.expect(intent.version)
         return vm
 
+    def _check(self, order: Order) -> None:
+        if order.iso_url is not None and (why := self.depot.trouble(order.iso_url)):
+            raise BadImageUrl(why, errors=(FieldError("/iso_url", why, BadImageUrl.code),))
+
+    def _medium(self, vm: Vm) -> Image:
+        return Image(
+            id=vm.id,
+            tenant=vm.tenant,
+            url=vm.iso_url,
+            wanted_sha256=vm.iso_sha256,
+            created_at=vm.created_at,
+            updated_at=vm.created_at,
+            due_at=vm.created_at,
+        )
+
     async def _template(self, work: Work, caller: Caller, order: Order) -> Template | None:
         if order.template_id is None:
             return None
@@ -172,6 +196,7 @@ class Vms:
             template_id=order.template_id,
             template_name=template.name if template else None,
             iso_url=order.iso_url,
+            iso_sha256=order.iso_sha256,
             user_data=order.user_data,
             ssh_keys=order.ssh_keys,
             labels=order.labels,
@@ -179,6 +204,15 @@ class Vms:
             created_at=now,
             updated_at=now,
         )
+
+
+async def _disk_is_whole(work: Work, vm: Vm, action: Action) -> None:
+    """Refuse to start a machine whose disk is just being put back to a snapshot."""
+    if action is not Action.START:
+        return
+    open_ = await work.snapshots.open_of(vm.id)
+    if busy := next((it for it in open_ if it.task is Task.RESTORE), None):
+        raise ActionDoesNotFit(f"start does not fit: snapshot {busy.name!r} is being restored")
 
 
 def allowed(caller: Caller, permission: str, found: Vm | None, vm_id: UUID) -> Vm:

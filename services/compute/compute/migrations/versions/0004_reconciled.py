@@ -6,8 +6,8 @@ Everything new has a default: code from before, which never makes a machine, can
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0004"  # that landed first
+revision = "0002"  # not the number of the file: databases remember it
+down_revision = "0004"
 
 SCHEMA = "compute"
 INSTANT = sa.DateTime(timezone=True)

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
+revision = "0004"  # not the number of the file: databases remember it
 down_revision = "0003"
 
 SCHEMA = "compute"

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "0003"
+revision = "0003"  # not the number of the file: databases remember it
 down_revision = "0001"
 
 SCHEMA = "compute"
