@@ -69,7 +69,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         stirred = asyncio.Event()
         work = sql_work(frame.sessions, frame.relay.wake, stirred.set)
         limit, host = _limit(settings), engine.host
-        vms = Vms(work=work, hypervisor=host, limit=limit, now=_now, new_id=uuid7)
+        vms = Vms(work=work, hypervisor=host, depot=depot, limit=limit, now=_now, new_id=uuid7)
         meter = Meter(uuid7, _now)
         reconciler = Reconciler(
             work=work,

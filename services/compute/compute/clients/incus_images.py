@@ -42,6 +42,10 @@ class IncusShelf:
         """Refuse: NeverThere."""
         raise NeverThere(_NONE)
 
+    async def keep(self, blob: Blob) -> None:
+        """Refuse: NeverThere. No order of a machine with an ISO image comes this far."""
+        raise NeverThere("on Incus machines are not installed from ISO images here")
+
     async def copy(self, template: Template, vm: UUID) -> Blob:
         """Refuse: NeverThere."""
         raise NeverThere(_NONE)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from compute.domain.errors import NoHypervisor, NotTriedYet
+from compute.domain.errors import NoHypervisor, NoSuchMedium, NotTriedYet
 
 INSTALL = (
     "this deployment has no hypervisor, so it cannot run machines: install qemu-system-x86 and qemu-utils "
@@ -16,6 +16,7 @@ class Probe:
 
     `trying`: the small guest that finds out is still booting. `accel`: what makes guests quick (kvm or tcg).
     `trouble` says what is missing or broken, `advice` what to do where there is no hypervisor, which is an `engine`.
+    `media`: machines can be installed from ISO images.
     """
 
     version: str | None = None
@@ -25,6 +26,14 @@ class Probe:
     trouble: str = ""
     engine: str = "QEMU"
     advice: str = INSTALL
+    media: bool = False
+
+    def must_take_media(self) -> None:
+        """Refuse an order that needs an ISO image laid in, where that cannot be done."""
+        if not self.media:
+            raise NoSuchMedium(
+                "this deployment's hypervisor takes no ISO images; make the machine from a template"
+            )
 
     def must_run_machines(self) -> None:
         """Refuse to go on unless machines can be run; say what would change that."""

@@ -127,7 +127,7 @@ class Reconciler:
         for happening in _happenings(before, after, course, self.now()):
             await work.log.add(after.id, happening)
         if (before.status, before.trouble) != (after.status, after.trouble):
-            work.record(_changed(before, after))
+            work.record(changed(before, after))
         for operation in await work.operations.open_of(after.id):
             if (ended := operation.judged(after, self.now())) is not operation:
                 await work.operations.put(ended)
@@ -137,6 +137,7 @@ class Reconciler:
         await cancelled(work, vm, self.now())
         await metering.stopped(work, vm.id, None, self.meter.new_id, self.now())
         await work.snapshots.forget(vm.id)
+        await work.images.forget(vm.id)
         await work.vms.remove(vm)
         await work.quotas.give_back(vm.tenant, vm.amount)
         await work.leases.drop(vm.id)
@@ -158,6 +159,7 @@ def _definition(vm: Vm) -> Definition:
         memory_gb=vm.memory_gb,
         disk_gb=vm.disk_gb,
         template=vm.template_id,
+        medium=vm.medium,
         user_data=vm.user_data,
         ssh_keys=vm.ssh_keys,
     )
@@ -175,7 +177,8 @@ def _happenings(before: Vm, after: Vm, course: Course | None, now: datetime) -> 
     return told
 
 
-def _changed(before: Vm, after: Vm) -> Fact:
+def changed(before: Vm, after: Vm) -> Fact:
+    """Return the fact that people see a machine otherwise than before."""
     return Fact(
         tenant=after.tenant,
         actor=WORKER,
