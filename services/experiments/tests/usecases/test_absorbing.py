@@ -162,6 +162,7 @@ async def test_an_experiment_that_does_no_harm_goes_on(work, harming, clock):
 async def test_a_verdict_says_what_is_harmed(work, harming, clock, tenant):
     said = await judged(work, tenant, "checkout", clock())
     assert list(said.harmed) == [("treatment", "errors")]
+    assert list(said.watched) == ["errors"]
     assert said.sentence.startswith("Stop: treatment makes errors worse")
     with pytest.raises(ExperimentNotFound):
         await judged(work, tenant, "none", clock())
