@@ -96,7 +96,7 @@ async def test_a_verdict_is_for_services_and_says_what_is_harmed(stub, draft, wo
     service = ((mesh.HEADER, mesh.sign(SECRET, "flags", VERDICT, time.time())),)
     ask = pb.GuardVerdictRequest(tenant=str(tenant), experiment="checkout")
     said = await stub.GuardVerdict(ask, metadata=service)
-    assert (said.harmed, said.units) == (False, 0)
+    assert (said.harmed, said.units, list(said.watched)) == (False, 0, [])
     assert "nobody has been exposed" in said.sentence
     assert await failure(stub.GuardVerdict(ask, metadata=ANA)) is grpc.StatusCode.UNAUTHENTICATED
     wrong = pb.GuardVerdictRequest(tenant="t", experiment="checkout")
