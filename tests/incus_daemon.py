@@ -7,9 +7,7 @@ settings that make the compute service use it, and ends it when it is interrupte
 
 import base64
 import contextlib
-import gzip
 import http.client
-import io
 import json
 import os
 import shutil
@@ -17,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
@@ -28,23 +25,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.incus_image import Unusable, archive
+
 PLACES = "/usr/libexec/incus:/usr/lib/incus:/opt/incus/bin"
 PATIENCE = 30.0  # seconds for one daemon; what cannot be had by then is not waited for
-INITRD = Path(__file__).parents[1] / ".images/switchyard-linux/initrd"
-POOL, PROJECT, READY = "pool", "switchyard", "switchyard: up"
-PROPERTIES = {
-    "switchyard.name": "switchyard-container",
-    "switchyard.description": "busybox",
-    "switchyard.ready_line": READY,
-}
-_INITTAB = "::sysinit:/etc/rc\nconsole::respawn:/bin/sh\n::ctrlaltdel:/bin/busybox poweroff\n"
-_RC = f'#!/bin/sh\necho "{READY}" >/dev/console\n'
+POOL, PROJECT = "pool", "switchyard"
 
 
-class Unusable(Exception):
-    """Why there is no Incus to be had here."""
-
-
+_NOTHING: dict[str, str] = {}
 _BROKEN = (Unusable, OSError, http.client.HTTPException, ValueError)
 
 
@@ -104,10 +92,10 @@ class Daemon:
 
     def ask(self, verb: str, path: str, body: object = None, **headers: str) -> Any:
         """Ask as root, over the daemon's own socket, and wait until it is done. Unusable: it says no."""
-        told = self._call(verb, path, body, headers)
+        told = self.call(verb, path, body, headers)
         if told["type"] == "async":
             wait = f"/1.0/operations/{told['metadata']['id']}/wait?timeout={PATIENCE:.0f}"
-            told = self._call("GET", wait, None, {})
+            told = self.call("GET", wait)
             ended = told["metadata"] or {"status_code": 0, "err": told["error"]}
             if ended["status_code"] != 200:
                 raise Unusable(f"incusd: {path}: {ended['err'] or 'it took too long'}")
@@ -116,7 +104,10 @@ class Daemon:
             raise Unusable(f"incusd: {path}: {told['error']}")
         return told["metadata"]
 
-    def _call(self, verb: str, path: str, body: object, headers: dict[str, str]) -> Any:
+    def call(
+        self, verb: str, path: str, body: object = None, headers: dict[str, str] = _NOTHING
+    ) -> Any:
+        """Ask, and return the answer as it is."""
         sent = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         with contextlib.closing(_Local(self.folder / "unix.socket")) as line:
             line.request(verb, path, sent, headers)
@@ -133,9 +124,9 @@ class Daemon:
 
     def join(self, first: "Daemon", name: str) -> None:
         """Become another member."""
-        asked = first.ask("POST", "/1.0/cluster/members", {"server_name": name})
+        asked = first.call("POST", "/1.0/cluster/members", {"server_name": name})
         about = first.ask("GET", "/1.0")["environment"]
-        told = asked["metadata"]
+        told = asked["metadata"]["metadata"]  # it lasts until somebody has joined
         token = {
             "server_name": name,
             "fingerprint": told["fingerprint"],
@@ -293,50 +284,6 @@ def _certificate() -> tuple[bytes, bytes]:
     )
     pem, kind = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     return made.public_bytes(pem), key.private_bytes(pem, kind, serialization.NoEncryption())
-
-
-def archive() -> bytes:
-    """Return an image for containers: busybox, of the built-in template; Unusable if that was not made."""
-    if not INITRD.exists():
-        raise Unusable("the built-in template, whose busybox is needed, was not made (make setup)")
-    busybox = _member(gzip.decompress(INITRD.read_bytes()), b"bin/busybox")
-    with io.BytesIO() as file:
-        with tarfile.open(fileobj=file, mode="w:gz") as tar:
-            about = {"architecture": os.uname().machine, "creation_date": int(time.time())}
-            about["properties"] = PROPERTIES
-            _add(tar, "metadata.yaml", json.dumps(about).encode())
-            for name in ("", "bin", "sbin", "dev", "proc", "sys", "etc", "tmp", "run", "root"):
-                _add(tar, f"rootfs/{name}".rstrip("/"), None)
-            _add(tar, "rootfs/bin/busybox", busybox, 0o755)
-            for name in ("bin/sh", "sbin/init"):
-                _add(tar, f"rootfs/{name}", "/bin/busybox")
-            _add(tar, "rootfs/etc/inittab", _INITTAB.encode())
-            _add(tar, "rootfs/etc/rc", _RC.replace("echo", "/bin/busybox echo").encode(), 0o755)
-        return file.getvalue()
-
-
-def _add(tar: tarfile.TarFile, name: str, what: bytes | str | None, mode: int = 0o644) -> None:
-    """Add a file (bytes), a symbolic link (str) or a folder (None)."""
-    info = tarfile.TarInfo(name)
-    info.mode = mode if isinstance(what, bytes) else 0o755
-    if isinstance(what, bytes):
-        info.size = len(what)
-        tar.addfile(info, io.BytesIO(what))
-        return
-    info.type, info.linkname = (tarfile.DIRTYPE, "") if what is None else (tarfile.SYMTYPE, what)
-    tar.addfile(info)
-
-
-def _member(cpio: bytes, wanted: bytes) -> bytes:
-    """Return one file of a `newc` archive (cpio(5)), as deploy/local/guest/prepare.py writes them."""
-    place = 0
-    while cpio[place : place + 6] == b"070701":
-        size, length = (int(cpio[place + at : place + at + 8], 16) for at in (54, 94))
-        data = (place + 110 + length + 3) & ~3
-        if cpio[place + 110 : place + 110 + length - 1] == wanted:
-            return cpio[data : data + size]
-        place = (data + size + 3) & ~3
-    raise Unusable("there is no busybox in the built-in template")
 
 
 def free_port() -> int:

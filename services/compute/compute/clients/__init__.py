@@ -15,5 +15,5 @@ incus       the other driver: one verb of the port after the other
 incus_wire      HTTPS, operations and WebSockets of an Incus    incus_trial     whether guests really run there
 incus_marks     fences and marks of runs, beside the guests     incus_images    templates there
 incus_places    which member of a cluster a guest is on         incus_console   what a guest says, and typing there
-incus_events    what happens to guests
+incus_shape     what an instance is made of                     incus_events    what happens to guests
 """

@@ -10,15 +10,13 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
-
-import orjson
 
 from compute.clients.incus_console import Heard, IncusConsole
 from compute.clients.incus_events import happened
 from compute.clients.incus_marks import Mark, Marks, guest_of, name_of
 from compute.clients.incus_places import Places
+from compute.clients.incus_shape import Document, limits, root, seed, seed_device, size_of
 from compute.clients.incus_trial import IncusTrial
 from compute.clients.incus_wire import NotThere, Refused, Unreachable, Wire
 from compute.domain.guest import ABSENT, Definition, Key, Line, Power, Seen, Switch
@@ -32,8 +30,6 @@ _POWERS = {103: Power.RUNNING, 111: Power.RUNNING, 113: Power.RUNNING, 110: Powe
 _OBEYED = 120.0  # a guest that ends so long after its button was pressed has obeyed
 _LET_GO = 10.0  # after a guest ended by itself Incus holds its disk for a moment, and says only that it is in use
 _OBEY, _WAIT = 2, 30  # seconds that Incus waits until a guest obeys its button, or another order
-
-Document = Mapping[str, Any]
 
 
 class Incus:
@@ -140,8 +136,8 @@ class Incus:
         await self._marks.admit(key, **clean)
         source = {"type": "image", "fingerprint": image.fingerprint}
         body = {"name": name_of(key.vm), "type": image.type, "source": source}
-        said = {**_config(definition), **_seed(definition)}
-        devices = {"root": self._root(definition.disk_gb), **_seed_device(image.type)}
+        said = {**limits(definition), **seed(definition)}
+        devices = {"root": root(self._pool, definition.disk_gb), **seed_device(image.type)}
         try:
             query = self._places.query()
             whole = {**body, "config": said, "devices": devices, "profiles": ["default"]}
@@ -150,24 +146,21 @@ class Incus:
             if not await self._found(key.vm):
                 raise
 
-    def _root(self, gb: int) -> Mapping[str, str]:
-        return {"type": "disk", "path": "/", "pool": self._pool, "size": f"{gb}GiB"}
-
     async def ensure_defined(self, key: Key, definition: Definition) -> None:
         """Write down what the guest is to be like when it is switched on next, and bring it where it belongs."""
         await self._marks.admit(key)
         found = await self._needed(key.vm)
         if found["status_code"] == _STOPPED:
             await self._places.move(_path(key.vm), found)
-        gb = max(definition.disk_gb, _size(found))
-        said = {"config": _config(definition), "devices": {"root": self._root(gb)}}
+        gb = max(definition.disk_gb, size_of(found))
+        said = {"config": limits(definition), "devices": {"root": root(self._pool, gb)}}
         await self._wire.done("PATCH", _path(key.vm), said)
 
     async def grow_disk(self, key: Key, gb: int) -> None:
         """Make the disk so big, unless it is."""
         await self._marks.admit(key)
-        if _size(await self._needed(key.vm)) < gb:
-            said = {"devices": {"root": self._root(gb)}}
+        if size_of(await self._needed(key.vm)) < gb:
+            said = {"devices": {"root": root(self._pool, gb)}}
             await self._wire.done("PATCH", _path(key.vm), said)
 
     async def _needed(self, vm: UUID) -> Document:
@@ -289,26 +282,3 @@ def _power(found: Document, mark: Mark) -> Power:
         return _POWERS.get(found["status_code"], Power.UNKNOWN)
     obeyed = not mark.ended and time.time() - mark.pressed < _OBEYED
     return Power.HALTED if obeyed else Power.OFF
-
-
-def _size(found: Document) -> int:
-    """Return how big the disk of an instance is, in GiB."""
-    return int(found["devices"]["root"].get("size", "0").removesuffix("GiB"))
-
-
-def _config(definition: Definition) -> Mapping[str, str]:
-    return {"limits.cpu": str(definition.cpu), "limits.memory": f"{definition.memory_gb}GiB"}
-
-
-def _seed(definition: Definition) -> Mapping[str, str]:
-    """Return user data and keys as cloud-init gets them from Incus. JSON is YAML: no key can break out of its place."""
-    keys = orjson.dumps({"ssh_authorized_keys": list(definition.ssh_keys)}).decode()
-    vendor = {"cloud-init.vendor-data": f"#cloud-config\n{keys}\n"} if definition.ssh_keys else {}
-    user = {"cloud-init.user-data": definition.user_data} if definition.user_data else {}
-    return {**vendor, **user}
-
-
-def _seed_device(type_: str) -> Mapping[str, Mapping[str, str]]:
-    """Return the disk that cloud-init of a virtual machine reads; a container's has other ways."""
-    vm = type_ == "virtual-machine"
-    return {"seed": {"type": "disk", "source": "cloud-init:config"}} if vm else {}

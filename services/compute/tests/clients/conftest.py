@@ -18,7 +18,8 @@ from compute.clients.incus_wire import Wire, trust
 from compute.clients.qemu import Qemu
 from compute.clients.trial import Trial
 from compute.domain.guest import Definition
-from tests.incus_daemon import POOL, PROPERTIES, Engine, Unusable
+from tests.incus_daemon import POOL, Engine
+from tests.incus_image import PROPERTIES, Unusable
 
 IMAGES = Path(__file__).parents[4] / ".images"
 LITTLE = {"name": "little", "cpu": 1, "memory_gb": 1, "disk_gb": 1}

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 
+import orjson
 import pytest
 
 from compute.clients.incus import Incus
@@ -13,7 +14,7 @@ from compute.clients.incus_wire import Wire, trust
 from compute.domain.errors import NoHypervisor, NotTriedYet
 from compute.domain.guest import Definition, Key, Power, Switch
 from compute.ports.hypervisor import HostTrouble, StaleFence
-from tests.incus_daemon import free_port
+from tests.incus_daemon import PROJECT, free_port
 
 LONG = 90
 
@@ -99,13 +100,15 @@ async def test_a_reset_is_done_once_and_whoever_comes_next_finds_the_guest(
 
 async def test_it_is_told_when_something_happens_to_a_guest(incus, vm_id, small):
     driver = incus.driver
-    heard = asyncio.create_task(anext(driver.events()))
+    events = driver.events()
+    heard = asyncio.create_task(anext(events))
     async with asyncio.timeout(LONG):
         while not heard.done():  # until it listens
             await driver.ensure_disk(Key(vm_id, 1, 1), small)
             await driver.ensure_absent(Key(vm_id, 1, 1))
             await asyncio.sleep(0.05)
     assert heard.result() == vm_id
+    await events.aclose()
 
 
 async def test_without_an_answer_nothing_is_absent_and_orders_say_what_to_do(vm_id):
@@ -137,3 +140,20 @@ def test_what_is_told_once_is_kept_and_what_is_told_whole_is_not_doubled(vm_id):
         assert heard.add(vm_id, "first", told, whole=False) == known
     assert heard.add(vm_id, "first", "all\n", whole=True) == "all\n"
     assert heard.add(vm_id, "second", "x\n", whole=False) == "x\n"
+
+
+async def test_user_data_and_keys_reach_cloud_init_and_nothing_of_a_name_does(incus, vm_id):
+    said = {"user_data": "#!/bin/sh\necho ü", "ssh_keys": ('ssh-ed25519 AAAA a"b\n#x',)}
+    order = Definition(name="../✗", cpu=2, memory_gb=1, disk_gb=1, template=incus.template, **said)
+    await incus.driver.ensure_disk(Key(vm_id, 1, 1), order)
+    made = incus.engine.first.ask("GET", f"/1.0/instances/vm-{vm_id}?project={PROJECT}")
+    config = made["config"]
+    assert config["cloud-init.user-data"] == order.user_data
+    first, keys = config["cloud-init.vendor-data"].split("\n", 1)
+    assert (first, orjson.loads(keys)) == (
+        "#cloud-config",
+        {"ssh_authorized_keys": list(order.ssh_keys)},
+    )
+    assert (config["limits.cpu"], made["devices"]["root"]["size"]) == ("2", "1GiB")
+    assert "✗" not in str(made)
+    await incus.driver.ensure_absent(Key(vm_id, 1, 1))

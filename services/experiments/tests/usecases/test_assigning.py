@@ -306,7 +306,7 @@ class TestTellingFlags:
         running = asyncio.create_task(publisher.run())
         await experiments.move(ana, IT, "start")
         publisher.wake()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not flags.told:
                 await asyncio.sleep(0)
         running.cancel()
