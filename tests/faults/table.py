@@ -51,9 +51,9 @@ ELSEWHERE = {
 }
 HEAD = """# What it survives
 
-Made by `make faults` (the tests under `tests/faults`, on a platform of one replica each on one machine): do not edit.
-A row says *untested* until a test tells of it; "held" is what the test asserted, the figure is of the run that wrote
-this page.
+Made by `make faults` (the tests under `tests/faults`, on one machine, one replica of each service unless the row says
+two): do not edit. A row says *untested* until a test tells of it; "held" is what the test asserted, the figure is of
+the run that wrote this page.
 
 | # | fault | must hold | what was done, and the figure | held |
 |---|---|---|---|---|
