@@ -22,7 +22,7 @@ here = @test -x $(PY) || { echo "make $@: there is no .venv, so nothing was ever
 # A target whose part is missing says so and fails.
 need = @test -e $(1) || { echo "make $@: $(1) is not in this checkout, so there is nothing to run" >&2; exit 1; }
 
-.PHONY: help setup ready up down logs status reset migrate seed backup restore test check protos openapi docs derive k8s-check pins fmt lint types contracts calibrate load faults
+.PHONY: help setup ready up down logs status reset migrate seed backup restore test check protos openapi docs derive k8s-check pins fmt lint types contracts calibrate load hostile faults
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -128,6 +128,9 @@ calibrate: setup ## count how often the inference is wrong (10 minutes at most),
 load: setup ## locust against a throw-away platform
 	$(call need,tests/load)
 	@$(YARD) with -- $(PY) -m tests.load
+
+hostile: setup ## schemathesis over every operation of a throw-away platform (HOSTILE_EXAMPLES=4)
+	@$(YARD) with -- $(PY) -m tests.hostile
 
 faults: setup ## kill and freeze every part of a throw-away platform, and count what was lost (writes docs/reliability.md)
 	$(call need,tests/faults)

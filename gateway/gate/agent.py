@@ -28,7 +28,8 @@ SILENCE = 5.0
 PAUSES = (0.1, 2.0)
 KEEPALIVE = (("grpc.keepalive_time_ms", 10_000), ("grpc.keepalive_timeout_ms", 2_000))
 Events = AsyncIterator[pb.SnapshotEvent]
-Sign = Callable[[str, str, float], str]
+Sign = Callable[[str, str, str, float], str]
+SNAPSHOT = "/switchyard.iam.v1.Iam/Snapshot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ async def replicate(place: Settings, sign: Sign, log: KeyLog) -> None:
 
 async def _connected(place: Settings, sign: Sign, log: KeyLog) -> None:
     async with grpc.aio.insecure_channel(place.iam, options=KEEPALIVE) as channel:
-        proof = sign(place.secret, "gateway", time.time())
+        proof = sign(place.secret, "gateway", SNAPSHOT, time.time())
         request = pb.SnapshotRequest(kinds=[pb.KIND_API_KEY], batched=True)
         stream = rpc.IamStub(channel).Snapshot(request, metadata=(("x-mesh", proof),))
         await follow(aiter(stream), log, place.silence)

@@ -9,7 +9,7 @@ from gate.settings import Settings
 from gate.shapes import Doc, extension, seconds
 from gate.static import LARGEST
 from gate.strip import early_mutations
-from gate.watching import access_log, tracing
+from gate.watching import access_logs, tracing
 
 HCM = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 ALLOWED_HEADERS = (
@@ -55,7 +55,7 @@ def _public(topology: Topology, settings: Settings, routes: list[Doc]) -> Doc:
         **_request_ids(),
         "early_header_mutation_extensions": [early_mutations(traced=bool(settings.otlp))],
         **tracing(settings),
-        "access_log": [access_log()],
+        "access_log": access_logs(route["name"] for route in routes),
         "local_reply_config": local_replies(settings),
         "upgrade_configs": [{"upgrade_type": "websocket", "enabled": False}],
         "http_filters": filters.chain(topology, settings),

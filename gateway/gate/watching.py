@@ -1,4 +1,10 @@
-"""What the gate tells about its traffic: the access log, and traces where a collector is configured."""
+"""What the gate tells about its traffic: the access log, and traces where a collector is configured.
+
+Neither has a query (credentials come in it where headers cannot go), nor a path whose parameter opens something.
+"""
+
+import re
+from collections.abc import Iterable
 
 from gate.filters import JWT_METADATA
 from gate.settings import Settings
@@ -7,12 +13,31 @@ from gate.shapes import Doc, extension, typed
 TRACERS = "extensions.tracers.opentelemetry."
 
 
-def access_log() -> Doc:
-    """Return the JSON access log on standard output; paths are logged without their query."""
+# The name of a path parameter that is itself the permission: who reads it in a log could use it.
+OPENS = "{token}"
+PATH, TEMPLATE = "%PATH(NQ)%", "%ROUTE_NAME%"
+
+
+def access_logs(routes: Iterable[str]) -> list[Doc]:
+    """Return the JSON access logs on standard output, for routes of these names (path templates).
+
+    Paths are logged without their query, and not at all where one holds a secret: there the route stands for it.
+    """
+    doors = sorted({re.escape(r.partition("{")[0]) for r in routes if OPENS in r})
+    if not doors:
+        return [_stdout("stdout", PATH)]
+    matched = {"safe_regex": {"regex": f"(?i).*({'|'.join(doors)}).*"}}
+    header = {"name": ":path", "string_match": matched}
+    secret: Doc = {"filter": {"header_filter": {"header": header}}}
+    others: Doc = {"filter": {"header_filter": {"header": {**header, "invert_match": True}}}}
+    return [_stdout("stdout", PATH) | others, _stdout("stdout_of_secret_paths", TEMPLATE) | secret]
+
+
+def _stdout(name: str, path: str) -> Doc:
     line = {
         "at": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
         "method": "%REQ(:METHOD)%",
-        "path": "%PATH(NQ)%",
+        "path": path,
         "route": "%ROUTE_NAME%",
         "protocol": "%PROTOCOL%",
         "status": "%RESPONSE_CODE%",
@@ -34,7 +59,7 @@ def access_log() -> Doc:
         "peer": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
     }
     message = "extensions.access_loggers.stream.v3.StdoutAccessLog"
-    return extension("stdout", message, log_format={"json_format": line})
+    return extension(name, message, log_format={"json_format": line})
 
 
 def tracing(settings: Settings) -> Doc:
@@ -60,5 +85,19 @@ def tracing(settings: Settings) -> Doc:
     )
     # The sampler decides, so each request must get as far as it.
     everything = {"value": 100}
-    section = {"spawn_upstream_span": True, "random_sampling": everything, "provider": provider}
+    section = {
+        "spawn_upstream_span": True,
+        "random_sampling": everything,
+        "provider": provider,
+        "custom_tags": _without_secrets(),
+    }
     return {"tracing": section}
+
+
+def _without_secrets() -> list[Doc]:
+    """Return the tags that stand for Envoy's own: the template of the path, and no query."""
+    return [
+        {"tag": "http.url", "value": f"%REQ(:SCHEME)%://%REQ(:AUTHORITY)%{TEMPLATE}"},
+        {"tag": "url.path", "value": TEMPLATE},
+        {"tag": "url.query", "literal": {"value": "-"}},
+    ]

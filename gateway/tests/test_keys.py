@@ -197,7 +197,7 @@ def keeps(folder, names) -> bool:
 async def test_the_agent_keeps_the_whole_state_and_follows_it(iam, replica):
     iam.first = [wire("a"), wire("b"), ready()]
     await until(lambda: keeps(replica, {"a", "b"}))
-    assert verify("secret" * 8, iam.metadata[0]["x-mesh"], time.time()) == "gateway"
+    assert verify("secret" * 8, iam.metadata[0]["x-mesh"], agent.SNAPSHOT, time.time()) == "gateway"
     assert iam.kinds[0] == [pb.KIND_API_KEY]
     iam.streams[0].put_nowait(wire("c", expires_at=Timestamp(seconds=9)))
     iam.streams[0].put_nowait(gone("a"))

@@ -28,6 +28,7 @@ def example() -> dict:
         "/open": {"get": {"security": [], **answers}},
         "/either": {"get": {"security": either, **answers}},
         "/key": {"get": {"security": key, **answers}},
+        "/links/{token}": {"get": {"security": [], **answers}},
         "/token": {"get": {"security": [{"bearer": []}], **answers}},
         "/ws": {"get": {"security": either, "x-door": "websocket", **answers}},
         "/ofrep/v1/evaluate/flags/{key}": {
@@ -193,6 +194,18 @@ def test_lint_fails_on_findings(tmp_path, config, capsys):
     file.write_text(yaml.safe_dump(broken))
     assert main(["lint", str(file)]) == 1
     assert "apikeys" in capsys.readouterr().out
+
+
+def test_a_path_that_opens_something_is_logged_as_its_template(config):
+    logs = {
+        log["typed_config"]["log_format"]["json_format"]["path"]: log["filter"]["header_filter"]
+        for log in manager(config)["access_log"]
+    }
+    matches = {path: f["header"]["string_match"]["safe_regex"]["regex"] for path, f in logs.items()}
+    assert set(matches.values()) == {"(?i).*(/links/).*"}
+    inverted = {path for path, f in logs.items() if f["header"].get("invert_match")}
+    assert inverted == {"%PATH(NQ)%"}
+    assert "%ROUTE_NAME%" in matches
 
 
 def test_traces_go_nowhere_without_a_collector():

@@ -51,9 +51,9 @@ ELSEWHERE = {
 }
 HEAD = """# What it survives
 
-Made by `make faults` (the tests under `tests/faults`, on a platform of one replica each on one machine): do not edit.
-A row says *untested* until a test tells of it; "held" is what the test asserted, the figure is of the run that wrote
-this page.
+Made by `make faults` (the tests under `tests/faults`, on one machine, one replica of each service unless the row says
+two): do not edit. A row says *untested* until a test tells of it; "held" is what the test asserted, the figure is of
+the run that wrote this page.
 
 | # | fault | must hold | what was done, and the figure | held |
 |---|---|---|---|---|
@@ -70,13 +70,18 @@ class Finding:
     partly: str = ""
 
 
+def slower(took: float, wanted: float, what: str) -> str:
+    """Return what `partly` says of a figure beyond the table's: such a run fails nothing, and hides nothing."""
+    return f"{what} took {took:.1f} s in this run, wanted ≤ {wanted:g} s; " if took > wanted else ""
+
+
 def page(findings: list[Finding]) -> str:
     """Return the page."""
     lines = [HEAD]
     for row, (fault, must) in ROWS.items():
         told = [f for f in findings if f.row == row]
         did = "<br>".join(f"{f.done}: {f.figure}" for f in told) or ELSEWHERE.get(row, "")
-        short = "; ".join(f.partly for f in told if f.partly)
+        short = "; ".join(f.partly.rstrip("; ") for f in told if f.partly)
         held = f"partly: {short}" if short else "yes" if did else "untested"
         lines.append(f"| {row} | {fault} | {must} | {did} | {held} |\n")
     return "".join(lines)

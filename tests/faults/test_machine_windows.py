@@ -24,16 +24,20 @@ from sqlalchemy import text
 from chassis.caller import Caller
 from chassis.db import database
 from compute.clients import processes
+from compute.clients.depot import Depot
 from compute.clients.images import Images, built_in_id
 from compute.clients.qemu import Qemu
 from compute.clients.trial import Trial
 from compute.domain.errors import ActionDoesNotFit
 from compute.domain.order import Order, SourceType
 from compute.domain.quota import Amount
+from compute.domain.snapshot import Task
 from compute.domain.vm import Action
 from compute.store.work import sql_work
 from compute.usecases.offers import Offers
+from compute.usecases.snapshots import Snapshots
 from compute.usecases.vms import Intent, Vms
+from egress.guard import Rules
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / ".images"
@@ -52,10 +56,12 @@ class Site:
         self.vms = Vms(
             work=self.work,
             hypervisor=self.host,
+            depot=Depot(folder / "fetched", Rules.of(""), 1),
             limit=LIMIT,
             now=lambda: datetime.now(UTC),
             new_id=uuid4,
         )
+        self.snapshots = Snapshots(work=self.work, now=lambda: datetime.now(UTC), new_id=uuid4)
         may = frozenset(f"vm:{verb}" for verb in MAY)
         self.ana = Caller(subject="ana", tenant=uuid4(), name="Ana", permissions=may)
         self.workers = []
@@ -111,6 +117,14 @@ class Site:
 
         await self.until(is_so, 30)
 
+    async def ended(self, operation):
+        async def it_has():
+            async with self.work() as work:
+                found = await work.operations.find(self.ana.tenant, operation.id)
+            return found if found.status != "RUNNING" else None
+
+        return await self.until(it_has)
+
     async def rows(self):
         async with self.sessions() as session:
             found = await session.execute(
@@ -137,6 +151,9 @@ class Site:
                 text("select count(*) from compute.lease where name like 'vm:%'")
             )
             tenant = {"t": self.ana.tenant}
+            left = "select count(*) from compute.snapshot where tenant = :t"
+            shots = await session.scalar(text(left), tenant)
+            assert shots == 0
             open_ = (
                 "select count(*) from compute.operation where tenant = :t and status = 'RUNNING'"
             )
@@ -404,6 +421,36 @@ async def test_a_silent_guest_is_never_started_twice_and_a_host_that_was_cut_off
     os.kill(pid, signal.SIGKILL)  # the power fails: no guest, no worker
     site.worker()
     await site.tells(vm, "switchyard: boot 2")  # the disk is the same
+    await site.becomes(vm, "RUNNING")
+    await site.vms.delete(site.ana, Intent(vm=vm.id))
+    await site.gone(vm)
+    await site.nothing_is_left()
+
+
+async def test_a_worker_is_killed_between_what_is_done_to_a_snapshot_and_what_is_written_of_it(
+    site,
+):
+    vm = await site.order()
+    worker = site.worker()
+    await site.becomes(vm, "RUNNING")
+    worker.kill()
+    taken = await site.snapshots.take(site.ana, Intent(vm=vm.id), "live")
+    await site.dies(site.worker("take-done"))
+    worker = site.worker()
+    assert (await site.ended(taken)).status == "SUCCEEDED"
+    await site.act(vm, Action.STOP)
+    await site.becomes(vm, "STOPPED")
+    worker.kill()
+    for task, point in ((Task.RESTORE, "restore-done"), (Task.DROP, "drop-done")):
+        intent = Intent(vm=vm.id)
+        asked = await site.snapshots.ask(site.ana, intent, taken.snapshot_id, task)
+        await site.dies(site.worker(point))
+        worker = site.worker()
+        assert (await site.ended(asked)).status == "SUCCEEDED"
+        worker.kill()
+    site.worker()
+    await site.act(vm, Action.START)
+    await site.tells(vm, "switchyard: boot 2")
     await site.becomes(vm, "RUNNING")
     await site.vms.delete(site.ana, Intent(vm=vm.id))
     await site.gone(vm)

@@ -43,7 +43,7 @@ async def collector():
 
 @pytest.mark.journey
 async def test_a_sampled_request_is_one_trace_from_the_gate_to_the_database(platform, collector):
-    trace = uuid4().hex
+    trace, planted = uuid4().hex, f"in-the-query-{uuid4().hex}"
     async with httpx.AsyncClient(base_url=platform.url, timeout=10) as web:
         body = {"username": "root", "password": os.environ["SWITCHYARD_ADMIN_PASSWORD"]}
         login = await web.post("/api/v1/auth/login", json=body)
@@ -51,6 +51,7 @@ async def test_a_sampled_request_is_one_trace_from_the_gate_to_the_database(plat
         answer = await web.post(
             "/api/v1/feature-flags",
             json={"key": f"traced-{trace[:8]}", "name": "Traced"},
+            params={"access_token": planted},
             headers={"traceparent": f"00-{trace}-{'1' * 16}-01"},
         )
         assert answer.status_code == 201, answer.text
@@ -70,4 +71,6 @@ async def test_a_sampled_request_is_one_trace_from_the_gate_to_the_database(plat
     parents = [s.parent_span_id for _, s in ours]
     assert sum(p in ids for p in parents) == len(ours) - 1  # one root, the rest hang below it
     told = str([s for _, s in ours])
+    assert "/api/v1/feature-flags" in told
     assert login.json()["access_token"] not in told
+    assert [(name, s.name) for name, s in ours if planted in str(s)] == []

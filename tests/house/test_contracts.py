@@ -10,7 +10,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BREAKS = [
-    ("Services never import each other", "services/flags/flags/clients.py", "import audit.domain"),
+    (
+        "Services never import each other",
+        "services/flags/flags/clients/news.py",
+        "import audit.domain",
+    ),
     (
         "Rooms open inwards only",
         "services/flags/flags/usecases/__init__.py",

@@ -170,7 +170,7 @@ def _vm(_):
     return {
         "name": unique("vm-"),
         "source_type": "iso",
-        "iso_url": "https://images.example/debian.iso",
+        "iso_url": "https://127.0.0.1/debian.iso",
         "cpu": 1,
         "memory_gb": 1,
         "disk_gb": 1,

@@ -2,14 +2,17 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import grpc
 import pytest
+import yaml
 from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from authz.mesh import sign
 from switchyard.audit.v1 import audit_pb2, audit_pb2_grpc
 from switchyard.flags.v1 import flags_pb2, flags_pb2_grpc
 from switchyard.iam.v1 import iam_pb2, iam_pb2_grpc
@@ -18,6 +21,8 @@ pytestmark = pytest.mark.journey
 
 SERVICES = ("iam", "flags", "experiments", "audit", "compute")
 PATIENCE = 10  # seconds
+GRAPH = Path(__file__).parents[2] / "deploy/service-graph.yaml"
+INTERNAL = yaml.safe_load(GRAPH.read_text())["gateway"]["internal_rpcs"]
 
 
 @pytest.fixture
@@ -35,6 +40,12 @@ def ports():
         for name, ports in json.loads(Path(state).read_text())["ports"].items()
         if name in SERVICES
     }
+
+
+@pytest.fixture(scope="session")
+def secret():
+    site = Path(os.environ["SWITCHYARD_STATE"]).parents[1]
+    return json.loads((site / "secrets.json").read_text())["mesh"]
 
 
 @pytest.fixture(params=SERVICES)
@@ -160,3 +171,50 @@ class TestAtEachServicesOwnPort:
             ask = iam_pb2_grpc.IamStub(channel).ResolveKey
             error = await refused(ask(iam_pb2.ResolveKeyRequest(hash="0" * 64), timeout=PATIENCE))
         assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+SENTENCES = {
+    "unsigned": "own services",
+    "of nobody's secret": "own services",
+    "signed for another method": "own services",
+    "expired": "clock",
+}
+
+
+def signatures(secret, method, now):
+    """Return what a call that is not a service's, or not now, or not this one, would show."""
+    stranger = "a secret of nobody's that is forty letters"
+    return {
+        "unsigned": "",
+        "of nobody's secret": sign(stranger, "flags", method, now),
+        "signed for another method": sign(secret, "flags", f"{method}s", now),
+        "expired": sign(secret, "flags", method, now - 3600),
+    }
+
+
+class TestBetweenServices:
+    """What `internal_rpcs` of the service graph lists, asked at the services' own ports."""
+
+    @pytest.mark.parametrize("rpc", sorted(INTERNAL))
+    @pytest.mark.parametrize("how", SENTENCES)
+    async def test_a_call_that_is_not_signed_for_it_now_is_refused(self, ports, secret, rpc, how):
+        method, name = f"/{rpc}", rpc.split(".")[1]
+        shown = signatures(secret, method, time.time())[how]
+        metadata = (("x-mesh", shown),) if shown else ()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{ports[name]}") as channel:
+            if rpc.endswith("/Snapshot"):
+                call = channel.unary_stream(method)(b"", metadata=metadata, timeout=PATIENCE).read()
+            else:
+                call = channel.unary_unary(method)(b"", metadata=metadata, timeout=PATIENCE)
+            error = await refused(call)
+        assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert SENTENCES[how] in error.details()
+
+    async def test_a_signed_call_is_heard(self, ports, secret):
+        method = "/switchyard.iam.v1.Iam/ResolveKey"
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{ports['iam']}") as channel:
+            request = iam_pb2.ResolveKeyRequest(hash="0" * 64)
+            metadata = (("x-mesh", sign(secret, "flags", method, time.time())),)
+            call = iam_pb2_grpc.IamStub(channel).ResolveKey(request, metadata=metadata, timeout=10)
+            error = await refused(call)
+        assert error.code() is grpc.StatusCode.NOT_FOUND

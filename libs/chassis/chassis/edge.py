@@ -67,7 +67,7 @@ class Edge:
                 ]
             await send(message)
 
-        with span(f"{scope.get('method', 'WS')} {scope['path']}") as opened:
+        with span(scope.get("method", "WS")) as opened:
             try:
                 await self._app(scope, receive, tell)
             except Exception:
@@ -76,6 +76,7 @@ class Edge:
                     raise
                 await _answer_500(tell, scope["path"])
             route = getattr(scope.get("route"), "path", "unmatched")
+            opened.update_name(f"{scope.get('method', 'WS')} {route}")  # a path may be a secret
             opened.set_attribute("http.route", route)
             opened.set_attribute("http.response.status_code", status)
         taken = time.perf_counter() - begun

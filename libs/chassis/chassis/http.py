@@ -202,6 +202,8 @@ def rest_app(title: str, routers: Sequence[APIRouter], wiring: Wiring | None = N
         redoc_url=None,
         redirect_slashes=False,
         separate_input_output_schemas=False,
+        # We have our own (edge): this one tells paths and queries in full, and with them what opens something.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.wiring = wiring or Wiring()
     app.state.routers = routers

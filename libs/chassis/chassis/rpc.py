@@ -148,7 +148,8 @@ class Guard(aio.ServerInterceptor):
 
     def _admit(self, method: str, context: Context) -> None:
         if method in self._internal:
-            mesh.verify(self._secret, _metadata(context).get(mesh.HEADER, ""), time.time())
+            shown = _metadata(context).get(mesh.HEADER, "")
+            mesh.verify(self._secret, shown, method, time.time())
 
 
 @contextmanager
@@ -240,7 +241,8 @@ class _Tell:
         """Return the call's details with our metadata and, for a unary call, a deadline."""
         request = asked()
         metadata = aio.Metadata(*(given.metadata or ()))
-        metadata.add(mesh.HEADER, mesh.sign(self._secret, self._service, time.time()))
+        method = given.method.decode() if isinstance(given.method, bytes) else given.method
+        metadata.add(mesh.HEADER, mesh.sign(self._secret, self._service, method, time.time()))
         if request.request_id:
             metadata.add("x-request-id", request.request_id)
             metadata.add("traceparent", traceparent())

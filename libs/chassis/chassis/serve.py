@@ -231,9 +231,8 @@ async def _working(service: Service, *, jobs: bool) -> AsyncGenerator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while [task for task in tasks if task.cancel()]:  # again, should a job have lost it: on
+            await asyncio.wait(tasks, timeout=1)  # Python 3.11 `asyncio.wait_for` can
 
 
 async def _kept_up(job: Job) -> None:

@@ -116,25 +116,49 @@ class TestApiKeys:
 
 
 class TestMesh:
-    SECRET = "s" * 32
+    SECRET, METHOD = "s" * 32, "/switchyard.audit.v1.Audit/Append"
+
+    def verified(self, shown, now=1000):
+        return mesh.verify(self.SECRET, shown, self.METHOD, now)
 
     def test_a_service_is_known_by_its_signature(self):
-        assert mesh.verify(self.SECRET, mesh.sign(self.SECRET, "flags", 1000), 1000) == "flags"
+        assert self.verified(mesh.sign(self.SECRET, "flags", self.METHOD, 1000)) == "flags"
 
     @pytest.mark.parametrize(
         "shown", ["", "flags", "flags.9999999999.", "flags.9999999999.00", "..", "é.1.2"]
     )
     def test_a_stranger_is_not(self, shown):
         with pytest.raises(mesh.NotAService):
-            mesh.verify(self.SECRET, shown, 1000)
+            self.verified(shown)
 
     def test_a_signature_does_not_last(self):
         with pytest.raises(mesh.NotAService, match="clock"):
-            mesh.verify(self.SECRET, mesh.sign(self.SECRET, "flags", 1000), 1061)
+            self.verified(mesh.sign(self.SECRET, "flags", self.METHOD, 1000), 1061)
 
     def test_a_signature_of_another_secret_does_not_hold(self):
         with pytest.raises(mesh.NotAService):
-            mesh.verify(self.SECRET, mesh.sign("x" * 32, "flags", 1000), 1000)
+            self.verified(mesh.sign("x" * 32, "flags", self.METHOD, 1000))
+
+    def test_a_signature_of_another_call_or_name_does_not_hold(self):
+        for shown in (
+            mesh.sign(self.SECRET, "flags", "/switchyard.iam.v1.Iam/Snapshot", 1000),
+            mesh.sign(self.SECRET, "flags", self.METHOD, 1000).replace("flags", "iam"),
+        ):
+            with pytest.raises(mesh.NotAService):
+                self.verified(shown)
+
+    def test_a_secret_is_turned_without_a_pause(self):
+        both = f"{'n' * 32}, {self.SECRET}"
+        old = mesh.sign(self.SECRET, "flags", self.METHOD, 1000)
+        new = mesh.sign(both, "flags", self.METHOD, 1000)
+        assert mesh.verify(both, old, self.METHOD, 1000) == "flags"
+        assert mesh.verify("n" * 32, new, self.METHOD, 1000) == "flags"
+        with pytest.raises(mesh.NotAService):
+            self.verified(new)
+
+    def test_a_short_part_of_a_secret_is_no_secret(self):
+        with pytest.raises(ValueError, match="32"):
+            mesh.sign(f"{self.SECRET},short", "flags", self.METHOD, 1000)
 
 
 class TestStrictJson:

@@ -3,23 +3,31 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from prometheus_client import Gauge
 from uuid_utils.compat import uuid7
 
 from chassis.frame import Tables, framed
-from chassis.serve import Service
+from chassis.serve import Job, Service
 from compute.api.grpc import ComputeServicer
 from compute.api.rest import routers
 from compute.clients.depot import Depot
 from compute.clients.images import Images
+from compute.clients.incus import Incus
+from compute.clients.incus_images import IncusShelf
+from compute.clients.incus_places import Places
+from compute.clients.incus_trial import IncusTrial
+from compute.clients.incus_wire import Wire, trust
 from compute.clients.qemu import Qemu
 from compute.clients.shelf import QemuShelf
 from compute.clients.trial import Trial
 from compute.domain.course import Terms
 from compute.domain.quota import Amount
 from compute.jobs import clearing, importing, offering, reconciling
+from compute.ports.hypervisor import Hypervisor
+from compute.ports.images import Shelf
 from compute.settings import Settings
 from compute.store.tables import Idempotency, Lease, Outbox
 from compute.store.work import sql_work
@@ -44,14 +52,24 @@ TABLES = Tables(Outbox, Lease, Idempotency)
 ORPHANS = Gauge("compute_orphans", "Guests of this host that are in no table: above 3 is an alarm")
 
 
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What runs machines and keeps their templates, and the job that watches whether it does."""
+
+    host: Hypervisor
+    shelf: Shelf
+    keep_up: Job
+
+
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncGenerator[Service]:
     """Wire the service from the inside out; close whatever it opened."""
-    async with framed("compute", settings, TABLES) as frame:
+    depot = _depot(settings)
+    async with framed("compute", settings, TABLES) as frame, _engine(settings, depot) as engine:
         stirred = asyncio.Event()
         work = sql_work(frame.sessions, frame.relay.wake, stirred.set)
-        limit, (trial, host) = _limit(settings), _host(settings)
-        vms = Vms(work=work, hypervisor=host, limit=limit, now=_now, new_id=uuid7)
+        limit, host = _limit(settings), engine.host
+        vms = Vms(work=work, hypervisor=host, depot=depot, limit=limit, now=_now, new_id=uuid7)
         meter = Meter(uuid7, _now)
         reconciler = Reconciler(
             work=work,
@@ -64,11 +82,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         grace = timedelta(seconds=settings.orphan_seconds)
         orphans = Orphans(work, host, _now, grace, ORPHANS.set)
 
-        homes_images = settings.guests_dir / "images"
-        rules = Rules.of(settings.egress_allowed, plain_http=settings.egress_plain_http)
-        depot = Depot(settings.guests_dir / "fetched", rules, settings.image_max_bytes)
-        shelf = QemuShelf(homes_images, host.homes, host.images, depot)
-        importer = Importer(work=work, depot=depot, shelf=shelf, now=_now)
+        importer = Importer(work=work, depot=depot, shelf=engine.shelf, now=_now)
         templates = Templates(work=work, hypervisor=host, depot=depot, now=_now, new_id=uuid7)
 
         uses = (
@@ -93,18 +107,43 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
                 clearing(orphans),
                 importing(importer),
             ),
-            always=(trial.keep_up,),
+            always=(engine.keep_up,),
         )
+
+
+@asynccontextmanager
+async def _engine(settings: Settings, depot: Depot) -> AsyncGenerator[Engine]:
+    async with _incus(settings) if settings.driver == "incus" else _qemu(settings, depot) as one:
+        yield one
+
+
+@asynccontextmanager
+async def _qemu(settings: Settings, depot: Depot) -> AsyncGenerator[Engine]:
+    own = settings.guests_dir / "images"
+    images = Images((settings.images_dir, own))
+    trial = Trial(settings.images_dir, images, settings.accel)
+    host = Qemu(settings.guests_dir, images, trial)
+    try:
+        yield Engine(host, QemuShelf(own, host.homes, images, depot), trial.keep_up)
+    finally:
         host.close()
 
 
-def _host(settings: Settings) -> tuple[Trial, Qemu]:
-    root, images = (
-        settings.guests_dir,
-        Images((settings.images_dir, settings.guests_dir / "images")),
-    )
-    trial = Trial(settings.images_dir, images, settings.accel)
-    return trial, Qemu(root, images, trial)
+@asynccontextmanager
+async def _incus(settings: Settings) -> AsyncGenerator[Engine]:
+    files = (settings.incus_cert, settings.incus_key, settings.incus_server_cert)
+    wire = Wire(settings.incus_address, settings.incus_project, trust(*files))
+    trial = IncusTrial(wire, settings.incus_pool)
+    places = Places(wire, settings.incus_target)
+    try:
+        yield Engine(Incus(wire, trial, settings.incus_pool, places), IncusShelf(), trial.keep_up)
+    finally:
+        await wire.close()
+
+
+def _depot(settings: Settings) -> Depot:
+    rules = Rules.of(settings.egress_allowed, plain_http=settings.egress_plain_http)
+    return Depot(settings.guests_dir / "fetched", rules, settings.image_max_bytes)
 
 
 def _terms(settings: Settings) -> Terms:

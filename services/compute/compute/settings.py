@@ -14,6 +14,8 @@ _OUR_OWN = tuple(
     ip_network(net) for net in ("127.0.0.0/8", "169.254.0.0/16", "0.0.0.0/8", "::/127", "fe80::/10")
 )
 
+_PLAIN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+
 
 class Settings(ServiceSettings):
     """Everything that may differ between two deployments."""
@@ -25,6 +27,19 @@ class Settings(ServiceSettings):
     quota_cpu: int = Field(default=32, ge=0, le=1_000_000)
     quota_memory_gb: int = Field(default=64, ge=0, le=1_000_000)
     quota_disk_gb: int = Field(default=1000, ge=0, le=1_000_000)
+
+    # What runs machines: QEMU on this machine, or an Incus (one daemon or a cluster) at an address.
+    driver: Literal["qemu", "incus"] = "qemu"
+    incus_address: str = Field(default="", max_length=300)
+    # Our certificate and its key, and the daemon's own (none: the authorities that this machine trusts).
+    incus_cert: Path | None = None
+    incus_key: Path | None = None
+    incus_server_cert: Path | None = None
+    # Our project (made if it is not there), the storage pool of disks, and where machines go: a member of the cluster,
+    # @ and a group of members, or nothing: Incus chooses.
+    incus_project: str = Field(default="switchyard", pattern=_PLAIN)
+    incus_pool: str = Field(default="default", pattern=_PLAIN)
+    incus_target: str = Field(default="", pattern=rf"^(@?{_PLAIN[1:-1]})?$")
 
     # Where guests live (their disks, sockets and logs), and where the built-in template lies.
     guests_dir: Path = Path("/data/guests")
@@ -46,6 +61,21 @@ class Settings(ServiceSettings):
     def _are_networks(cls, given: str) -> str:
         Rules.of(given)
         return given
+
+    @model_validator(mode="after")
+    def _incus_is_whole(self) -> "Settings":
+        if self.driver == "incus":
+            files = {name: getattr(self, f"incus_{name}") for name in ("cert", "key")}
+            if not self.incus_address.startswith("https://") or None in files.values():
+                raise ValueError(
+                    "COMPUTE_DRIVER=incus needs COMPUTE_INCUS_ADDRESS (https://host:port), COMPUTE_INCUS_CERT and "
+                    "COMPUTE_INCUS_KEY"
+                )
+            files["server_cert"] = self.incus_server_cert
+            for name, file in files.items():
+                if file is not None and not file.is_file():
+                    raise ValueError(f"COMPUTE_INCUS_{name.upper()}: there is no file {file}")
+        return self
 
     @model_validator(mode="after")
     def _production_asks_nothing_of_its_own(self) -> "Settings":

@@ -179,31 +179,37 @@ class MemoryTemplates:
 
 
 class MemoryImages:
-    """Images live in their templates, where they are shown."""
+    """Images live in their templates, where they are shown; those of machines by themselves."""
 
     def __init__(self, templates):
-        self.templates = templates
+        self.templates, self.media = templates, {}
 
     def _put(self, image):
+        if image.id not in self.templates.kept:
+            self.media[image.id] = image
+            return
         kept = self.templates.kept
         kept[image.id] = replace(kept[image.id], image=image)
 
     def _now(self, image):
-        now = self.templates.kept[image.id].image if image.id in self.templates.kept else None
+        kept = self.templates.kept.get(image.id)
+        now = kept.image if kept else self.media.get(image.id)
         ours = now and (now.fence, now.state) == (image.fence, ImageState.FETCHING)
         return now if ours else None
 
     async def add(self, image):
         self._put(image)
 
+    async def forget(self, image_id):
+        self.media.pop(image_id, None)
+
     async def claim(self, now, lease):
-        for it in self.templates.kept.values():
-            image = it.image
+        for image in [*(it.image for it in self.templates.kept.values()), *self.media.values()]:
             waits = image and image.state is ImageState.WAITING and image.due_at <= now
             dead = image and image.state is ImageState.FETCHING and image.lease_until <= now
             if waits or dead:
-                self._put(image.claimed(now, lease))
-                return self.templates.kept[image.id].image
+                self._put(claimed := image.claimed(now, lease))
+                return claimed
         return None
 
     async def renew(self, image, progress, until):
@@ -237,6 +243,9 @@ class FakeDepot:
 
     async def shelve(self, template, blob):
         self.shelved.append((template.id, blob))
+
+    async def keep(self, blob):
+        self.shelved.append(("medium", blob))
 
     async def copy(self, template, vm):
         self.shelved.append((template.id, vm))
@@ -551,7 +560,7 @@ class Host:
     def __init__(self):
         self.found = Probe(trouble="not found: qemu-system-x86_64, qemu-img")
         self.host, self.guests, self.fences, self.said = "here", {}, {}, {}
-        self.disks, self.shots, self.done = {}, {}, []
+        self.disks, self.shots, self.media, self.done = {}, {}, {}, []
         self.breaks, self.offered, self.boots = None, [], True
 
     async def probe(self):
@@ -577,6 +586,7 @@ class Host:
     async def ensure_disk(self, key, definition):
         self._admit(key, "disk")
         self.disks.setdefault(key.vm, definition.disk_gb)
+        self.media |= {key.vm: definition.medium} if definition.medium else {}
         self.guests.setdefault(key.vm, Seen(power=Power.OFF, made=True))
 
     async def ensure_defined(self, key, definition):
@@ -695,7 +705,7 @@ def host():
 @pytest.fixture
 def driven(host, work, template):
     """The host, where machines really run, and a template that they can be made from."""
-    host.found = Probe(version="9.9", ran=True, accel="tcg")
+    host.found = Probe(version="9.9", ran=True, accel="tcg", media=True)
     work.templates.kept[template.id] = template
     return host
 
@@ -779,6 +789,7 @@ def make_vm(tenant, clock):
             "owner_id": "ana",
             "source_type": SourceType.ISO,
             "iso_url": ISO,
+            "medium": "ab" * 32,
             "cpu": 2,
             "memory_gb": 4,
             "disk_gb": 20,
@@ -789,8 +800,9 @@ def make_vm(tenant, clock):
 
 
 @pytest.fixture
-def vms(work, clock, host):
-    return Vms(work=work, hypervisor=host, limit=LIMIT, now=clock, new_id=uuid4)
+def vms(work, clock, host, depot):
+    said = {"limit": LIMIT, "now": clock, "new_id": uuid4}
+    return Vms(work=work, hypervisor=host, depot=depot, **said)
 
 
 @pytest.fixture

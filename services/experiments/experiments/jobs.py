@@ -18,7 +18,7 @@ from chassis.errors import Fault
 from experiments.ports import OpenWork
 from experiments.ports.measuring import Stream
 from experiments.usecases.experiments import overdue
-from experiments.usecases.intake import absorbed, waiting
+from experiments.usecases.intake import AT_LEAST, AT_ONCE, absorbed, waiting
 from experiments.usecases.publishing import Publishing
 from experiments.usecases.results import guarded
 
@@ -149,13 +149,18 @@ class Guard:
 
 
 class Absorber(Woken):
-    """Absorbs what waits, shard by shard: woken by this process' doors, and four times a second by itself."""
+    """Absorbs what waits, shard by shard: woken by this process' doors, and four times a second by itself.
+
+    A batch that fails may have been too large for the time that the database gives a statement: the next ones are
+    smaller, until they succeed.
+    """
 
     def __init__(self, work: OpenWork, stream: Stream, pause: float = 0.25) -> None:
         super().__init__()
         self._work = work
         self._stream = stream
         self._pause = pause
+        self._most = AT_ONCE
 
     async def run(self) -> None:
         """Absorb until cancelled; while the database is away, try again and again."""
@@ -171,16 +176,28 @@ class Absorber(Woken):
             await self.rest(pause)
 
     async def round(self) -> int:
-        """Absorb what waits for each shard once, two shards at a time; return how many transactions had effect."""
-        shards = sorted(await waiting(self._work, self._stream))
-        done = await asyncio.gather(*(self._absorb(half) for half in (shards[::2], shards[1::2])))
-        return sum(done)
+        """Absorb what waits for each shard once, two shards at a time; return how many transactions had effect.
 
-    async def _absorb(self, shards: Sequence[int]) -> int:
-        done = 0
+        One shard that fails stops no other; the Fault of one is raised when all have been tried.
+        """
+        shards = sorted(await waiting(self._work, self._stream))
+        said = await asyncio.gather(*(self._absorb(half) for half in (shards[::2], shards[1::2])))
+        failed = [fault for _, faults in said for fault in faults]
+        self._most = max(AT_LEAST, self._most // 4) if failed else min(AT_ONCE, self._most * 2)
+        if failed:
+            raise failed[0]
+        return sum(done for done, _ in said)
+
+    async def _absorb(self, shards: Sequence[int]) -> tuple[int, list[Fault]]:
+        done, failed = 0, list[Fault]()
         for shard in shards:
-            if (it := await absorbed(self._work, self._stream, shard)) is not None:
+            try:
+                it = await absorbed(self._work, self._stream, shard, self._most)
+            except Fault as fault:
+                failed.append(fault)
+                continue
+            if it is not None:
                 ABSORBED.labels("event").inc(it.events)
                 ABSORBED.labels("exposure").inc(it.exposures)
                 done += 1
-        return done
+        return done, failed

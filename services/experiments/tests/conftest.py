@@ -326,12 +326,13 @@ class MemoryFlags:
 
     def __init__(self):
         self.checked, self.told, self.fault = [], [], None
+        self.enabled = True
 
     async def check(self, tenant, experiment, document):
         if self.fault:
             raise self.fault
         self.checked.append((experiment, document))
-        return Taken(0, enabled=True, made=False)
+        return Taken(0, enabled=self.enabled, made=False)
 
     async def put(self, publication):
         if self.fault:

@@ -10,6 +10,7 @@ from chassis.errors import Fault
 from chassis.serve import Job
 from flags.ports import News
 from flags.usecases.clockwork import Clockwork
+from flags.usecases.guarding import Guarding
 from flags.usecases.keyring import Keyring
 from flags.usecases.rulesets import Rulesets
 from flags.usecases.usage import Counting
@@ -69,6 +70,20 @@ def ticking(clockwork: Clockwork, every: float = 1.0) -> Job:
         await clockwork.process_due()
 
     return tick
+
+
+def guarding(guards: Guarding, every: float = 1.0) -> Job:
+    """Return the job that asks about guards of rollouts; apart from the clock, which waits for no neighbour."""
+
+    async def look() -> None:
+        while True:
+            await asyncio.sleep(every * random.uniform(0.8, 1.0))  # noqa: S311 - jitter
+            await _tried(_due)
+
+    async def _due() -> None:
+        await guards.process_due()
+
+    return look
 
 
 def sweeping(counts: Counting) -> Job:

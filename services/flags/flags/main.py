@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 
 from authz.limits import Limiter
 from chassis.frame import Tables, framed
+from chassis.rpc import neighbour
 from chassis.serve import Service
 from flagd.evaluation.v1 import evaluation_pb2_grpc as evaluation_v1
 from flagd.evaluation.v2 import evaluation_pb2_grpc as evaluation_v2
@@ -24,8 +25,10 @@ from flags.api.ofrep import Ofrep
 from flags.api.rest import routers
 from flags.api.tickets import Tickets
 from flags.api.unleash import Unleash
-from flags.clients import KnownAuthors, RedisNews, redis_at
-from flags.jobs import counting, freshness, keeping, sweeping, ticking
+from flags.clients.authors import KnownAuthors
+from flags.clients.experiments import ExperimentsClient
+from flags.clients.news import RedisNews, redis_at
+from flags.jobs import counting, freshness, guarding, keeping, sweeping, ticking
 from flags.settings import Settings
 from flags.store.shelf import SqlShelf
 from flags.store.snapshots import Folder
@@ -37,6 +40,7 @@ from flags.usecases.emergency import Emergency
 from flags.usecases.exchange import Exchange
 from flags.usecases.explaining import Explaining
 from flags.usecases.flags import Flags
+from flags.usecases.guarding import Guarding
 from flags.usecases.keyring import Keyring
 from flags.usecases.projects import Projects
 from flags.usecases.requests import ChangeRequests
@@ -65,6 +69,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
     async with (
         framed("flags", settings, TABLES, INTERNAL) as frame,
         redis_at(settings.redis_url) as redis,
+        neighbour(settings.experiments_address, "flags", settings.mesh_secret) as experiments,
     ):
         news = RedisNews(redis)
         work = sql_work(frame.sessions, frame.relay.wake, news)
@@ -91,6 +96,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         )
         counts = Counting(rulesets, work, _now)
         clockwork = Clockwork(work, KnownAuthors(frame.identity), _now, uuid7)
+        guards = Guarding(clockwork, ExperimentsClient(experiments))
 
         desks = Desks(rulesets, frame.identity, limiter, frame.denials)
         ofrep = Ofrep(desks, _tickets(settings))
@@ -109,7 +115,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
             *keeping(rulesets, keyring),
             counting(counts, settings.usage_every),
         )
-        jobs = (sweeping(counts), ticking(clockwork))
+        jobs = (sweeping(counts), ticking(clockwork), guarding(guards))
         service = frame.service(rest, RPC_NAMES, jobs=jobs, always=always)
         # Not the frame's own check: keys that are known can be served while iam is away.
         yield replace(service, checks=(keyring.trouble, lambda: _looking(rulesets)))

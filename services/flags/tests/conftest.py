@@ -16,11 +16,12 @@ from flags.domain.analyse import Neighbour, Neighbours, segment_uses
 from flags.domain.compile import StoredSegment
 from flags.domain.errors import AuthorGone, FlagKeyTaken, SegmentKeyTaken
 from flags.domain.flag import SERVED, Switch
+from flags.domain.guard import Evidence
 from flags.domain.neighbourhood import uses_of_experiments
 from flags.domain.place import Place
 from flags.domain.reading import membership_of, targeting_of
 from flags.domain.revision import stored_at, stored_now
-from flags.domain.rollout import UNFINISHED
+from flags.domain.rollout import UNFINISHED, Rollout
 from flags.domain.schedule import ScheduleStatus
 from flags.domain.segment import Members
 from flags.domain.usage import Count, Used
@@ -32,6 +33,7 @@ from flags.usecases.emergency import Emergency
 from flags.usecases.exchange import Exchange
 from flags.usecases.explaining import Explaining
 from flags.usecases.flags import Flags
+from flags.usecases.guarding import Guarding
 from flags.usecases.projects import Projects
 from flags.usecases.requests import ChangeRequests
 from flags.usecases.revisions import Revisions
@@ -42,7 +44,7 @@ from flags.usecases.segments import Segments
 from flags.usecases.usage import Counting, Usages
 
 DAWN = datetime(2026, 1, 1, tzinfo=UTC)
-EVERYTHING = frozenset(
+EVERYTHING = frozenset({"experiment:read"}) | frozenset(
     f"{kind}:{verb}"
     for kind in ("flag", "segment", "environment")
     for verb in ("read", "create", "update", "delete", "toggle", "evaluate")
@@ -269,9 +271,17 @@ class MemoryPlans:
         due = [
             p
             for p in self._kept.values()
-            if p.status in self._waiting and p.next_at and p.next_at <= now
+            if p.status in self._waiting and p.next_at and p.next_at <= now and not _guarded(p)
         ]
         return min(due, key=lambda p: (p.next_at, p.id), default=None)
+
+    async def to_look_at(self, now):
+        due = [p for p in self._kept.values() if p.look_at and p.look_at <= now]
+        return min(due, key=lambda p: (p.look_at, p.id), default=None)
+
+
+def _guarded(plan):
+    return isinstance(plan, Rollout) and plan.ramp.guard is not None
 
 
 class MemoryRequests:
@@ -318,6 +328,23 @@ class KnownAuthors:
         if author.account not in self.callers:
             raise AuthorGone("the account is gone")
         return self.callers[author.account]
+
+
+class Lab:
+    """Experiments that tell what a test says: evidence, or a failure to be raised. `between` runs while it is asked."""
+
+    def __init__(self):
+        self.says = Evidence(watched=frozenset({"errors"}), units=100)
+        self.asked = []
+        self.between = None
+
+    async def evidence(self, tenant, experiment):
+        self.asked.append((tenant, experiment))
+        if self.between is not None:
+            await self.between()
+        if isinstance(self.says, Exception):
+            raise self.says
+        return self.says
 
 
 class MemorySegments:
@@ -672,3 +699,13 @@ def authors(ana):
 @pytest.fixture
 def clockwork(work, authors, clock, new_id):
     return Clockwork(work, authors, clock, new_id)
+
+
+@pytest.fixture
+def lab():
+    return Lab()
+
+
+@pytest.fixture
+def guarding(clockwork, lab):
+    return Guarding(clockwork, lab)

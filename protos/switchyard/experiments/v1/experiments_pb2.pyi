@@ -154,6 +154,7 @@ class GuardVerdictResponse(_message.Message):
     GUARDRAILS_FIELD_NUMBER: _builtins.int
     SENTENCE_FIELD_NUMBER: _builtins.int
     UNITS_FIELD_NUMBER: _builtins.int
+    WATCHED_FIELD_NUMBER: _builtins.int
     harmed: _builtins.bool
     """one or more guardrails are harmed, by a test that is valid at any look"""
     sentence: _builtins.str
@@ -162,6 +163,10 @@ class GuardVerdictResponse(_message.Message):
     """exposed units that count"""
     @_builtins.property
     def guardrails(self) -> _containers.RepeatedCompositeFieldContainer[Global___HarmedGuardrail]: ...
+    @_builtins.property
+    def watched(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """the guardrails of which something can be said: none while nobody was exposed, or the split is not as planned"""
+
     def __init__(
         self,
         *,
@@ -169,10 +174,11 @@ class GuardVerdictResponse(_message.Message):
         guardrails: _abc.Iterable[Global___HarmedGuardrail] | None = ...,
         sentence: _builtins.str = ...,
         units: _builtins.int = ...,
+        watched: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["guardrails", b"guardrails", "harmed", b"harmed", "sentence", b"sentence", "units", b"units"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["guardrails", b"guardrails", "harmed", b"harmed", "sentence", b"sentence", "units", b"units", "watched", b"watched"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -20,7 +20,7 @@ from chassis.http import (
     needs,
     tagged,
 )
-from compute.api.words import DiskGb, MemoryGb, Name, Search
+from compute.api.words import DiskGb, MemoryGb, Name, Search, Sha256
 from compute.domain.image import ImageState
 from compute.domain.order import Template
 from compute.ports import Wanted
@@ -41,9 +41,7 @@ class TemplateBody(Body):
     min_memory_gb: MemoryGb = 1
     min_disk_gb: DiskGb = 1
     image_url: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = None
-    image_sha256: Annotated[str, StringConstraints(pattern=r"^(sha256:)?[0-9a-f]{64}$")] | None = (
-        None
-    )
+    image_sha256: Sha256 | None = None
     source_vm_id: Id | None = None
     is_global: bool = False
 

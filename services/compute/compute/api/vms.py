@@ -34,6 +34,7 @@ from compute.api.words import (
     Name,
     Reason,
     Search,
+    Sha256,
     SshKeys,
     UserData,
 )
@@ -60,12 +61,13 @@ Aimed = Annotated[Intent, Depends(_aim)]
 
 
 class VmBody(Body):
-    """A machine as it is asked for: from a template (`template_id`) or from an ISO image (`iso_url`)."""
+    """A machine as it is asked for: from a template (`template_id`) or from an ISO image (`iso_url`, `iso_sha256`)."""
 
     name: Name
     source_type: Literal["template", "iso"]
     template_id: Id | None = None
     iso_url: IsoUrl | None = None
+    iso_sha256: Sha256 | None = None
     cpu: Cpu
     memory_gb: MemoryGb
     disk_gb: DiskGb
@@ -98,6 +100,7 @@ class VmView(View):
     template_id: UUID | None
     template_name: str | None
     iso_url: str | None
+    iso_sha256: str | None
     labels: dict[str, str]
     owner_id: str
     operation_id: UUID | None
@@ -214,6 +217,7 @@ def _order(body: VmBody) -> Order:
         disk_gb=body.disk_gb,
         template_id=body.template_id,
         iso_url=body.iso_url,
+        iso_sha256=body.iso_sha256 and body.iso_sha256.removeprefix("sha256:"),
         user_data=body.user_data,
         ssh_keys=tuple(body.ssh_keys),
         labels=body.labels,

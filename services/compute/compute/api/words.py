@@ -24,6 +24,7 @@ MemoryGb = Annotated[int, Field(ge=1, le=4096)]
 DiskGb = Annotated[int, Field(ge=1, le=65536)]
 # It is fetched later, through the guard against requests to places inside; here only its form is looked at.
 IsoUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+/\S+$", max_length=2048)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^(sha256:)?[0-9a-f]{64}$")]
 UserData = Annotated[str, StringConstraints(max_length=65536)]
 SshKey = Annotated[
     str,

@@ -1,6 +1,7 @@
 """The folder of one guest, and the fence before it.
 
-guests/<id>/   disk.qcow2  seed.iso  definition.json  boot.json  ended  serial.log  qemu.log  pid  monitor  console
+guests/<id>/   disk.qcow2  seed.iso  medium.iso  definition.json  boot.json  ended  serial.log  qemu.log
+               pid  monitor  console
 fences/<id>    the highest fence that was heard; it stays a day longer than the guest, so late work finds it
 """
 
@@ -17,10 +18,14 @@ from typing import Any
 from uuid import UUID
 
 from compute.domain.guest import Key
-from compute.ports.hypervisor import StaleFence
+from compute.ports.hypervisor import HostTrouble, StaleFence
 
+CLEARED = (
+    "its ISO image was cleared away before it was needed: delete the machine and order it again"
+)
 KEPT = 24 * 3600.0
 DISK, SEED, BOOT, ENDED = "disk.qcow2", "seed.iso", "boot.json", "ended"
+MEDIUM = "medium.iso"
 DEFINITION, SERIAL, MONITOR, CONSOLE = "definition.json", "serial.log", "monitor", "console"
 _OF_A_RUN = (MONITOR, CONSOLE, "pid")
 
@@ -41,6 +46,15 @@ class Homes:
         """A file for each guest."""
         return self.root / "fences"
 
+    @property
+    def fetched(self) -> Path:
+        """Where the depot keeps what was fetched."""
+        return self.root / "fetched"
+
+    def medium(self, sha256: str) -> Path:
+        """Return where an ISO image lies that guests are installed from; it may be cleared away and come again."""
+        return self.fetched / "blobs" / f"{sha256}.iso"
+
     def make(self) -> None:
         """Create the folders, closed to others."""
         for folder in (self.root, self.guests, self.fences):
@@ -49,6 +63,17 @@ class Homes:
     def of(self, vm: UUID) -> Path:
         """Return the home of a guest, there or not."""
         return self.guests / str(vm)
+
+    def furnish(self, vm: UUID, medium: str | None) -> Path:
+        """Make the home of a guest, and link its ISO image (by SHA-256) there: it stays for as long as the guest."""
+        home = self.of(vm)
+        home.mkdir(mode=0o700, exist_ok=True)
+        if medium and not (home / MEDIUM).exists():
+            try:
+                os.link(self.medium(medium), home / MEDIUM)
+            except FileNotFoundError:
+                raise HostTrouble(CLEARED) from None
+        return home
 
     def all(self) -> Iterator[Path]:
         """Yield the homes that there are."""

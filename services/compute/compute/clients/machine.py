@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from compute.clients.home import CONSOLE, DISK, MONITOR, SEED, SERIAL
+from compute.clients.home import CONSOLE, DISK, MEDIUM, MONITOR, SEED, SERIAL
 from compute.clients.images import Image, run
 from compute.clients.monitor import Silent, ask
 from compute.clients.processes import PID_FILE, running
@@ -47,7 +47,7 @@ def command(machine: Machine) -> tuple[str, ...]:
         *("-cpu", "host" if machine.accel == "kvm" else "max"),
         *("-smp", str(machine.cpu), "-m", f"{machine.memory_mb}M"),
         *_sockets(),
-        *_disk("disk", f"driver=qcow2,file.driver=file,file.filename={DISK}"),
+        *_disks(machine.home),
         *_disk("seed", f"driver=raw,read-only=on,file.driver=file,file.filename={SEED}"),
         *_kernel(machine.image),
     )
@@ -61,9 +61,23 @@ def _sockets() -> Iterator[str]:
     yield from ("-serial", "chardev:console")
 
 
-def _disk(name: str, what: str) -> Iterator[str]:
+def _disks(home: Path) -> Iterator[str]:
+    """Yield the disk and the medium that it is installed from.
+
+    The disk is asked first: while it is empty the medium boots, and once something was installed, that does.
+    """
+    medium = (home / MEDIUM).exists()
+    disk = f"driver=qcow2,file.driver=file,file.filename={DISK}"
+    yield from _disk("disk", disk, ",bootindex=0" if medium else "")
+    if medium:
+        what = f"driver=raw,read-only=on,file.driver=file,file.filename={MEDIUM}"
+        yield from ("-blockdev", f"node-name=medium,{what}")
+        yield from ("-device", "ide-cd,drive=medium,id=medium,bootindex=1")
+
+
+def _disk(name: str, what: str, more: str = "") -> Iterator[str]:
     yield from ("-blockdev", f"node-name={name},{what}")
-    yield from ("-device", f"virtio-blk-pci,drive={name},id={name}")
+    yield from ("-device", f"virtio-blk-pci,drive={name},id={name}{more}")
 
 
 def _kernel(image: Image | None) -> Iterator[str]:

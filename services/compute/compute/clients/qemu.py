@@ -159,8 +159,7 @@ class Qemu:
         """Make the disk, a linked clone of its template, unless it is there."""
         self.homes.make()
         self.homes.admit(key)
-        home = self.homes.of(key.vm)
-        home.mkdir(mode=0o700, exist_ok=True)
+        home = self.homes.furnish(key.vm, definition.medium)
         if not (home / DISK).exists():
             image = self.images.find(definition.template) if definition.template else None
             base = image.file(DISK) if image else None

@@ -21,7 +21,7 @@ TIMES = "serial.times"
 MOST, KEPT = 4 << 20, 1 << 20
 READ = 256 << 10
 # Colours, cursor movements and other things that a terminal obeys and a log does not need.
-_UNSEEN = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]|[\x00-\x08\x0b-\x1f\x7f]")
+UNSEEN = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def size(home: Path) -> int:
@@ -90,7 +90,7 @@ def last_lines(home: Path, limit: int) -> list[Line]:
     found: list[Line] = []
     for raw in data.splitlines(keepends=True):
         begin += len(raw)
-        if text := _UNSEEN.sub("", raw.decode(errors="replace")).rstrip():
+        if text := UNSEEN.sub("", raw.decode(errors="replace")).rstrip():
             found.append(Line(_seen_at(times, begin), text[:1000]))
     return found[-limit:]
 

@@ -56,6 +56,17 @@ class QemuShelf:
             )
         self._put(template, flat, {})
 
+    async def keep(self, blob: Blob) -> None:
+        """Keep what the depot has fetched as a medium, as it is; done already, it is done. NotNow."""
+        medium = self.homes.medium(blob.sha256)
+        try:
+            self.depot.blob(blob.sha256).replace(medium)
+        except FileNotFoundError:
+            if not medium.exists():
+                raise NotNow("what was fetched is gone") from None
+        medium.touch()  # it is not old, whenever it came first
+        settle(medium.parent)
+
     async def copy(self, template: Template, vm: UUID) -> Blob:
         """Make a template of the disk of a machine that is off. NeverThere or NotNow."""
         home = self.homes.of(vm)

@@ -79,7 +79,7 @@ class Trial:
         version = _VERSION.search(said)
         if version is None:
             return Probe(trouble=f"{EMULATOR} is there but does not tell its version")
-        return replace(self.found, version=version[1], trouble="")
+        return replace(self.found, version=version[1], trouble="", media=True)
 
     def _remembered(self, image: Image) -> str | None:
         """Return what the same QEMU ran the same template with before; None if that was never tried."""

@@ -78,6 +78,8 @@ def _absent(vm: Vm) -> Course:
         return Course(deed=Deed.NOTHING, step=vm.step, trouble=LOST)
     if vm.wish is Wish.STOP:
         return Course(deed=Deed.NOTHING, step=Step.DOWN)
+    if vm.waits_for_medium:
+        return Course(deed=Deed.NOTHING, step=Step.PLACE, trouble=vm.trouble)
     return Course(deed=Deed.MAKE, step=Step.PLACE)
 
 

@@ -64,7 +64,7 @@ class NotTriedYet(Unavailable):
 
 
 class NoSuchMedium(Unavailable):
-    """Machines cannot be installed from ISO images yet; make one from a template."""
+    """This deployment's hypervisor cannot install machines from ISO images; make one from a template."""
 
     code = "compute.no_iso"
 

@@ -21,13 +21,17 @@ class Key:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """What a guest is made of. Memory and disk in GiB; `template` None: an empty disk, to be installed on."""
+    """What a guest is made of. Memory and disk in GiB.
+
+    `template` None: an empty disk, to be installed on from `medium`, an ISO image by its SHA-256 in hex.
+    """
 
     name: str
     cpu: int
     memory_gb: int
     disk_gb: int
     template: UUID | None = None
+    medium: str | None = None
     user_data: str | None = None
     ssh_keys: Sequence[str] = ()
 

@@ -41,7 +41,8 @@ class Blob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """What a template is made of. `id` is the template's. Either `url` or `source_vm_id` says where it comes from.
+    """What a template is made of, or a machine installed from. `id` is the template's or the machine's. Either
+    `url` or `source_vm_id` says where it comes from.
 
     `trouble`: why it failed, or why it is tried again. `due_at`: not before.
     """

@@ -7,7 +7,8 @@ from enum import StrEnum
 from uuid import UUID
 
 from chassis.errors import FieldError
-from compute.domain.errors import BadSource, NoSuchMedium, TooSmall
+from compute.domain.errors import BadSource, TooSmall
+from compute.domain.host import Probe
 from compute.domain.image import Image, ImageState
 from compute.domain.image_errors import TemplateNotReady
 from compute.domain.quota import Amount
@@ -70,6 +71,7 @@ class Order:
     disk_gb: int
     template_id: UUID | None = None
     iso_url: str | None = None
+    iso_sha256: str | None = None
     user_data: str | None = None
     ssh_keys: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -81,18 +83,19 @@ class Order:
             raise _bad_source(needed, f"source_type {self.source_type} needs a {needed}")
         if getattr(self, other) is not None:
             raise _bad_source(other, f"source_type {self.source_type} takes no {other}")
+        if template and self.iso_sha256 is not None:
+            raise _bad_source("iso_sha256", "iso_sha256 is the checksum of what lies at iso_url")
 
     @property
     def amount(self) -> Amount:
         """How much of the quota the machine takes."""
         return Amount(vms=1, cpu=self.cpu, memory_gb=self.memory_gb, disk_gb=self.disk_gb)
 
-    def check_can_be_made(self) -> None:
-        """Refuse what no driver can make yet."""
+    def check_can_be_made(self, probe: Probe) -> None:
+        """Refuse what cannot be run, or not be made, by the hypervisor that was found."""
+        probe.must_run_machines()
         if self.source_type is SourceType.ISO:
-            raise NoSuchMedium(
-                "machines cannot be installed from ISO images yet; make one from a template"
-            )
+            probe.must_take_media()
 
     def check_fits(self, template: Template) -> None:
         """Refuse an order of a template that is not there yet, or smaller than it can do with."""

@@ -115,7 +115,8 @@ class Vm:
 
     `wish` is the owner's; each wish makes a `generation`. `restart_at` and `reset_at` are those in which a restart and
     a reset were last asked for, so both are wishes too. From `host` to `due_at` all is the worker's: `made` says that
-    it has its disk, `settled` is the last generation that came true. `ip_address` is None until it was observed.
+    it has its disk, `medium` which ISO image was fetched for it (SHA-256 in hex), `settled` is the last generation
+    that came true. `ip_address` is None until it was observed.
     """
 
     id: UUID
@@ -132,6 +133,7 @@ class Vm:
     template_id: UUID | None = None
     template_name: str | None = None
     iso_url: str | None = None
+    iso_sha256: str | None = None
     user_data: str | None = None
     ssh_keys: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -145,6 +147,7 @@ class Vm:
     step: Step = Step.PLACE
     step_since: datetime | None = None
     made: bool = False
+    medium: str | None = None
     settled: int = 0
     trouble: str | None = None
     attempts: int = 0
@@ -161,8 +164,15 @@ class Vm:
         """What there is to say beyond the one word; None if nothing."""
         if self.wish is Wish.VANISH and self.step is not Step.GONE:
             return self.trouble or _DETAIL[Step.RELEASE]
+        if self.waits_for_medium and self.status is Status.PROVISIONING:
+            return "fetching its ISO image"
         starting = self.step is Step.DOWN and self.status is Status.PROVISIONING
         return self.trouble or ("starting" if starting else _DETAIL.get(self.step))
+
+    @property
+    def waits_for_medium(self) -> bool:
+        """Whether the ISO image that it is to be installed from has not come yet."""
+        return self.source_type is SourceType.ISO and self.medium is None
 
     @property
     def amount(self) -> Amount:
@@ -183,6 +193,12 @@ class Vm:
         """Return the machine with these changes; itself where they change nothing."""
         after = replace(self, **changes)
         return self if after == self else replace(after, version=self.version + 1, updated_at=now)
+
+    def supplied(self, medium: str | None, trouble: str | None, now: datetime) -> "Vm":
+        """Return the machine once its ISO image has come, or cannot be had."""
+        version = self.version + 1
+        after = replace(self, medium=medium, trouble=trouble, version=version, updated_at=now)
+        return replace(after, attempts=0, due_at=None)
 
     def told(self, action: Action, operation_id: UUID, now: datetime) -> "Vm":
         """Return the machine once its owner told it to do something; ActionDoesNotFit says why it cannot."""

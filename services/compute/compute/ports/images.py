@@ -28,6 +28,10 @@ class ImageBook(Protocol):
         """Take an image that is due and in nobody's hands, or in dead ones; None if there is none."""
         ...
 
+    async def forget(self, image_id: UUID) -> None:
+        """Forget an image; whoever is having it finds its lease lost."""
+        ...
+
     async def renew(self, image: Image, progress: Progress, until: datetime) -> bool:
         """Note how far it is and hold it longer; False if the lease was lost to another."""
         ...
@@ -54,6 +58,10 @@ class Shelf(Protocol):
 
     async def shelve(self, template: Template, blob: Blob) -> None:
         """Make a template of what the depot has fetched; done already, it is done. NeverThere or NotNow."""
+        ...
+
+    async def keep(self, blob: Blob) -> None:
+        """Keep what the depot has fetched as a medium, as it is; done already, it is done. NeverThere or NotNow."""
         ...
 
     async def copy(self, template: Template, vm: UUID) -> Blob:

@@ -3,8 +3,9 @@
 from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from compute.domain.image import Image, ImageState, Progress
@@ -24,6 +25,10 @@ class SqlImageBook:
         """Keep a new image."""
         self._session.add(ImageRow(**_columns(image)))
         await self._session.flush()
+
+    async def forget(self, image_id: UUID) -> None:
+        """Forget an image; whoever is having it finds its lease lost."""
+        await self._session.execute(delete(ImageRow).where(ImageRow.id == image_id))
 
     async def claim(self, now: datetime, lease: timedelta) -> Image | None:
         """Take an image that is due and in nobody's hands, or in dead ones; None if there is none."""

@@ -79,7 +79,7 @@ class IntervalRow(Base):
 
 
 class ImageRow(Base):
-    """What a template is made of, and how far it is. Its id is the template's."""
+    """What a template is made of, or a machine installed from. Its id is the template's or the machine's."""
 
     __tablename__ = "image"
     __table_args__ = (

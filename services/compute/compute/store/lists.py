@@ -37,29 +37,35 @@ class Part(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[R]):
-    """How the rows of one table are listed: by which columns."""
+    """How the rows of one table are listed: by which columns.
+
+    `reads`: the columns that are read, where that is quicker than whole rows, of which the session keeps track.
+    """
 
     row: type[R]
     columns: Mapping[str, SQLColumnExpression[Any]]
+    reads: Sequence[Any] = ()
 
     async def part(
         self, session: AsyncSession, which: ColumnElement[bool], wanted: Part
-    ) -> tuple[Sequence[R], Position | None, int]:
+    ) -> tuple[Sequence[Any], Position | None, int]:
         """Return the rows of a part, the position after them if there are more, and how many there are in all."""
         ask, name = wanted.ask, wanted.sort.removeprefix("-")
         total = await session.scalar(select(func.count()).select_from(self.row).where(which))
         column, down = self.columns[name], wanted.sort.startswith("-")
         order = (column.desc(), self.row.id.desc()) if down else (column, self.row.id)
-        query = select(self.row).where(which).order_by(*order)
+        read_from: Any = select(*self.reads) if self.reads else select(self.row)
+        query = read_from.where(which).order_by(*order)
         if ask.after:
             place, here = tuple_(column, self.row.id), _here(name, ask.after)
             query = query.where(place < here if down else place > here)
-        found = await session.scalars(query.limit(ask.limit + 1).offset(ask.offset))
-        rows, after = cut(found.all(), ask.limit, lambda row: _position(row, name))
+        found = await session.execute(query.limit(ask.limit + 1).offset(ask.offset))
+        read = found.all() if self.reads else found.scalars().all()
+        rows, after = cut(read, ask.limit, lambda row: _position(row, name))
         return rows, after, total or 0
 
 
-def _position(row: VmRow | TemplateRow | AgentRow | SnapshotRow, name: str) -> Position:
+def _position(row: Any, name: str) -> Position:  # noqa: ANN401 - a whole row, or one of columns
     value = getattr(row, name)
     return (value.isoformat() if isinstance(value, datetime) else str(value), str(row.id))
 

@@ -35,6 +35,7 @@ class VmRow(Base):
     template_id: Mapped[UUID | None]
     template_name: Mapped[str | None]
     iso_url: Mapped[str | None]
+    iso_sha256: Mapped[str | None]
     user_data: Mapped[str | None]
     ssh_keys: Mapped[list[str]] = mapped_column(JSONB)
     labels: Mapped[dict[str, Any]] = mapped_column(JSONB)
@@ -56,6 +57,7 @@ class VmRow(Base):
     host: Mapped[str | None]
     step_since: Mapped[datetime | None] = mapped_column(Instant)
     made: Mapped[bool] = mapped_column(server_default=text("false"))
+    medium: Mapped[str | None]
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     due_at: Mapped[datetime | None] = mapped_column(Instant)
 

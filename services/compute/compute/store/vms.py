@@ -15,16 +15,20 @@ from compute.ports import Wanted
 from compute.store.lists import Listing
 from compute.store.tables import VmRow
 
-_LISTING = Listing(
-    VmRow,
-    {"created_at": VmRow.created_at, "name": VmRow.name.collate("C"), "number": VmRow.number},
-)
 _SAME = (
     "id", "tenant", "number", "name", "owner_id", "template_id", "template_name", "iso_url", "user_data",
     "cpu", "memory_gb", "disk_gb", "ip_address", "trouble", "version", "created_at", "updated_at",
     "generation", "restart_at", "reset_at", "settled", "operation_id", "host", "step_since", "made", "attempts",
-    "due_at",
+    "due_at", "iso_sha256", "medium",
 )  # fmt: skip
+_COLUMNS = [
+    getattr(VmRow, name) for name in (*_SAME, "source_type", "wish", "step", "ssh_keys", "labels")
+]
+_LISTING = Listing(
+    VmRow,
+    {"created_at": VmRow.created_at, "name": VmRow.name.collate("C"), "number": VmRow.number},
+    _COLUMNS,
+)
 
 
 class SqlVmBook:
@@ -111,11 +115,6 @@ def _columns(vm: Vm) -> dict[str, Any]:
         "ssh_keys": list(vm.ssh_keys),
         "labels": dict(vm.labels),
     }
-
-
-_COLUMNS = [
-    getattr(VmRow, name) for name in (*_SAME, "source_type", "wish", "step", "ssh_keys", "labels")
-]
 
 
 def _vm_of(row: Any) -> Vm:  # noqa: ANN401 - a whole row, or one of columns

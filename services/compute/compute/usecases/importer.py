@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from chassis.facts import Actor, Fact, Target
+from compute.domain.happening import Happening, Level
 from compute.domain.image import Blob, Image, ImageState, Progress
 from compute.domain.order import Template
 from compute.ports import OpenWork
 from compute.ports.images import Depot, NeverThere, NotNow, Shelf
+from compute.usecases.reconciler import changed
 
 WORKER = Actor("service", "compute", "compute")
+NO_MEDIUM = "its ISO image could not be had"
 
 
 class _Lost(Exception):
@@ -44,13 +47,13 @@ class Importer:
         async with self.work() as work:
             image = await work.images.claim(self.now(), self.lease)
             template = await work.templates.owned(image.id) if image else None
-        if image is None or template is None:
-            return image is not None
+        if image is None:
+            return False
         try:
             after = await self._tried(image, template)
         except _Lost:
             return True
-        await self._settle(after, template)
+        await (self._settle(after, template) if template else self._supply(after))
         return True
 
     async def sweep(self) -> None:
@@ -59,7 +62,7 @@ class Importer:
             known = await work.templates.known()
         self.shelf.clear(known)
 
-    async def _tried(self, image: Image, template: Template) -> Image:
+    async def _tried(self, image: Image, template: Template | None) -> Image:
         gauge = _Gauge(image.progress)
         try:
             blob = await self._held(image, gauge, template)
@@ -69,7 +72,7 @@ class Importer:
             return image.failed(str(why), self.now(), final=False)
         return image.made(blob, self.now())
 
-    async def _held(self, image: Image, gauge: _Gauge, template: Template) -> Blob:
+    async def _held(self, image: Image, gauge: _Gauge, template: Template | None) -> Blob:
         """Have the image while its lease is renewed; _Lost as soon as another has it."""
         having = asyncio.create_task(self._had(image, gauge, template))
         keeping = asyncio.create_task(self._keep(image, gauge))
@@ -83,11 +86,11 @@ class Importer:
                 task.cancel()
             await asyncio.gather(having, keeping, return_exceptions=True)
 
-    async def _had(self, image: Image, gauge: _Gauge, template: Template) -> Blob:
-        if image.source_vm_id is not None:
+    async def _had(self, image: Image, gauge: _Gauge, template: Template | None) -> Blob:
+        if template and image.source_vm_id is not None:
             return await self.shelf.copy(template, image.source_vm_id)
         blob = await self.depot.fetch(image, gauge.tell)
-        await self.shelf.shelve(template, blob)
+        await (self.shelf.shelve(template, blob) if template else self.shelf.keep(blob))
         return blob
 
     async def _keep(self, image: Image, gauge: _Gauge) -> None:
@@ -98,6 +101,25 @@ class Importer:
                 until = self.now() + self.lease
                 if not await work.images.renew(image, gauge.now, until):
                     return
+
+    async def _supply(self, image: Image) -> None:
+        """Tell a machine that its medium is there, or cannot be had. It is locked first, as whoever deletes it does."""
+        over = {ImageState.READY: None, ImageState.FAILED: f"{NO_MEDIUM}: {image.trouble}"}
+        async with self.work() as work:
+            before = await work.vms.take_any(image.id)
+            if not await work.images.put(image) or before is None or image.state not in over:
+                return
+            now = self.now()
+            after = before.supplied(image.sha256, over[image.state], now)
+            await work.vms.put(before, after)
+            said = Happening(now, Level.INFO, f"its ISO image is sha256:{image.sha256}")
+            if after.trouble:
+                said = Happening(now, Level.ERROR, after.trouble)
+            await work.log.add(after.id, said)
+            for operation in await work.operations.open_of(after.id):
+                await work.operations.put(operation.judged(after, now))
+            work.record(changed(before, after))
+            work.stir()
 
     async def _settle(self, image: Image, template: Template) -> None:
         async with self.work() as work:

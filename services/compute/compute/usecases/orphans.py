@@ -37,7 +37,11 @@ class Orphans:
 
     async def sweep(self) -> int:
         """Find the orphans, end those whose quarantine is over unless they are too many; return how many there are."""
-        guests = await self.hypervisor.list()
+        try:
+            guests = await self.hypervisor.list()
+        except HostTrouble as trouble:
+            log.warning("the guests cannot be listed: %s", trouble)
+            return 0
         async with self.work() as work:
             known = await work.vms.known(list(guests))
         strangers = [vm for vm in guests if vm not in known]

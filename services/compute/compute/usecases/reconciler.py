@@ -54,7 +54,11 @@ class Reconciler:
         """Go once over all machines of this host; tell whether any of them is on its way somewhere."""
         if (await self.hypervisor.probe()).trying:
             return True
-        guests = await self.hypervisor.list()
+        try:
+            guests = await self.hypervisor.list()
+        except HostTrouble as trouble:  # nobody knows how the guests are: nothing is done to any
+            log.warning("the guests cannot be listed: %s", trouble)
+            return False
         async with self.work() as work:
             vms = await work.vms.on_host(self.hypervisor.host)
             await self.meter.observe(work, vms, guests)  # before anything is done to them
@@ -123,7 +127,7 @@ class Reconciler:
         for happening in _happenings(before, after, course, self.now()):
             await work.log.add(after.id, happening)
         if (before.status, before.trouble) != (after.status, after.trouble):
-            work.record(_changed(before, after))
+            work.record(changed(before, after))
         for operation in await work.operations.open_of(after.id):
             if (ended := operation.judged(after, self.now())) is not operation:
                 await work.operations.put(ended)
@@ -133,6 +137,7 @@ class Reconciler:
         await cancelled(work, vm, self.now())
         await metering.stopped(work, vm.id, None, self.meter.new_id, self.now())
         await work.snapshots.forget(vm.id)
+        await work.images.forget(vm.id)
         await work.vms.remove(vm)
         await work.quotas.give_back(vm.tenant, vm.amount)
         await work.leases.drop(vm.id)
@@ -154,6 +159,7 @@ def _definition(vm: Vm) -> Definition:
         memory_gb=vm.memory_gb,
         disk_gb=vm.disk_gb,
         template=vm.template_id,
+        medium=vm.medium,
         user_data=vm.user_data,
         ssh_keys=vm.ssh_keys,
     )
@@ -171,7 +177,8 @@ def _happenings(before: Vm, after: Vm, course: Course | None, now: datetime) -> 
     return told
 
 
-def _changed(before: Vm, after: Vm) -> Fact:
+def changed(before: Vm, after: Vm) -> Fact:
+    """Return the fact that people see a machine otherwise than before."""
     return Fact(
         tenant=after.tenant,
         actor=WORKER,

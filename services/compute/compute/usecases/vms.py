@@ -13,6 +13,8 @@ from chassis.facts import Actor, Fact, Target
 from chassis.pages import Slice
 from compute.domain.errors import ActionDoesNotFit, NoSuchTemplate, VmNotFound
 from compute.domain.happening import Happening, Level
+from compute.domain.image import Image
+from compute.domain.image_errors import BadImageUrl
 from compute.domain.operation import Operation
 from compute.domain.order import Order, Template
 from compute.domain.quota import Amount
@@ -20,6 +22,7 @@ from compute.domain.snapshot import Task
 from compute.domain.vm import Action, Changes, Vm, Wish
 from compute.ports import OpenWork, Wanted, Work
 from compute.ports.hypervisor import Hypervisor
+from compute.ports.images import Depot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,7 @@ class Vms:
 
     work: OpenWork
     hypervisor: Hypervisor
+    depot: Depot
     limit: Amount
     now: Callable[[], datetime]
     new_id: Callable[[], UUID]
@@ -44,14 +48,16 @@ class Vms:
     async def create(self, caller: Caller, order: Order) -> Vm:
         """Write down that a machine is wanted. Unavailable, and nothing is written, where nothing can run it."""
         caller.must("vm:create")
+        self._check(order)
         probe = await self.hypervisor.probe()
         async with self.work() as work:
             template = await self._template(work, caller, order)
-            probe.must_run_machines()
-            order.check_can_be_made()
+            order.check_can_be_made(probe)
             number = await work.quotas.take(caller.tenant, self.limit, order.amount)
             vm = self._ordered(caller, order, template, number)
             await work.vms.add(vm)
+            if vm.waits_for_medium:
+                await work.images.add(self._medium(vm))
             await self._noted(work, caller, vm, "create")
             work.record(told(caller, "created", None, vm))
         return vm
@@ -112,6 +118,7 @@ class Vms:
             if before.on_host:
                 await self._doomed(work, caller, before)
             else:
+                await work.images.forget(before.id)
                 await work.vms.remove(before)
                 await work.quotas.give_back(caller.tenant, before.amount)
                 await cancelled(work, before, self.now())
@@ -147,6 +154,21 @@ class Vms:
         vm.expect(intent.version)
         return vm
 
+    def _check(self, order: Order) -> None:
+        if order.iso_url is not None and (why := self.depot.trouble(order.iso_url)):
+            raise BadImageUrl(why, errors=(FieldError("/iso_url", why, BadImageUrl.code),))
+
+    def _medium(self, vm: Vm) -> Image:
+        return Image(
+            id=vm.id,
+            tenant=vm.tenant,
+            url=vm.iso_url,
+            wanted_sha256=vm.iso_sha256,
+            created_at=vm.created_at,
+            updated_at=vm.created_at,
+            due_at=vm.created_at,
+        )
+
     async def _template(self, work: Work, caller: Caller, order: Order) -> Template | None:
         if order.template_id is None:
             return None
@@ -174,6 +196,7 @@ class Vms:
             template_id=order.template_id,
             template_name=template.name if template else None,
             iso_url=order.iso_url,
+            iso_sha256=order.iso_sha256,
             user_data=order.user_data,
             ssh_keys=order.ssh_keys,
             labels=order.labels,

@@ -22,8 +22,8 @@ SMALL = {
 }
 FIELDS = {
     "id", "number", "name", "status", "status_detail", "cpu", "memory_gb", "disk_gb", "ip_address",
-    "source_type", "template_id", "template_name", "iso_url", "labels", "owner_id", "version", "operation_id",
-    "created_at", "updated_at",
+    "source_type", "template_id", "template_name", "iso_url", "iso_sha256", "labels", "owner_id", "version",
+    "operation_id", "created_at", "updated_at",
 }  # fmt: skip
 
 

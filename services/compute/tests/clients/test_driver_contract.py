@@ -5,12 +5,11 @@ A driver that is new gets a hand in conftest.py and passes all of this; where it
 
 import asyncio
 import time
-from dataclasses import replace
 from functools import partial
 
 import pytest
 
-from compute.domain.guest import ABSENT, Key, Power, Switch
+from compute.domain.guest import ABSENT, Definition, Key, Power, Switch
 from compute.ports.hypervisor import HostTrouble, StaleFence
 
 BOOT = 90  # seconds; without KVM and with neighbours a guest takes ten
@@ -108,7 +107,9 @@ async def test_a_guest_lives_from_switch_to_switch_and_keeps_its_disk(hand, vm_i
     assert await driver.observe(vm_id) == ABSENT
 
 
-async def test_what_a_template_is_not_there_for_is_trouble_in_words(qemu, vm_id, little):
-    nowhere = replace(little, template=vm_id)
+async def test_what_a_template_is_not_there_for_is_trouble_in_words(real, vm_id):
+    driver = real.driver
+    nowhere = Definition(name="nowhere", cpu=1, memory_gb=1, disk_gb=1, template=vm_id)
     with pytest.raises(HostTrouble, match="is not on this host"):
-        await qemu.driver.ensure_disk(Key(vm_id, 1, 1), nowhere)
+        await driver.ensure_disk(Key(vm_id, 1, 1), nowhere)
+    assert await driver.observe(vm_id) == ABSENT

@@ -15,6 +15,7 @@ from compute.domain.quota import Amount
     [
         ({"template_id": None}, "/template_id"),
         ({"iso_url": "https://images.example/a.iso"}, "/iso_url"),
+        ({"iso_sha256": "ab" * 32}, "/iso_sha256"),
         ({"source_type": SourceType.ISO}, "/iso_url"),
         (
             {"source_type": SourceType.ISO, "iso_url": "https://images.example/a.iso"},
@@ -59,10 +60,12 @@ def test_where_a_guest_ran_machines_run():
     Probe(version="9.2.1", ran=True, accel="tcg").must_run_machines()
 
 
-def test_a_machine_from_an_iso_image_says_that_it_cannot_be_had_yet(order):
+def test_a_machine_from_an_iso_image_needs_a_hypervisor_that_takes_one(order):
     iso = replace(
         order, source_type=SourceType.ISO, iso_url="https://a.example/a", template_id=None
     )
+    runs = Probe(version="9.9", ran=True)
     with pytest.raises(NoSuchMedium, match="from a template"):
-        iso.check_can_be_made()
-    order.check_can_be_made()
+        iso.check_can_be_made(runs)
+    iso.check_can_be_made(replace(runs, media=True))
+    order.check_can_be_made(runs)

@@ -10,6 +10,7 @@ from compute.domain.guest import Power, Seen
 from compute.domain.operation import Outcome
 from compute.domain.quota import Amount
 from compute.domain.vm import Action, Step, Wish
+from compute.ports.hypervisor import HostTrouble
 from compute.usecases.offers import Offers
 from compute.usecases.operations import Operations
 from compute.usecases.orphans import Orphans, too_many
@@ -220,3 +221,16 @@ async def test_the_templates_of_a_host_are_offered_once(work, driven, template):
     await offers.refresh()
     assert list(work.templates.kept) == [template.id]
     assert [fact.action for fact in work.facts] == ["template.offered"]
+
+
+async def test_where_guests_cannot_be_listed_nothing_is_done_to_any(
+    reconciler, driven, vm, work, monkeypatch
+):
+    async def away():
+        raise HostTrouble("nobody answers")
+
+    before, done = dict(work.vms.kept), list(driven.done)
+    monkeypatch.setattr(driven, "list", away)
+    assert await reconciler.sweep() is False
+    assert await Orphans(work, driven, None, timedelta(0), print).sweep() == 0
+    assert (work.vms.kept, driven.done) == (before, done)

@@ -15,6 +15,7 @@ from experiments.api.views import (
     ExperimentPatch,
     ExperimentView,
     MoveBody,
+    MovedView,
     Named,
     experiment_view,
 )
@@ -104,7 +105,7 @@ async def delete_experiment(aimed: Aimed, caller: Asking, uses: Uses) -> None:
     await uses.delete(caller, aimed)
 
 
-def _move_door(name: str) -> Callable[..., Coroutine[Any, Any, ExperimentView]]:
+def _move_door(name: str) -> Callable[..., Coroutine[Any, Any, MovedView]]:
     async def move(
         aimed: Aimed,
         caller: Asking,
@@ -112,9 +113,12 @@ def _move_door(name: str) -> Callable[..., Coroutine[Any, Any, ExperimentView]]:
         request: Request,
         response: Response,
         body: MoveBody | None = None,
-    ) -> ExperimentView:
+    ) -> MovedView:
         intent = replace(aimed, reason=body.reason if body else "")
-        return shown(await uses.move(caller, intent, name), request, response)
+        after = await uses.move(caller, intent, name)
+        warnings = list(await uses.warnings(caller, after))
+        view = shown(after, request, response)
+        return MovedView(**dict(view), warnings=warnings)
 
     return move
 
@@ -126,7 +130,7 @@ for _name, _move in MOVES.items():
         methods=["POST"],
         name=f"{_name}_experiment",
         description=f"Make an experiment {_move.to} that is {' or '.join(sorted(_move.come_from))}.",
-        response_model=ExperimentView,
+        response_model=MovedView,
         **needs_somewhere("experiment:update"),
     )
 

@@ -59,7 +59,11 @@ class ExperimentsServicer(rpc.ExperimentsServicer):
         said = await self._judge(_tenant(request.tenant), request.experiment)
         harmed = [pb.HarmedGuardrail(metric=m, variant=v) for v, m in said.harmed]
         return pb.GuardVerdictResponse(
-            harmed=bool(harmed), guardrails=harmed, sentence=said.sentence, units=said.units
+            harmed=bool(harmed),
+            guardrails=harmed,
+            sentence=said.sentence,
+            units=said.units,
+            watched=said.watched,
         )
 
 

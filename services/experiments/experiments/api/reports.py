@@ -109,7 +109,12 @@ class WholeReportView(ReportView):
     link: str | None
 
 
-@router.post("", status_code=201, response_model=WholeReportView, **needs("report:create"))
+@router.post(
+    "",
+    status_code=201,
+    response_model=WholeReportView,
+    **needs("report:create", **{"x-errors": [404]}),  # the experiment that the body names
+)
 async def create_report(
     body: ReportBody, caller: Asking, uses: Uses, request: Request, response: Response
 ) -> WholeReportView:

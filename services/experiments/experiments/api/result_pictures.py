@@ -67,7 +67,7 @@ def _looks(result: Result, days: Sequence[Part], asked: Comparison) -> list[Look
         for c in part.comparisons:
             if (c.metric.key, c.variant) == (asked.metric.key, asked.variant):
                 lift = c.deciding(result.plan.method).lift
-                made.append(Look(_end_of(part.value), c.contrast.lift or 0.0, lift))
+                made.append(Look(_end_of(part.value, result.at), c.contrast.lift or 0.0, lift))
     return made
 
 
@@ -76,7 +76,7 @@ def _exposed(result: Result, days: Sequence[Part]) -> list[Exposed]:
     for part in days:
         totals = tuple(map(sum, zip(*(p.seen for p in part.observed.phases), strict=True)))
         if totals:
-            made.append(Exposed(_end_of(part.value), totals))
+            made.append(Exposed(_end_of(part.value, result.at), totals))
     return made
 
 
@@ -89,5 +89,6 @@ def _planned(result: Result) -> list[tuple[datetime, float]]:
     return [(spans[0].start, 0.0), (end, float(units))]
 
 
-def _end_of(day: str) -> datetime:
-    return datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1)
+def _end_of(day: str, now: datetime) -> datetime:
+    """Return when a day ended, or now, should it still go on."""
+    return min(datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1), now)

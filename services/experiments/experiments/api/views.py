@@ -185,6 +185,12 @@ class ExperimentView(View):
     updated_at: datetime
 
 
+class MovedView(ExperimentView):
+    """An experiment after a move. `warnings`: what keeps it from being seen, such as a flag that is disabled."""
+
+    warnings: list[str]
+
+
 class ExperimentPage(Page[ExperimentView]):
     """A part of a list of experiments: numbered (`total`, `page`, `limit`) or by cursor (`has_more`)."""
 

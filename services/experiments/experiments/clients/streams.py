@@ -4,9 +4,10 @@ A stream is trusted only while Redis writes it to its disk (append-only file); w
 Unavailable, and the database keeps the parcels instead.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.asyncio import Redis
@@ -17,6 +18,7 @@ from experiments.domain.intake import SHARDS
 from experiments.ports.measuring import Parcel
 
 PREFIX = "experiments:intake:"
+PATIENCE = 2.0  # seconds for an answer
 AGAIN = 1.0  # seconds until a Redis that failed is asked again
 TRUSTED = 5.0  # seconds for which it is believed to write to its disk
 FULL = 100_000_000  # bytes of one shard's parcels; beyond, the database takes them
@@ -32,7 +34,7 @@ class StreamAway(Unavailable):
 async def streams_at(url: str) -> AsyncGenerator["RedisStream"]:
     """Open a client for Redis that gives up soon, and close it."""
     redis: Any = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
-        url, socket_connect_timeout=0.5, socket_timeout=2.0, health_check_interval=15
+        url, socket_connect_timeout=0.5, socket_timeout=None, health_check_interval=15
     )
     try:
         yield RedisStream(redis)
@@ -50,7 +52,7 @@ class RedisStream:
 
     async def put(self, parcels: Sequence[Parcel]) -> None:
         """Hand parcels over, all or none; Unavailable if that is not certain."""
-        with self._watched():
+        async with self._watched():
             await self._check()
             async with self._redis.pipeline(transaction=True) as pipe:
                 for parcel in parcels:
@@ -62,7 +64,7 @@ class RedisStream:
         """Return parcels of a shard, the oldest first, of about `most` items together; they stay."""
         found: list[Parcel] = []
         total, after = 0, "-"
-        with self._watched():
+        async with self._watched():
             while total < most:
                 entries = await self._redis.xrange(f"{PREFIX}{shard}", after, "+", count=64)
                 for mark, entry in entries:
@@ -80,16 +82,15 @@ class RedisStream:
 
     async def drop(self, shard: int, parcels: Sequence[Parcel]) -> None:
         """Forget parcels that have been absorbed; one that stays behind is absorbed again, without effect."""
-        with self._watched():
+        async with self._watched():
             await self._redis.xdel(f"{PREFIX}{shard}", *(parcel.mark for parcel in parcels))
 
     async def shards_waiting(self) -> set[int]:
         """Return the shards for which something waits."""
-        with self._watched():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for shard in range(SHARDS):
-                    pipe.xlen(f"{PREFIX}{shard}")
-                lengths = await pipe.execute()
+        async with self._watched(), self._redis.pipeline(transaction=False) as pipe:
+            for shard in range(SHARDS):
+                pipe.xlen(f"{PREFIX}{shard}")
+            lengths = await pipe.execute()
         return {shard for shard, length in enumerate(lengths) if length}
 
     async def _check(self) -> None:
@@ -102,13 +103,18 @@ class RedisStream:
             raise StreamAway("Redis does not write to its disk, so it cannot be trusted with data")
         self._trusted_until = now + TRUSTED
 
-    @contextmanager
-    def _watched(self) -> Any:  # noqa: ANN401
-        """Turn Redis' ways of failing into one fault, and leave it alone for a moment afterwards."""
+    @asynccontextmanager
+    async def _watched(self) -> AsyncGenerator[None]:
+        """Turn Redis' ways of failing into one fault, and leave it alone for a moment afterwards.
+
+        The patience is ours: redis-py's own is `asyncio.wait_for`, which can lose a cancellation on Python 3.11, and
+        who waits here is cancelled when the service stops.
+        """
         if time.monotonic() < self._away_until:
             raise StreamAway("Redis does not answer")
         try:
-            yield
+            async with asyncio.timeout(PATIENCE):
+                yield
         except (RedisError, OSError, TimeoutError) as error:
             self._away_until = time.monotonic() + AGAIN
             self._trusted_until = 0.0

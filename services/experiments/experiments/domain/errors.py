@@ -34,7 +34,10 @@ class WrongState(Conflict):
 
 
 class PlanFrozen(Conflict):
-    """Unit, flag, environment and variants (not their weights) are settled by the start; make a new experiment."""
+    """Unit, flag, environment and variants (not their weights) are settled by the start, metrics by the first data.
+
+    Make a new experiment.
+    """
 
     code = "experiments.plan_frozen"
 

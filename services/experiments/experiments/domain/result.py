@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import reduce
 
 from experiments.domain.inference.analysis import Comparison, Observed, analysed
 from experiments.domain.inference.decision import Decision, Verdict, decided
 from experiments.domain.inference.heterogeneity import Heterogeneity, across
-from experiments.domain.inference.histogram import Histogram, ranks, winsorised
+from experiments.domain.inference.histogram import Histogram, gathered, ranks, winsorised
 from experiments.domain.inference.mismatch import Phase
 from experiments.domain.inference.moments import Moments, merged
 from experiments.domain.inference.plans import Method, Plan
@@ -145,8 +144,7 @@ def _arms(
 
 
 def _histogram(cells: Iterable[Cell]) -> Histogram:
-    parts = [Histogram({c.bucket: c.moments}) for c in cells if c.moments.n]
-    return reduce(Histogram.plus, parts, Histogram({}))
+    return gathered((c.bucket, c.moments) for c in cells if c.moments.n)
 
 
 def _phases(trial: Trial, exposures: Sequence[Cell]) -> tuple[Phase, ...]:

@@ -1,43 +1,22 @@
 """Experiments in PostgreSQL."""
 
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import (
-    ColumnElement,
-    Select,
-    SQLColumnExpression,
-    and_,
-    case,
-    collate,
-    delete,
-    func,
-    literal,
-    or_,
-    select,
-    tuple_,
-    update,
-)
+from sqlalchemy import ColumnElement, Select, and_, case, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.pages import Position, Slice, cut
+from chassis.pages import Slice, cut
 from experiments.domain.errors import ChangedMeanwhile, KeyTaken
 from experiments.domain.experiment import Experiment, Status
 from experiments.domain.moves import SCHEDULABLE
 from experiments.ports import Wanted
+from experiments.store.listing import named, ordered, position
 from experiments.store.rows import columns, experiment_of
 from experiments.store.tables import ExperimentRow
 
 R = ExperimentRow
-_SORTS: dict[str, SQLColumnExpression[Any]] = {
-    "created_at": R.created_at,
-    "updated_at": R.updated_at,
-    "key": collate(R.key, "C"),
-    "name": collate(R.name, "C"),
-}
-_TIMES = ("created_at", "updated_at")
 _SCHEDULABLE = tuple(status.value for status in SCHEDULABLE)
 
 
@@ -49,20 +28,20 @@ class SqlExperimentBook:
 
     async def find(self, tenant: UUID, name: str) -> Experiment | None:
         """Return the experiment with this id or key; None if there is none."""
-        return await self._one(_named(tenant, name))
+        return await self._one(named(R, tenant, name))
 
     async def take(self, tenant: UUID, name: str) -> Experiment | None:
         """Return the experiment with this id or key, locked until the work ends; None if there is none."""
-        return await self._one(_named(tenant, name).with_for_update())
+        return await self._one(named(R, tenant, name).with_for_update())
 
     async def list(self, tenant: UUID, wanted: Wanted) -> Slice[Experiment]:
         """Return a part of a tenant's experiments."""
         ask, which = wanted.ask, _which(tenant, wanted)
         total = await self._session.scalar(select(func.count()).select_from(R).where(which))
-        page = _sorted(select(R).where(which), wanted.sort, ask.after)
+        page = ordered(R, select(R).where(which), wanted.sort, ask.after)
         rows = (await self._session.scalars(page.limit(ask.limit + 1).offset(ask.offset))).all()
         items, after = cut(
-            [experiment_of(row) for row in rows], ask.limit, lambda e: position_of(e, wanted.sort)
+            [experiment_of(row) for row in rows], ask.limit, lambda e: position(e, wanted.sort)
         )
         return Slice(items=items, next=after, total=total)
 
@@ -103,20 +82,6 @@ class SqlExperimentBook:
         return experiment_of(row) if row else None
 
 
-def position_of(experiment: Experiment, sort: str) -> Position:
-    """Return where an experiment stands in a sorted list."""
-    value = getattr(experiment, sort.removeprefix("-"))
-    return (value.isoformat() if isinstance(value, datetime) else value, str(experiment.id))
-
-
-def _named(tenant: UUID, name: str) -> Select[ExperimentRow]:
-    mine = select(R).where(R.tenant == tenant)
-    try:
-        return mine.where(R.id == UUID(name))
-    except ValueError:
-        return mine.where(R.key == name)
-
-
 def _which(tenant: UUID, wanted: Wanted) -> ColumnElement[bool]:
     which: list[ColumnElement[bool]] = [R.tenant == tenant]
     if wanted.search:
@@ -140,18 +105,3 @@ def status_at(now: datetime) -> ColumnElement[str]:
         (begins, Status.ACTIVE.value),
         else_=R.status,
     )
-
-
-def _sorted(
-    query: Select[ExperimentRow], sort: str, after: Position | None
-) -> Select[ExperimentRow]:
-    down = sort.startswith("-")
-    name = sort.removeprefix("-")
-    column = _SORTS[name]
-    if after:
-        value = datetime.fromisoformat(after[0]).astimezone(UTC) if name in _TIMES else after[0]
-        here = tuple_(literal(value), literal(UUID(after[1])))
-        place = tuple_(column, R.id)
-        query = query.where(place < here if down else place > here)
-    order = (column.desc(), R.id.desc()) if down else (column, R.id)
-    return query.order_by(*order)

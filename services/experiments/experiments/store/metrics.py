@@ -1,41 +1,22 @@
 """Metrics in PostgreSQL."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    ColumnElement,
-    Select,
-    SQLColumnExpression,
-    and_,
-    collate,
-    delete,
-    func,
-    literal,
-    or_,
-    select,
-    tuple_,
-    update,
-)
+from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.pages import Position, Slice, cut
+from chassis.pages import Slice, cut
 from experiments.domain.errors import MetricKeyTaken
 from experiments.domain.experiment import Status
 from experiments.domain.metric import Metric, definition_of, document
 from experiments.ports import WantedMetrics
+from experiments.store.listing import named, ordered, position
 from experiments.store.tables import ExperimentRow, MetricRow
 
 R = MetricRow
-_SORTS: dict[str, SQLColumnExpression[Any]] = {
-    "created_at": R.created_at,
-    "updated_at": R.updated_at,
-    "key": collate(R.key, "C"),
-    "name": collate(R.name, "C"),
-}
 _SAME = (
     "id", "tenant", "key", "name", "description", "owner_id", "version", "created_at", "updated_at",
 )  # fmt: skip
@@ -49,20 +30,20 @@ class SqlMetricBook:
 
     async def find(self, tenant: UUID, name: str) -> Metric | None:
         """Return the metric with this id or key; None if there is none."""
-        return await self._one(_named(tenant, name))
+        return await self._one(named(R, tenant, name))
 
     async def take(self, tenant: UUID, name: str) -> Metric | None:
         """Return the metric with this id or key, locked until the work ends; None if there is none."""
-        return await self._one(_named(tenant, name).with_for_update())
+        return await self._one(named(R, tenant, name).with_for_update())
 
     async def list(self, tenant: UUID, wanted: WantedMetrics) -> Slice[Metric]:
         """Return a part of a tenant's metrics."""
         ask, which = wanted.ask, _which(tenant, wanted)
         total = await self._session.scalar(select(func.count()).select_from(R).where(which))
-        page = _sorted(select(R).where(which), wanted.sort, ask.after)
+        page = ordered(R, select(R).where(which), wanted.sort, ask.after)
         rows = (await self._session.scalars(page.limit(ask.limit + 1).offset(ask.offset))).all()
         items, after = cut(
-            [_metric_of(row) for row in rows], ask.limit, lambda m: _position(m, wanted.sort)
+            [_metric_of(row) for row in rows], ask.limit, lambda m: position(m, wanted.sort)
         )
         return Slice(items=items, next=after, total=total)
 
@@ -96,14 +77,6 @@ class SqlMetricBook:
         return _metric_of(row) if row else None
 
 
-def _named(tenant: UUID, name: str) -> Select[MetricRow]:
-    mine = select(R).where(R.tenant == tenant)
-    try:
-        return mine.where(R.id == UUID(name))
-    except ValueError:
-        return mine.where(R.key == name)
-
-
 def _which(tenant: UUID, wanted: WantedMetrics) -> ColumnElement[bool]:
     which: list[ColumnElement[bool]] = [R.tenant == tenant]
     if wanted.search:
@@ -114,22 +87,6 @@ def _which(tenant: UUID, wanted: WantedMetrics) -> ColumnElement[bool]:
     if wanted.kind:
         which.append(R.kind == wanted.kind.value)
     return and_(*which)
-
-
-def _sorted(query: Select[MetricRow], sort: str, after: Position | None) -> Select[MetricRow]:
-    down, name = sort.startswith("-"), sort.removeprefix("-")
-    column = _SORTS[name]
-    if after:
-        timed = name.endswith("_at")
-        value = datetime.fromisoformat(after[0]).astimezone(UTC) if timed else after[0]
-        here, place = tuple_(literal(value), literal(UUID(after[1]))), tuple_(column, R.id)
-        query = query.where(place < here if down else place > here)
-    return query.order_by(*((column.desc(), R.id.desc()) if down else (column, R.id)))
-
-
-def _position(metric: Metric, sort: str) -> Position:
-    value = getattr(metric, sort.removeprefix("-"))
-    return (value.isoformat() if isinstance(value, datetime) else value, str(metric.id))
 
 
 def _columns(metric: Metric) -> dict[str, Any]:

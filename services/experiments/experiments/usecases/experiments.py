@@ -24,7 +24,7 @@ from experiments.domain.moves import MOVES, Step, moved, scheduled, settle, sett
 from experiments.domain.schedule import Plan
 from experiments.ports import FlagsDoor, OpenWork, Wanted, Work
 from experiments.usecases.facts import SCHEDULER, ticked, told
-from experiments.usecases.keeping import agree, forget, keep
+from experiments.usecases.keeping import agree, doubts, forget, keep
 
 MOST_AT_ONCE = 1000
 
@@ -132,6 +132,11 @@ class Experiments:
             await keep(work, before, after, caller.subject, intent.reason)
             work.record(told(caller, move.past, before, after, intent.reason))
         return after
+
+    async def warnings(self, caller: Caller, experiment: Experiment) -> Sequence[str]:
+        """Say what keeps an experiment that runs from being seen, as flags has it now; nothing while flags is away."""
+        caller.must_for_some("experiment:read")
+        return await doubts(self.work, self.flags, experiment)
 
     async def delete(self, caller: Caller, intent: Intent) -> None:
         """Forget an experiment that is in DRAFT or ARCHIVED. Its key is free again."""

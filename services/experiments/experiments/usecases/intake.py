@@ -21,6 +21,7 @@ from experiments.ports import OpenWork, Work
 from experiments.ports.measuring import Absorbed, Pack, Parcel, Stream
 
 AT_ONCE = 20_000  # items that a transaction absorbs
+AT_LEAST = 300  # and how few, when the database is so slow that more would take too long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +108,10 @@ def check_size(items: Sequence[object], most: int = MOST_ITEMS) -> None:
         raise BatchTooLarge(f"a batch has at most {most:,} items, not {len(items):,}")
 
 
-async def absorbed(open_work: OpenWork, stream: Stream, shard: int) -> Absorbed | None:
-    """Absorb what waits for a shard, in one transaction; None if another worker has it, or nothing waits.
+async def absorbed(
+    open_work: OpenWork, stream: Stream, shard: int, most: int = AT_ONCE
+) -> Absorbed | None:
+    """Absorb about `most` of what waits for a shard, in one transaction; None if another has it, or nothing waits.
 
     What was in the stream is dropped from it after the commit only: if we die in between, it comes again, and changes
     nothing, because every event is known by its id and every exposure says the same twice.
@@ -116,8 +119,8 @@ async def absorbed(open_work: OpenWork, stream: Stream, shard: int) -> Absorbed 
     async with open_work() as work:
         if not await work.intake.hold(shard):
             return None
-        streamed = await _read(stream, shard)
-        left = await work.intake.take(shard, AT_ONCE)
+        streamed = await _read(stream, shard, most)
+        left = await work.intake.take(shard, most)
         if not streamed and not left:
             return None
         done = await _absorb(work, [*streamed, *left])
@@ -132,9 +135,9 @@ async def _absorb(work: Work, parcels: Sequence[Parcel]) -> Absorbed:
     return await work.intake.absorb()
 
 
-async def _read(stream: Stream, shard: int) -> Sequence[Parcel]:
+async def _read(stream: Stream, shard: int, most: int) -> Sequence[Parcel]:
     try:
-        return await stream.read(shard, AT_ONCE)
+        return await stream.read(shard, most)
     except Unavailable:
         return ()
 

@@ -3,12 +3,12 @@
 All of it is one transaction. It is the same whether somebody changes an experiment or the clock does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from chassis.errors import FieldError
-from experiments.domain.errors import UnknownMetric, WrongState
-from experiments.domain.experiment import Experiment
+from chassis.errors import Fault, FieldError
+from experiments.domain.errors import PlanFrozen, UnknownMetric, WrongState
+from experiments.domain.experiment import Experiment, Status
 from experiments.domain.layers import Held, check_free
 from experiments.domain.phases import is_closed, opened
 from experiments.domain.planned import Planned, digest, plan_document
@@ -70,6 +70,20 @@ async def agree(
     await flags.check(after.tenant, after.id, wish(after, held))
 
 
+async def doubts(open_work: OpenWork, flags: FlagsDoor, experiment: Experiment) -> Sequence[str]:
+    """Return what keeps an ACTIVE experiment from being seen, as flags has it now; nothing while flags is away."""
+    if experiment.status is not Status.ACTIVE:
+        return ()
+    async with open_work() as work:
+        held = await holdouts(work, experiment)
+    try:
+        said = await flags.check(experiment.tenant, experiment.id, wish(experiment, held))
+    except Fault:
+        return ()
+    where = f"flag {experiment.flag_key!r} is disabled in environment {experiment.environment!r}"
+    return () if said.enabled else (f"{where}: nobody is assigned until it is enabled",)
+
+
 async def holdouts(work: Work, experiment: Experiment) -> tuple[Held, ...]:
     """Return what is held back from a phase that begins now, or will at a date."""
     if not wants(experiment):
@@ -89,15 +103,23 @@ def _check_home(before: Experiment | None, after: Experiment) -> None:
 
 
 async def _check_metrics(work: Work, before: Experiment | None, after: Experiment) -> None:
-    """Refuse metrics that do not exist; those that were named before may have gone since."""
+    """Refuse metrics that do not exist, or come after the first data; what was named before may have gone since."""
     known = {metric.key for metric in before.metrics} if before else set[str]()
-    for place, metric in enumerate(after.metrics):
-        if metric.key in known:
-            continue
-        if await work.metrics.find(after.tenant, metric.key) is None:
-            text = f"there is no metric {metric.key!r}: make it first"
-            error = FieldError(f"/metrics/{place}/key", text, UnknownMetric.code)
-            raise UnknownMetric(text, errors=(error,))
+    new = [(place, m.key) for place, m in enumerate(after.metrics) if m.key not in known]
+    measured = {it.key for it in await work.trials.frozen(after.id)} if new else set[str]()
+    for place, key in new:
+        if await work.metrics.find(after.tenant, key) is None:
+            raise _at(place, UnknownMetric, f"there is no metric {key!r}: make it first")
+        if measured and key not in measured:
+            text = (
+                f"experiment {after.key!r} has data, and measures what it began with; metric {key!r} "
+                "cannot join it any more: make another experiment to measure it"
+            )
+            raise _at(place, PlanFrozen, text)
+
+
+def _at(place: int, fault: type[UnknownMetric | PlanFrozen], text: str) -> Fault:
+    return fault(text, errors=(FieldError(f"/metrics/{place}/key", text, fault.code),))
 
 
 async def _check_places(work: Work, before: Experiment | None, after: Experiment) -> None:

@@ -10,7 +10,7 @@ from chassis.caller import Caller
 from chassis.facts import Actor
 from experiments.domain.errors import ExperimentNotFound, UnknownDimension
 from experiments.domain.experiment import Status
-from experiments.domain.inference.decision import to_pause
+from experiments.domain.inference.decision import to_pause, watched
 from experiments.domain.moves import MOVES, moved, settled
 from experiments.domain.result import Breakdown, Part, Result, broken_down, concluded, over_time
 from experiments.domain.trial import Frozen, Trial
@@ -28,6 +28,7 @@ class Verdict:
     harmed: Sequence[tuple[str, str]]  # (variant, metric)
     sentence: str
     units: int
+    watched: Sequence[str]  # the guardrails of which something can be said
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,13 @@ async def judged(open_work: OpenWork, tenant: UUID, name: str, now: datetime) ->
             raise ExperimentNotFound(f"there is no experiment {name!r}")
         result = await _result(work, trial, now)
     harmed = to_pause(result.plan, result.comparisons)
-    return Verdict(harmed=harmed, sentence=result.decision.sentence, units=result.observed.units)
+    said = result.decision
+    return Verdict(
+        harmed=harmed,
+        sentence=said.sentence,
+        units=result.observed.units,
+        watched=() if said.split.wrong else watched(result.comparisons),
+    )
 
 
 async def guarded(open_work: OpenWork, now: datetime) -> list[Trial]:

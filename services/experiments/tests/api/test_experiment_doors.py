@@ -206,6 +206,14 @@ async def test_an_experiment_goes_through_its_life(client, draft):
     assert (await client.get(f"{PATH}/checkout")).status_code == 404
 
 
+async def test_the_start_warns_of_a_flag_that_is_disabled(client, draft, flags):
+    flags.enabled = False
+    said = (await client.post(f"{PATH}/checkout/start")).json()
+    assert (said["status"], len(said["warnings"])) == ("ACTIVE", 1)
+    assert "flag 'checkout' is disabled" in said["warnings"][0]
+    assert (await client.post(f"{PATH}/checkout/pause")).json()["warnings"] == []
+
+
 async def test_an_impossible_move_says_what_is_possible(client, draft):
     answer = await client.post(f"{PATH}/checkout/resume", json={"reason": "because"})
     assert (answer.status_code, answer.json()["code"]) == (409, "experiments.wrong_state")

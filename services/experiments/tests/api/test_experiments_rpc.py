@@ -21,6 +21,7 @@ from switchyard.experiments.v1 import experiments_pb2 as pb
 from switchyard.experiments.v1 import experiments_pb2_grpc
 
 SECRET = "s" * 32
+VERDICT = "/switchyard.experiments.v1.Experiments/GuardVerdict"
 ANA = (("authorization", "Bearer ana"),)
 
 
@@ -92,10 +93,10 @@ async def test_a_verdict_is_for_services_and_says_what_is_harmed(stub, draft, wo
             analysis=Analysis(),
         )
     )
-    service = ((mesh.HEADER, mesh.sign(SECRET, "flags", time.time())),)
+    service = ((mesh.HEADER, mesh.sign(SECRET, "flags", VERDICT, time.time())),)
     ask = pb.GuardVerdictRequest(tenant=str(tenant), experiment="checkout")
     said = await stub.GuardVerdict(ask, metadata=service)
-    assert (said.harmed, said.units) == (False, 0)
+    assert (said.harmed, said.units, list(said.watched)) == (False, 0, [])
     assert "nobody has been exposed" in said.sentence
     assert await failure(stub.GuardVerdict(ask, metadata=ANA)) is grpc.StatusCode.UNAUTHENTICATED
     wrong = pb.GuardVerdictRequest(tenant="t", experiment="checkout")

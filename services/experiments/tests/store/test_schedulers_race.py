@@ -1,7 +1,7 @@
 """Two schedulers on one PostgreSQL: each move happens once, whoever is frozen or dies in between."""
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -62,6 +62,13 @@ class Frozen:
             await self.thawed.wait()
 
 
+async def surely(work, now, tenant):
+    """Do what is due; ask again when the database is too busy to give a connection within its two seconds."""
+    while True:
+        with suppress(Unavailable):
+            return await overdue(work, now, tenant)
+
+
 async def facts_of(sessions, tenant):
     async with sessions() as session:
         bodies = (await session.scalars(select(Outbox.body).order_by(Outbox.seq))).all()
@@ -80,10 +87,10 @@ async def test_while_one_is_frozen_before_its_commit_the_other_passes_over(
     frozen, awake = Frozen(sessions), sql_work(sessions, lambda: None)
     sleeper = asyncio.create_task(overdue(frozen, clock(), tenant))
     await frozen.reached.wait()
-    assert await overdue(awake, clock(), tenant) == []
+    assert await surely(awake, clock(), tenant) == []
     frozen.thawed.set()
     assert len(await sleeper) == 1
-    assert await overdue(awake, clock(), tenant) == []
+    assert await surely(awake, clock(), tenant) == []
     assert await state_of(sessions, due) == (Status.ACTIVE, 2)
     assert await facts_of(sessions, tenant) == ["experiment.started"]
 
@@ -96,7 +103,7 @@ async def test_when_one_dies_before_its_commit_the_other_makes_the_move(
     await frozen.reached.wait()
     async with sessions() as session:
         assert await session.scalar(select(func.pg_terminate_backend(frozen.pid, 5000)))
-    moved = await overdue(awake, clock(), tenant)
+    moved = await surely(awake, clock(), tenant)
     frozen.thawed.set()
     with pytest.raises(Unavailable):
         await sleeper
@@ -107,7 +114,7 @@ async def test_when_one_dies_before_its_commit_the_other_makes_the_move(
 
 async def test_many_schedulers_at_once_make_each_move_once(sessions, due, clock, tenant):
     works = [sql_work(sessions, lambda: None) for _ in range(8)]
-    found = await asyncio.gather(*(overdue(work, clock(), tenant) for work in works))
+    found = await asyncio.gather(*(surely(work, clock(), tenant) for work in works))
     assert sum(len(steps) for steps in found) == 1
     assert await facts_of(sessions, tenant) == ["experiment.started"]
 
@@ -144,7 +151,7 @@ async def test_a_running_scheduler_makes_a_move_at_its_date(sessions, tenant):
         await work.experiments.add(it)
     scheduler.wake()
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await state_of(sessions, it) != (Status.ACTIVE, 2):
                 await asyncio.sleep(0.05)
     finally:

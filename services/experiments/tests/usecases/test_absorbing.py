@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from chassis.errors import Unavailable
+from chassis.errors import Fault, Unavailable
 from experiments.domain.analysis import Analysis, MetricRole, MetricUse
 from experiments.domain.errors import ExperimentNotFound
 from experiments.domain.experiment import Status
@@ -19,6 +19,10 @@ from experiments.ports.measuring import Parcel
 from experiments.usecases.experiments import Intent
 from experiments.usecases.intake import absorbed, waiting
 from experiments.usecases.results import guarded, judged
+
+
+class TooSlow(Fault):
+    """A statement took longer than it may."""
 
 
 def parcel(shard=1, mark="1-0"):
@@ -76,13 +80,33 @@ async def test_the_absorber_wakes_at_once_and_survives_the_databases_absence(wor
     await asyncio.sleep(0)
     await stream.put([parcel()])
     absorber.wake()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while stream.kept:
             await asyncio.sleep(0)
     loop.cancel()
     with suppress(asyncio.CancelledError):
         await loop
     assert len(work.intake.laid) == 1
+
+
+async def test_a_shard_that_fails_stops_no_other_and_makes_the_next_batches_smaller(work, stream):
+    await stream.put([parcel(shard=shard) for shard in (1, 3, 5)])
+    asked, read = [], stream.read
+
+    async def slow(shard, most):
+        asked.append((shard, most))
+        if shard == 1 and most > 5_000:
+            raise TooSlow("the statement took too long")
+        return await read(shard, most)
+
+    stream.read = slow
+    absorber = Absorber(work, stream)
+    with pytest.raises(TooSlow):
+        await absorber.round()
+    assert await waiting(work, stream) == {1}
+    assert await absorber.round() == 1
+    assert await absorber.round() == 0
+    assert sorted(asked) == [(1, 5_000), (1, 20_000), (3, 20_000), (5, 20_000)]
 
 
 @pytest.fixture
@@ -138,6 +162,7 @@ async def test_an_experiment_that_does_no_harm_goes_on(work, harming, clock):
 async def test_a_verdict_says_what_is_harmed(work, harming, clock, tenant):
     said = await judged(work, tenant, "checkout", clock())
     assert list(said.harmed) == [("treatment", "errors")]
+    assert list(said.watched) == ["errors"]
     assert said.sentence.startswith("Stop: treatment makes errors worse")
     with pytest.raises(ExperimentNotFound):
         await judged(work, tenant, "none", clock())

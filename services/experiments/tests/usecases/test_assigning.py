@@ -21,6 +21,7 @@ from experiments.domain.metric import Definition, MetricKind
 from experiments.domain.planned import digest_of
 from experiments.domain.publication import Told
 from experiments.domain.schedule import Plan
+from experiments.domain.trial import Frozen
 from experiments.jobs import Publisher
 from experiments.usecases.experiments import Draft, Intent, Places
 from experiments.usecases.layers import Aim, Named
@@ -105,6 +106,21 @@ class TestPhases:
             await experiments.update(ana, IT, {"traffic": 5})
 
 
+class TestWarnings:
+    async def test_a_disabled_flag_is_warned_of_while_the_experiment_runs(
+        self, experiments, ana, draft, flags
+    ):
+        flags.enabled = False
+        assert await experiments.warnings(ana, draft) == ()
+        started = await experiments.move(ana, IT, "start")
+        [said] = await experiments.warnings(ana, started)
+        assert said.startswith("flag 'checkout' is disabled in environment 'production'")
+        flags.fault = Unavailable("flags does not answer")
+        assert await experiments.warnings(ana, started) == ()
+        flags.fault, flags.enabled = None, True
+        assert await experiments.warnings(ana, started) == ()
+
+
 class TestPlan:
     async def test_the_start_settles_it_and_tells_its_hash(
         self, experiments, ana, draft, work, history, signup
@@ -135,6 +151,18 @@ class TestPlan:
         await experiments.move(ana, IT, "start")
         await experiments.update(ana, IT, {"variants": UNEVEN, "name": "N", "tags": ("a",)})
         assert len((await history.plans(ana, "checkout"))[1]) == 1
+
+    async def test_a_metric_that_comes_after_the_first_data_is_refused_and_one_that_is_measured_may_come_back(
+        self, experiments, ana, draft, signup, work
+    ):
+        definition = Definition(kind=MetricKind.PROPORTION, event="x")
+        work.trials.metrics = [Frozen(number=1, key="other", definition=definition)]
+        changes = {"metrics": (MetricUse(key="signup"),)}
+        with pytest.raises(PlanFrozen, match="make another experiment to measure it") as refused:
+            await experiments.update(ana, IT, changes)
+        assert refused.value.errors[0].pointer == "/metrics/0/key"
+        work.trials.metrics = [Frozen(number=1, key="signup", definition=definition)]
+        assert (await experiments.update(ana, IT, changes)).metrics[0].key == "signup"
 
     async def test_a_metric_that_does_not_exist_is_refused_with_a_pointer(
         self, experiments, ana, draft, work
@@ -278,7 +306,7 @@ class TestTellingFlags:
         running = asyncio.create_task(publisher.run())
         await experiments.move(ana, IT, "start")
         publisher.wake()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not flags.told:
                 await asyncio.sleep(0)
         running.cancel()

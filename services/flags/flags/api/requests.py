@@ -26,7 +26,7 @@ from chassis.http import (
 )
 from flags.api.feature_flags import Where
 from flags.api.flag_views import StatusEdit
-from flags.api.rollouts import RampBody, StageView, ramp_of
+from flags.api.rollouts import RampBody, RampView, ramp_of, ramp_view
 from flags.api.schedules import AuthorView
 from flags.api.words import NO_NUL, NO_PLACE, Name, ProjectQuery, Reason, Slug, Text
 from flags.domain.change_request import ChangeRequest, Proposal, RequestStatus
@@ -78,16 +78,6 @@ class ApprovalView(View):
     by: AuthorView
     at: datetime
     comment: str
-
-
-class RampView(View):
-    """A rollout that is proposed."""
-
-    variant: str
-    otherwise: str
-    by: list[str]
-    when: dict[str, Any] | None = None
-    stages: list[StageView]
 
 
 class RequestView(View):
@@ -281,15 +271,7 @@ def _listed(request: ChangeRequest) -> RequestView:
         environment=request.spot.environment,
         kind=proposal.kind,
         change=None if proposal.edit is None else dict(proposal.edit),
-        rollout=None
-        if proposal.ramp is None
-        else RampView(
-            variant=proposal.ramp.variant,
-            otherwise=proposal.ramp.otherwise,
-            by=list(proposal.ramp.by),
-            when=None if proposal.ramp.when is None else dict(proposal.ramp.when),
-            stages=[StageView(weight=s.weight, hold_seconds=s.hold) for s in proposal.ramp.stages],
-        ),
+        rollout=None if proposal.ramp is None else ramp_view(proposal.ramp),
         at=proposal.at,
         author=AuthorView.model_validate(request.author),
         status=request.status.value,

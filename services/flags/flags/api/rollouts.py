@@ -25,6 +25,7 @@ from chassis.http import (
 )
 from flags.api.feature_flags import Aimed, FlagPath, Where
 from flags.api.flag_views import ReasonBody
+from flags.api.guards import GuardBody, GuardSaidView, GuardView, guard_from, guard_said, guard_view
 from flags.api.rule_views import Condition
 from flags.api.schedules import AuthorView, Named, because
 from flags.api.words import Reason, VariantName
@@ -59,6 +60,7 @@ class RampBody(Body):
     otherwise: VariantName | None = None
     by: Annotated[list[VariantName], Field(min_length=1, max_length=10)] | None = None
     when: Condition | None = None
+    guard: GuardBody | None = None
     stages: Annotated[list[StageBody], Field(min_length=1, max_length=MOST_STAGES)]
 
 
@@ -76,9 +78,21 @@ class StageView(View):
     hold_seconds: int
 
 
-class RolloutView(View):
-    """A rollout: `waiting` for its start, `running`, `paused`, `completed`, `aborted`, or `failed` (why: `trouble`).
+class RampView(View):
+    """A rollout that is proposed."""
 
+    variant: str
+    otherwise: str
+    by: list[str]
+    when: dict[str, Any] | None = None
+    stages: list[StageView]
+    guard: GuardSaidView | None = None
+
+
+class RolloutView(View):
+    """A rollout: `waiting` for its start, `running`, `paused`, `completed`, `aborted`, `rolled_back` or `failed`.
+
+    `trouble` says why, or why a stage that is due does not begin.
     `stage` counts from 1, 0 before the first; `weight` is the share in force; `next_at` when the next stage begins.
     """
 
@@ -90,6 +104,7 @@ class RolloutView(View):
     by: list[str]
     when: dict[str, Any] | None = None
     stages: list[StageView]
+    guard: GuardView | None = None
     reason: str
     author: AuthorView
     status: str
@@ -137,7 +152,8 @@ async def start_rollout(
     """Serve a variant to more and more units, stage by stage, by a rule at the end of the flag's rules.
 
     Each stage is a revision. Whoever has the variant keeps it. A stage holds for as long as is asked from when it
-    really began. The flag has to be enabled for anybody to see it.
+    really began. The flag has to be enabled for anybody to see it. With a `guard`, experiments is asked before each
+    stage and while one holds; harm rolls back or pauses, and while nobody can tell, the rollout stays where it is.
     """
     aim = replace(aim, reason=body.reason)
     made = await rolling.start(caller, aim, Asked(ramp=ramp_of(body), start=body.start))
@@ -219,6 +235,19 @@ def ramp_of(body: RampBody) -> Ramp:
         stages=tuple(Stage(stage.weight, stage.hold_seconds) for stage in body.stages),
         by=tuple(body.by or ()),
         when=body.when,
+        guard=guard_from(body.guard),
+    )
+
+
+def ramp_view(ramp: Ramp) -> RampView:
+    """Return a proposed rollout as clients see it."""
+    return RampView(
+        variant=ramp.variant,
+        otherwise=ramp.otherwise,
+        by=list(ramp.by),
+        when=None if ramp.when is None else dict(ramp.when),
+        stages=[StageView(weight=stage.weight, hold_seconds=stage.hold) for stage in ramp.stages],
+        guard=guard_said(ramp.guard),
     )
 
 
@@ -235,6 +264,7 @@ def rollout_view(found: Rollout) -> RolloutView:
         by=list(ramp.by),
         when=None if ramp.when is None else dict(ramp.when),
         stages=[StageView(weight=s.weight, hold_seconds=s.hold) for s in ramp.stages],
+        guard=guard_view(found),
         author=AuthorView.model_validate(found.author),
         status=found.status.value,
         stage=found.stage + 1,

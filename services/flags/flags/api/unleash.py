@@ -14,7 +14,7 @@ import orjson
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from prometheus_client import Counter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from chassis.errors import Forbidden
 from chassis.http import given, keyed
@@ -22,6 +22,7 @@ from flags.api.asking import tags
 from flags.api.changes import changes
 from flags.api.desks import Desk, Desks
 from flags.api.keyed import Seated, key_doors
+from flags.api.unleash_counts import Metrics, Said, count
 from flags.domain.answers import Reason
 from flags.domain.compile import Asked
 from flags.domain.context import UNIT
@@ -36,7 +37,6 @@ _READS: dict[str, Any] = {"x-reads": True}
 _OWN = ("userId", "sessionId", "remoteAddress", "environment", "appName", "currentTime")
 _DISABLED = {"name": "disabled", "enabled": False}
 
-ASKED = Counter("flags_unleash_evaluations", "Evaluations that Unleash's SDKs tell of", ["enabled"])
 REGISTERED = Counter("flags_unleash_registrations", "Registrations of Unleash's SDKs")
 
 
@@ -46,38 +46,11 @@ class FeaturesForServers(Forbidden):
     code = "flags.features_for_servers"
 
 
-class Said(BaseModel):
-    """What an SDK says: what we know of it is checked, what we do not know is let pass."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
 class Registration(Said):
     """An SDK that begins."""
 
     appName: str = Field(max_length=500)  # noqa: N815 - Unleash's words
     instanceId: str = Field(default="", max_length=500)  # noqa: N815
-
-
-class Toggled(Said):
-    """How often a feature was enabled, and not, and which variants it had."""
-
-    yes: int = Field(default=0, ge=0, le=2**53)
-    no: int = Field(default=0, ge=0, le=2**53)
-    variants: dict[str, int] = Field(default_factory=dict)
-
-
-class Bucket(Said):
-    """What an SDK counted in a while."""
-
-    toggles: dict[str, Toggled] = Field(default_factory=dict, max_length=10_000)
-
-
-class Metrics(Said):
-    """Counts of an SDK."""
-
-    appName: str = Field(default="", max_length=500)  # noqa: N815
-    bucket: Bucket | None = None
 
 
 class AskedContext(Said):
@@ -144,11 +117,9 @@ async def register_sdk(body: Registration) -> Response:
 @client.post(
     "/metrics", status_code=202, response_class=Response, **keyed("flag:evaluate", **_READS)
 )
-async def take_metrics(body: Metrics) -> Response:
-    """Take the counts of an SDK."""
-    for counted in (body.bucket or Bucket()).toggles.values():
-        ASKED.labels("true").inc(counted.yes)
-        ASKED.labels("false").inc(counted.no)
+async def take_metrics(body: Metrics, desk: Seated) -> Response:
+    """Take the counts of an SDK that evaluated by itself: they are part of each flag's usage, as reason UNKNOWN."""
+    count(desk, body)
     return Response(status_code=202)
 
 

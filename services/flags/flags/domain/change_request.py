@@ -18,6 +18,7 @@ from flags.domain.errors import (
     ChangeRequestOver,
     OwnChangeRequest,
 )
+from flags.domain.guard import guard_document, guard_of
 from flags.domain.rollout import Ramp, Stage
 
 Kind = Literal["change", "schedule", "rollout"]
@@ -157,6 +158,7 @@ def ramp_document(ramp: Ramp) -> dict[str, Any]:
         "by": list(ramp.by),
         "when": None if ramp.when is None else dict(ramp.when),
         "stages": [{"weight": stage.weight, "hold": stage.hold} for stage in ramp.stages],
+        **({"guard": guard_document(ramp.guard)} if ramp.guard else {}),
     }
 
 
@@ -168,6 +170,7 @@ def ramp_of(said: Mapping[str, Any]) -> Ramp:
         by=tuple(said["by"]),
         when=said["when"],
         stages=tuple(Stage(**stage) for stage in said["stages"]),
+        guard=guard_of(said.get("guard")),
     )
 
 

@@ -65,7 +65,7 @@ def _idle(flag: Flag, used: Used | None, begun: datetime | None, asked: Asked) -
     only = served_to_all(switch)
     if only is not None:
         yield Reason("one_sided", f"in {asked.environment} everybody gets {only!r}")
-    elif used and len(used.variants) == 1:
+    elif used and len(used.variants) == 1 and "" not in used.variants:
         seen = next(iter(used.variants))
         said = f"every evaluation of the last {asked.unused.days} days gave {seen!r}"
         yield Reason("one_variant", said)

@@ -16,7 +16,10 @@ LONGEST = {"hour": timedelta(days=31), "day": KEPT}
 
 
 class Served(NamedTuple):
-    """What was served: a variant (empty: none, because of an error) of a flag for a reason, in OpenFeature's words."""
+    """What was served: a variant of a flag for a reason, in OpenFeature's words.
+
+    The variant is empty where none was served because of an error, or where a client counted without saying which.
+    """
 
     flag: str
     variant: str

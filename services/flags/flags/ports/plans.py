@@ -8,6 +8,7 @@ from chassis.caller import Caller
 from chassis.pages import PageAsk, Slice
 from flags.domain.edits import Author, Spot
 from flags.domain.flag import Flag
+from flags.domain.guard import Evidence
 from flags.domain.rollout import Rollout
 from flags.domain.schedule import Schedule
 
@@ -68,7 +69,22 @@ class RolloutBook(Protocol):
         ...
 
     async def claim(self, now: datetime) -> Rollout | None:
-        """Return the one whose next stage is longest due, locked; those that others have locked are passed over."""
+        """Return the one whose next stage is longest due, locked; those that others have locked are passed over.
+
+        Those with a guard are not among them.
+        """
+        ...
+
+    async def to_look_at(self, now: datetime) -> Rollout | None:
+        """Return the one whose guard is longest due; not locked, as nobody is asked inside a transaction."""
+        ...
+
+
+class Experiments(Protocol):
+    """What is asked of experiments."""
+
+    async def evidence(self, tenant: UUID, experiment: str) -> Evidence:
+        """Return what an experiment (id or key) tells of its guardrails. NotFound, Unavailable."""
         ...
 
 

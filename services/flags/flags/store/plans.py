@@ -14,6 +14,7 @@ from chassis.pages import PageAsk, Slice, cut
 from flags.domain.edits import Author, Spot
 from flags.domain.errors import RolloutRunning
 from flags.domain.flag import Flag
+from flags.domain.guard import guard_of, verdict_document, verdict_from
 from flags.domain.rollout import UNFINISHED, Ramp, Rollout, RolloutStatus, Stage
 from flags.domain.schedule import Schedule, ScheduleStatus
 from flags.store.tables import FlagRow, ProjectRow, RolloutRow, ScheduleRow
@@ -49,7 +50,7 @@ class Plans(Generic[Row, T]):
     async def page(self, flag: Flag, environment: str, ask: PageAsk) -> Slice[T]:
         """Return a part of those of a flag in an environment, the newest first: ids grow with time."""
         mine = (self.row.flag_id == flag.id) & (self.row.environment == environment)
-        query = self._all().where(mine).order_by(self.row.id.desc())
+        query = self.every().where(mine).order_by(self.row.id.desc())
         if ask.after:
             query = query.where(self.row.id < UUID(ask.after[0]))
         found = await self.found(query.offset(ask.offset).limit(ask.limit + 1))
@@ -62,7 +63,7 @@ class Plans(Generic[Row, T]):
         return next((plan for _, plan in await self.found(query)), None)
 
     async def found(self, query: Select[Row, str, UUID, str]) -> Sequence[tuple[UUID, T]]:
-        """Return those that a query over `_all` finds, with their ids."""
+        """Return those that a query over `every` finds, with their ids."""
         query = query.execution_options(populate_existing=True)
         rows = (await self.session.execute(query)).all()
         return [
@@ -72,12 +73,12 @@ class Plans(Generic[Row, T]):
 
     def of(self, flag: Flag, id_: UUID, *, lock: bool) -> Select[Row, str, UUID, str]:
         """Return the query for one of a flag."""
-        query = self._all().where(self.row.id == id_, self.row.flag_id == flag.id)
+        query = self.every().where(self.row.id == id_, self.row.flag_id == flag.id)
         return self.locked(query) if lock else query
 
     def due(self, now: datetime) -> Select[Row, str, UUID, str]:
         """Return the query for the one that is longest due, but for those that somebody else has locked."""
-        query = self._all().where(self.row.next_at <= now).order_by(self.row.next_at, self.row.id)
+        query = self.every().where(self.row.next_at <= now).order_by(self.row.next_at, self.row.id)
         return query.limit(1).with_for_update(of=self.row, skip_locked=True)
 
     def locked(self, query: Select[Row, str, UUID, str]) -> Select[Row, str, UUID, str]:
@@ -86,9 +87,10 @@ class Plans(Generic[Row, T]):
 
     def all(self, flag: Flag) -> Select[Row, str, UUID, str]:
         """Return the query for all of a flag."""
-        return self._all().where(self.row.flag_id == flag.id)
+        return self.every().where(self.row.flag_id == flag.id)
 
-    def _all(self) -> Select[Row, str, UUID, str]:
+    def every(self) -> Select[Row, str, UUID, str]:
+        """Return the query for all of every flag."""
         return (
             select(self.row, FlagRow.key, ProjectRow.id, ProjectRow.key)
             .join(FlagRow, FlagRow.id == self.row.flag_id)
@@ -174,6 +176,11 @@ class SqlRollouts:
         """Return the one whose next stage is longest due, locked; those that others have locked are passed over."""
         return await self._plans.first(self._plans.due(now))
 
+    async def to_look_at(self, now: datetime) -> Rollout | None:
+        """Return the one whose guard is longest due to be asked, not locked."""
+        query = self._plans.every().where(RolloutRow.look_at <= now)
+        return await self._plans.first(query.order_by(RolloutRow.look_at, RolloutRow.id).limit(1))
+
 
 def _spot(row: ScheduleRow | RolloutRow, key: str, project_id: UUID, project: str) -> Spot:
     return Spot(
@@ -240,7 +247,12 @@ def _schedule(row: ScheduleRow, spot: Spot) -> Schedule:
 
 def _rollout_row(rollout: Rollout) -> dict[str, object]:
     said = {"ramp": asdict(rollout.ramp), "stage": rollout.stage, "left": rollout.left}
-    return _row(rollout, said)
+    if rollout.ramp.guard is None:
+        return _row(rollout, said) | {"look_at": None}
+    # Its stages do not begin by the clock alone: whoever looks for those that do must not find it.
+    verdict = None if rollout.verdict is None else verdict_document(rollout.verdict)
+    said |= {"next_at": rollout.next_at and rollout.next_at.isoformat(), "verdict": verdict}
+    return _row(rollout, said) | {"look_at": rollout.look_at, "next_at": None}
 
 
 def _rollout(row: RolloutRow, spot: Spot) -> Rollout:
@@ -251,11 +263,16 @@ def _rollout(row: RolloutRow, spot: Spot) -> Rollout:
         stages=tuple(Stage(**stage) for stage in said["stages"]),
         by=tuple(said["by"]),
         when=said["when"],
+        guard=guard_of(said.get("guard")),
     )
+    guarded: str | None = row.said.get("next_at")
+    next_at = datetime.fromisoformat(guarded) if guarded else row.next_at
     return Rollout(
         **_same(row, spot),
         status=RolloutStatus(row.status),
-        next_at=row.next_at and row.next_at.astimezone(UTC),
+        next_at=next_at and next_at.astimezone(UTC),
+        look_at=row.look_at and row.look_at.astimezone(UTC),
+        verdict=verdict_from(row.said.get("verdict")),
         ramp=ramp,
         stage=row.said["stage"],
         left=row.said["left"],

@@ -214,12 +214,13 @@ class ScheduleRow(PlanRow, Base):
 
 
 class RolloutRow(PlanRow, Base):
-    """A progressive rollout of a flag."""
+    """A progressive rollout of a flag. `look_at`: when its guard is to be asked; such a one has no `next_at`."""
 
     __tablename__ = "rollout"
     __table_args__ = (
         Index("rollout_of_flag", "flag_id", "environment", "id"),
         Index("rollout_due", "next_at", postgresql_where=text("next_at IS NOT NULL")),
+        Index("rollout_to_look_at", "look_at", postgresql_where=text("look_at IS NOT NULL")),
         Index(
             "rollout_unfinished",
             "flag_id",
@@ -228,6 +229,8 @@ class RolloutRow(PlanRow, Base):
             postgresql_where=text("status IN ('waiting', 'running', 'paused')"),
         ),
     )
+
+    look_at: Mapped[datetime | None] = mapped_column(Time)
 
 
 class ChangeRequestRow(Base):

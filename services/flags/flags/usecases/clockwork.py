@@ -10,21 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from chassis.caller import Caller
 from chassis.errors import Fault, Unavailable
-from chassis.facts import Fact
-from flags.domain.edits import Author, Spot
-from flags.domain.rollout import UNFINISHED, Rollout
-from flags.domain.schedule import Schedule, ScheduleStatus
 from flags.ports import OpenWork, Work
 from flags.ports.plans import Authors
 from flags.usecases.changing import Changing
-from flags.usecases.rollouts import advance, rollout_fact
-from flags.usecases.schedules import make, schedule_fact
+from flags.usecases.rollouts import advance
+from flags.usecases.schedules import make
+from flags.usecases.setbacks import Due, put_off, refused
 
 log = logging.getLogger(__name__)
-
-Due = Schedule | Rollout
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +48,12 @@ class Clockwork:
         except Fault as fault:
             if not found:
                 raise
-            await self._refused(found[0], fault)
+            await refused(self.work, self.now(), found[0], fault)
         except Exception:
             log.exception("what is due cannot be done: %s", found and found[0].id)
             if not found:
                 raise
-            await self._put_off(found[0])
+            await put_off(self.work, self.now(), found[0])
         return bool(found)
 
     async def _schedule(self, work: Work, found: list[Due]) -> None:
@@ -73,54 +67,3 @@ class Clockwork:
             found.append(rollout)
             caller = self.authors.caller(rollout.author, rollout.spot)
             await advance(work, Changing(self.now, self.new_id), caller, rollout)
-
-    async def _refused(self, due: Due, fault: Fault) -> None:
-        """Note that what was due was refused, unless somebody has dealt with it since."""
-        nobody = _in_name_of(due.author, due.spot)
-        async with self.work() as work:
-            now = self.now()
-            if isinstance(due, Schedule):
-                if (before := await self._schedule_again(work, due)) is None:
-                    return
-                after = before.failed(fault.detail, now)
-                await work.schedules.put(after)
-                self._record(work, schedule_fact(nobody, "flag.change_failed", before, after))
-            else:
-                if (stage := await self._rollout_again(work, due)) is None:
-                    return
-                stopped = stage.failed(fault.detail, now)
-                await work.rollouts.put(stopped)
-                self._record(work, rollout_fact(nobody, "flag.rollout_failed", stage, stopped))
-
-    async def _put_off(self, due: Due) -> None:
-        async with self.work() as work:
-            now = self.now()
-            if isinstance(due, Schedule):
-                if before := await self._schedule_again(work, due):
-                    await work.schedules.put(before.put_off(now))
-            elif stage := await self._rollout_again(work, due):
-                await work.rollouts.put(stage.put_off(now))
-
-    async def _schedule_again(self, work: Work, due: Schedule) -> Schedule | None:
-        project = await work.projects.get(due.spot.tenant, due.spot.project)
-        flag = project and await work.flags.get(project, str(due.spot.flag_id))
-        found = flag and await work.schedules.get(flag, due.id, lock=True)
-        return found if found and found.status is ScheduleStatus.PENDING else None
-
-    async def _rollout_again(self, work: Work, due: Rollout) -> Rollout | None:
-        project = await work.projects.get(due.spot.tenant, due.spot.project)
-        flag = project and await work.flags.get(project, str(due.spot.flag_id))
-        found = flag and await work.rollouts.get(flag, due.id, lock=True)
-        same = found and found.version == due.version and found.status in UNFINISHED
-        return found if same else None
-
-    def _record(self, work: Work, fact: Fact) -> None:
-        work.record(fact)
-
-
-def _in_name_of(author: Author, spot: Spot) -> Caller:
-    """Return whoever asked, as an actor only: they may nothing."""
-    kind = "api_key" if author.type == "api_key" else "user"
-    return Caller(
-        subject=author.id, tenant=spot.tenant, kind=kind, name=author.name, account=author.account
-    )

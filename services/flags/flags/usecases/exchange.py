@@ -1,7 +1,7 @@
 """A project as one document, out and in."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,7 @@ from flags.domain.whole import Contents, Document, Listed, Maker, Plan, Step, wr
 from flags.ports import Hold, OpenWork, Work
 from flags.usecases.changing import flag_fact, revision_of
 from flags.usecases.checking import check_experiments
+from flags.usecases.gating import must_select_the_same
 from flags.usecases.homes import home
 from flags.usecases.projects import environment_fact
 from flags.usecases.segments import segment_fact
@@ -62,6 +63,7 @@ class Exchange:
                 caller.must(permission, project=project)
             for step in plan.steps:
                 _must_be_free(contents.project, step)
+            await must_select_the_same(work, contents.project, _reselected(plan.steps))
             for step in plan.steps:
                 await self._make(work, caller, plan.project, step)
             if plan.steps:
@@ -139,6 +141,18 @@ def _takes(step: Step) -> Iterator[str]:
 
 def _enabled(flag: Flag) -> set[str]:
     return {key for key, switch in flag.switches.items() if switch.enabled}
+
+
+def _reselected(steps: Sequence[Step]) -> list[str]:
+    """Return the segments that would select somebody else."""
+    sides = [(step.key, step.before, step.after) for step in steps]
+    return [
+        key
+        for key, before, after in sides
+        if isinstance(before, Listed)
+        and isinstance(after, Listed)
+        and (before.segment.document, before.members) != (after.segment.document, after.members)
+    ]
 
 
 def _must_be_free(project: Project, step: Step) -> None:

@@ -223,6 +223,7 @@ class ChangeRequests:
         project, before = await self.changing.held(work, caller, "flag:update", aim)
         where, now = aim.place.environment, self.now()
         if proposal.ramp is not None:
+            rollouts.must_read_guard(caller, proposal.ramp)
             default = before.switch(where).default_variant
             ramp = replace(proposal.ramp, otherwise=proposal.ramp.otherwise or default)
             must_ramp(ramp)

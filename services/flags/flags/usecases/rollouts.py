@@ -25,6 +25,8 @@ from flags.ports import OpenWork, Work
 from flags.usecases.changing import Aim, Changing, Move, telling
 from flags.usecases.checking import check
 
+GIVEN_UP = "the rollout was given up"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
@@ -57,6 +59,7 @@ class Rollouts:
     async def start_in(self, work: Work, caller: Caller, aim: Aim, asked: Asked) -> Rollout:
         """Do it inside a transaction of the caller's."""
         caller.must_for_some("flag:update")
+        must_read_guard(caller, asked.ramp)
         now = self.now()
         _, known = await self.changing.found(work, caller, "flag:update", aim)
         # Looked for before the flag is held: whoever moves a rollout holds that first.
@@ -70,6 +73,7 @@ class Rollouts:
             default = flag.switch(aim.place.environment).default_variant
             ramp = replace(ramp, otherwise=default)
         must_ramp(ramp)
+        then = max(now, asked.start or now)
         made = Rollout(
             id=self.new_id(),
             spot=spot_of(flag, aim.place.environment),
@@ -77,7 +81,8 @@ class Rollouts:
             reason=aim.reason,
             author=Author.of(caller),
             approved=asked.approved,
-            next_at=max(now, asked.start or now),
+            next_at=then,
+            look_at=then if ramp.guard else None,
             created_at=now,
             updated_at=now,
         )
@@ -119,7 +124,12 @@ class Rollouts:
         async with self.work() as work:
             _, flag = await self.changing.found(work, caller, "flag:update", aim)
             before = _known(await work.rollouts.get(flag, rollout, lock=True))
-            return await give_up(work, self.changing, (caller, aim), before)
+            after = before.aborted(self.now())
+            await work.rollouts.put(after)
+            fact = rollout_fact(caller, "flag.rollout_aborted", before, after, aim.reason)
+            work.record(fact)
+            await undo(work, self.changing, caller, after, aim.reason or GIVEN_UP)
+        return after
 
     async def _turn(self, caller: Caller, aim: Aim, rollout: UUID, turn: str) -> Rollout:
         async with self.work() as work:
@@ -132,24 +142,26 @@ class Rollouts:
         return after
 
 
-async def give_up(
-    work: Work, changing: Changing, who: tuple[Caller, Aim], before: Rollout, why: str = ""
-) -> Rollout:
-    """Give a rollout up, undoing what it did. That needs no approval: nobody gets what they did not get before it."""
-    caller, aim = who
-    now = changing.now()
-    after = before.aborted(now, why)
-    await work.rollouts.put(after)
-    work.record(rollout_fact(caller, "flag.rollout_aborted", before, after, aim.reason or why))
-    await _move(work, changing, (caller, aim.reason or "the rollout was given up"), after, undone)
-    return after
+async def undo(
+    work: Work, changing: Changing, caller: Caller, rollout: Rollout, reason: str
+) -> None:
+    """Take back what a rollout did. That needs no approval: nobody gets what they did not get before it."""
+    await _move(work, changing, (caller, reason), rollout, undone)
+
+
+def must_read_guard(caller: Caller, ramp: Ramp) -> None:
+    """Refuse a guard to whoever reads no experiments: what becomes of the rollout tells something of it."""
+    if ramp.guard is not None:
+        caller.must_for_some("experiment:read")
 
 
 async def advance(work: Work, changing: Changing, caller: Caller, before: Rollout) -> Rollout:
     """Begin the next stage of a rollout, in its author's name; return the rollout at that stage."""
     after = before.advanced(changing.now())
     reason = before.reason or f"stage {after.stage + 1} of {len(after.ramp.stages)} of a rollout"
-    await _move(work, changing, (caller, reason), after, grown if before.stage >= 0 else begun)
+    if after.stage != before.stage:  # else the last one was only watched for a while
+        how = grown if before.stage >= 0 else begun
+        await _move(work, changing, (caller, reason), after, how)
     await work.rollouts.put(after)
     action = "completed" if after.status is RolloutStatus.COMPLETED else "advanced"
     work.record(rollout_fact(caller, f"flag.rollout_{action}", before, after, reason))

@@ -15,6 +15,7 @@ from flags.domain.segment import Members, Moves, Segment, told
 from flags.domain.uses import Use
 from flags.ports import Hold, OpenWork, Work
 from flags.usecases.checking import check_segment, named
+from flags.usecases.gating import must_select_the_same
 from flags.usecases.homes import home
 
 
@@ -93,6 +94,8 @@ class Segments:
             after = before.changed(fields, self.now())
             if after is not before:
                 await check_segment(work, place, after)
+                if after.document != before.document:
+                    await must_select_the_same(work, place, [before.key])
                 await work.segments.put(after)
                 await self._tell(work, caller, place, "segment.updated", (before, after))
         return after
@@ -106,6 +109,7 @@ class Segments:
             moved = lists.changed(moves)
             if moved == lists:
                 return before
+            await must_select_the_same(work, place, [before.key])
             now = self.now()
             after = replace(
                 before,

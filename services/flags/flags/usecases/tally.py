@@ -15,10 +15,12 @@ class Tally:
     """How often each answer was given at one place since it was taken last.
 
     Doors add to `answers` themselves, because a call would cost more than the counting. Answers that always go together
-    are counted as one bundle. What is held between two takings is as large as the rulesets of that time.
+    are counted as one bundle; `told` is what clients counted that evaluate by themselves. What is held between two
+    takings is as large as the rulesets of that time.
     """
 
     answers: defaultdict[Answer, int] = field(default_factory=lambda: defaultdict[Answer, int](int))
+    told: defaultdict[Served, int] = field(default_factory=lambda: defaultdict[Served, int](int))
     bundles: defaultdict[Bundle, int] = field(default_factory=lambda: defaultdict[Bundle, int](int))
 
     def together(self, same: Bundle, served: Sequence[Answer]) -> None:
@@ -30,10 +32,10 @@ class Tally:
 
     def take(self) -> Counts:
         """Return what was counted, by flag, variant and reason, and begin again at nothing."""
-        answers, bundles = dict(self.answers), dict(self.bundles)
+        answers, bundles, counts = dict(self.answers), dict(self.bundles), Counter(self.told)
         self.answers.clear()
         self.bundles.clear()
-        counts = Counter[Served]()
+        self.told.clear()
         for answer, count in answers.items():
             counts[_served(answer)] += count
         for bundle, count in bundles.items():

@@ -32,6 +32,15 @@ async def test_one_flag_is_answered_with_its_reason(sdk, shop, ofrep):
     assert b'"value":1.0' in (await sdk.post(ONE, json={"key": "rate"})).content
 
 
+async def test_every_answer_is_counted(sdk, shop, usages, counting, ana, here):
+    await sdk.post(ONE, json={"key": "hello"})
+    await sdk.post(MANY, json={"keys": ["hello", "nope"]})
+    await sdk.post(MANY, json={})
+    await counting.flush()
+    found = await usages.of_flag(ana, here, "hello", "hour", (None, None))
+    assert [(c.variant, c.reason, c.count) for c in found.counts] == [("de", "STATIC", 3)]
+
+
 async def test_many_come_in_the_order_asked_for_or_by_key(sdk, shop):
     got = (await sdk.post(MANY, json={"keys": ["rate", "nope", "limit"]})).json()["flags"]
     assert [(f["key"], f["reason"]) for f in got] == [

@@ -79,6 +79,25 @@ async def test_each_type_is_answered_in_full(channel, metadata, shop, pb, rpc):
         assert MessageToDict(got.metadata)["environment"] == "production"
 
 
+async def test_every_answer_is_counted(channel, mine, shop, usages, counting, ana, here):
+    for pb, rpc in ((v1, rpc1), (v2, rpc2)):
+        stub = rpc.ServiceStub(channel)
+        for method, key in (
+            ("Boolean", "shop/checkout.v2"),
+            ("String", "hello"),
+            ("Int", "limit"),
+            ("Float", "rate"),
+            ("Object", "theme"),
+        ):
+            request = getattr(pb, f"Resolve{method}Request")(flag_key=key)
+            await getattr(stub, f"Resolve{method}")(request, metadata=mine)
+    await rpc1.ServiceStub(channel).ResolveAll(v1.ResolveAllRequest(), metadata=mine)
+    await counting.flush()
+    for key, variant in (("shop/checkout.v2", "on"), ("hello", "de"), ("limit", "few")):
+        found = await usages.of_flag(ana, here, key, "hour", (None, None))
+        assert [(c.variant, c.reason, c.count) for c in found.counts] == [(variant, "STATIC", 3)]
+
+
 async def test_all_flags_come_at_once(channel, mine, shop):
     got = await rpc1.ServiceStub(channel).ResolveAll(v1.ResolveAllRequest(), metadata=mine)
     values = {k: getattr(f, f.WhichOneof("value")) for k, f in got.flags.items()}

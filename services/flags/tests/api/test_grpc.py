@@ -102,7 +102,8 @@ async def test_only_a_service_may_put_an_allocation(stub, made, ana):
 
 
 async def test_a_service_puts_an_allocation_or_asks_whether_it_could(stub, made, ana, work):
-    signed = (("x-mesh", mesh.sign("s" * 32, "experiments", time.time())),)
+    method = "/switchyard.flags.v1.Flags/PutAllocation"
+    signed = (("x-mesh", mesh.sign("s" * 32, "experiments", method, time.time())),)
     asked = await stub.PutAllocation(put(ana, validate_only=True), metadata=signed)
     assert (asked.flag_enabled, work.kept_allocations) == (False, {})
     granted = await stub.PutAllocation(put(ana, reason="go"), metadata=signed)

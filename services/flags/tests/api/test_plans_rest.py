@@ -3,9 +3,11 @@
 import httpx
 import pytest
 
+from chassis.errors import Unavailable
 from chassis.http import Wiring, rest_app
 from flags.api.rest import routers
 from flags.domain.answers import Answers, Reason
+from flags.domain.guard import Evidence
 
 URL = "/api/v1/feature-flags"
 LATER = "2026-06-01T12:00:00+02:00"
@@ -115,6 +117,47 @@ class TestRollouts:
         assert (await web.get(f"{URL}/f")).json()["rules"] == []
         assert (await web.post(f"{path}/abort")).status_code == 409
         assert (await web.get(f"{URL}/f/rollouts")).json()["total"] == 1
+
+    async def test_a_guard_is_asked_shown_and_stops_what_harms(self, web, guarding, lab):
+        guard = {"experiment": "checkout", "metric": "errors"}
+        made = await web.post(f"{URL}/f/rollouts", json={**RAMP, "guard": guard})
+        assert made.status_code == 201, made.text
+        told = made.json()["guard"]
+        assert told.pop("look_at") is not None
+        assert told == {**guard, "on_harm": "roll_back", "held": False, "verdict": None}
+        path, lab.says = made.headers["location"], Unavailable("experiments is away")
+        await guarding.process_due()
+        held = (await web.get(path)).json()
+        assert (held["status"], held["guard"]["held"]) == ("waiting", True)
+        assert held["guard"]["verdict"]["said"] == "unknown"
+        assert held["trouble"] == "experiments: experiments is away"
+        lab.says = Evidence(watched=frozenset({"errors"}), harmed=(("errors", "b"),), units=9)
+        assert (await web.post(f"{path}/pause")).json()["status"] == "paused"
+        assert (await web.post(f"{path}/resume")).json()["status"] == "waiting"
+        await guarding.process_due()
+        told = (await web.get(path)).json()
+        assert (told["status"], told["guard"]["verdict"]["units"]) == ("rolled_back", 9)
+        assert "'errors' in 'b'" in told["trouble"]
+        assert (await web.post(f"{path}/resume")).status_code == 409
+
+    @pytest.mark.parametrize(
+        "guard",
+        [
+            {},
+            {"experiment": ""},
+            {"experiment": "a b"},
+            {"experiment": "x" * 101},
+            {"experiment": "x", "metric": ""},
+            {"experiment": "x", "on_harm": "hope"},
+            {"experiment": "x", "more": 1},
+            "checkout",
+        ],
+    )
+    async def test_what_is_no_guard_is_refused(self, web, guard):
+        refused = await web.post(f"{URL}/f/rollouts", json={**RAMP, "guard": guard})
+        assert refused.status_code == 422, refused.text
+        assert "/guard" in refused.json()["errors"][0]["pointer"]
+        assert (await web.get(f"{URL}/f/rollouts")).json()["items"] == []
 
     async def test_killing_needs_a_reason(self, web):
         assert (await web.post(f"{URL}/f/kill", json={})).status_code == 422

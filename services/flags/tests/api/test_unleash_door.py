@@ -1,6 +1,7 @@
 """Unleash's API: who may ask what, tags, streams, and what front ends get."""
 
 import asyncio
+from dataclasses import replace
 
 import httpx
 import orjson
@@ -134,6 +135,74 @@ async def test_sdks_register_and_tell_what_they_counted(server):
         ("metrics", {"bucket": 7}),
     ):
         assert (await server.post(f"/api/client/{path}", json=wrong)).status_code == 422
+
+
+@pytest.fixture
+def used(usages, counting, ana, here):
+    """What is told of a flag's use: (variant, reason) → count."""
+
+    async def told(flag):
+        await counting.flush()
+        found = await usages.of_flag(ana, here, flag, "hour", (None, None))
+        return {(one.variant, one.reason): one.count for one in found.counts}
+
+    return told
+
+
+@pytest.mark.parametrize("verb", ["GET", "POST"])
+async def test_what_a_front_end_is_told_is_counted(browser, server, used, verb):
+    body = {} if verb == "GET" else {"json": {"context": {}}}
+    assert (await browser.request(verb, FRONTEND, **body)).status_code == 200
+    assert await used("shop/checkout.v2") == {("on", "STATIC"): 1}
+    assert await used("hello") == {}
+    assert (await server.request(verb, FRONTEND, **body)).status_code == 200
+    assert await used("shop/checkout.v2") == {("on", "STATIC"): 2}
+    assert await used("hello") == {("de", "STATIC"): 1}
+
+
+async def test_what_sdks_count_is_part_of_the_usage(server, browser, used):
+    toggles = {
+        "shop/checkout.v2": {"yes": 3, "no": 2},
+        "hello": {"yes": 5, "no": 1, "variants": {"de": 2, "en": 1, "gone": 9}},
+        "limit": {"yes": 0, "no": 0, "variants": {}},
+        "rate": {"yes": 1, "no": 0, "variants": {"one": 7}},
+        "nobody-knows": {"yes": 1},
+    }
+    body = {"appName": "a", "bucket": {"toggles": toggles}}
+    for _ in range(2):
+        assert (await server.post("/api/client/metrics", json=body)).status_code == 202
+    on_off = {("on", "UNKNOWN"): 6, ("off", "UNKNOWN"): 4}
+    assert await used("shop/checkout.v2") == on_off
+    assert await used("hello") == {
+        ("de", "UNKNOWN"): 4,
+        ("en", "UNKNOWN"): 2,
+        ("", "UNKNOWN"): 6,
+    }
+    assert await used("limit") == {}
+    assert await used("rate") == {("one", "UNKNOWN"): 14}
+    # A client-side key counts what it may see, and nothing else.
+    assert (await browser.post("/api/client/metrics", json=body)).status_code == 202
+    assert await used("rate") == {("one", "UNKNOWN"): 14}
+    assert (await used("shop/checkout.v2"))["on", "UNKNOWN"] == 9
+
+
+async def test_a_row_that_makes_no_sense_is_asked_for_under_no_name(server, used, work, shop):
+    flag = next(f for f in work.kept_flags.values() if f.key == "hello")
+    work.kept_flags[flag.id] = replace(flag, variants={"de": 7})
+    toggles = {"hello": {"yes": 2, "no": 1, "variants": {"de": 2}}}
+    body = {"bucket": {"toggles": toggles}}
+    assert (await server.post("/api/client/metrics", json=body)).status_code == 202
+    assert await used("hello") == {("", "UNKNOWN"): 3}
+
+
+@pytest.mark.parametrize(
+    "toggled",
+    [{"yes": 10**9 + 1}, {"variants": {"de": -1}}, {"no": 1.5}, {"variants": ["de"]}, 7],
+)
+async def test_counts_that_are_none_are_refused_and_nothing_counted(server, used, toggled):
+    body = {"bucket": {"toggles": {"hello": {"yes": 1}, "limit": toggled}}}
+    assert (await server.post("/api/client/metrics", json=body)).status_code == 422
+    assert await used("hello") == {}
 
 
 @pytest.mark.parametrize("key", ["", "sy_srv_nonsense", "Basic dTpw"])

@@ -30,7 +30,8 @@ class OurKeys(iam_pb2_grpc.IamServicer):
 
     async def Snapshot(self, request, context):
         said = dict(context.invocation_metadata())
-        mesh.verify(SECRET, said[mesh.HEADER], time.time())
+        method = "/switchyard.iam.v1.Iam/Snapshot"
+        mesh.verify(SECRET, said[mesh.HEADER], method, time.time())
         for event in self._events:
             yield event
         yield pb.SnapshotEvent(epoch=1, ready=pb.Ready())

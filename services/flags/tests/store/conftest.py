@@ -1,7 +1,9 @@
 """One store in two forms: the memory that other tests run on, and PostgreSQL."""
 
+from datetime import timedelta
 from types import SimpleNamespace
 
+import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
@@ -98,3 +100,36 @@ def exchange(store, clock):
 @pytest.fixture
 def clockwork(store, authors, clock):
     return Clockwork(store.work, authors, clock, uuid7)
+
+
+class Hand:
+    """A clock that is moved by hand."""
+
+    def __init__(self, start):
+        self.at = start
+
+    def __call__(self):
+        return self.at
+
+
+@pytest.fixture
+def hand(clock):
+    return Hand(clock() + timedelta(days=1))
+
+
+@pytest.fixture
+async def alone(request, store):  # the store first: it is made outside of a running loop
+    """Nobody else's clock ticks here meanwhile, and nothing is left over: the clock knows no tenants, nor tests."""
+    if "postgres" not in request.node.name:
+        yield
+        return
+    connection = await asyncpg.connect(request.getfixturevalue("flags_url"))
+    try:
+        await connection.execute("SELECT pg_advisory_lock(4711)")
+        await connection.execute("UPDATE flags.schedule SET status = 'cancelled'")
+        await connection.execute(
+            "UPDATE flags.rollout SET status = 'aborted', next_at = NULL, look_at = NULL"
+        )
+        yield
+    finally:
+        await connection.close()

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from flags.clients import RedisNews, packed, redis_at, unpacked
+from flags.clients.news import RedisNews, packed, redis_at, unpacked
 from flags.domain.place import Place
 
 

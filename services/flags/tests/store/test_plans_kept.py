@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
-import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
@@ -34,37 +33,6 @@ PRODUCTION = EnvironmentAim(project="default", key="production")
 
 def aim(place, **more):
     return Aim(flag="f", place=place, **more)
-
-
-class Hand:
-    """A clock that is moved by hand."""
-
-    def __init__(self, start):
-        self.at = start
-
-    def __call__(self):
-        return self.at
-
-
-@pytest.fixture
-def hand(clock):
-    return Hand(clock() + timedelta(days=1))
-
-
-@pytest.fixture
-async def alone(request):
-    """Nobody else's clock ticks here meanwhile, and nothing is left over: the clock knows no tenants, nor tests."""
-    if "postgres" not in request.node.name:
-        yield
-        return
-    connection = await asyncpg.connect(request.getfixturevalue("flags_url"))
-    try:
-        await connection.execute("SELECT pg_advisory_lock(4711)")
-        await connection.execute("UPDATE flags.schedule SET status = 'cancelled'")
-        await connection.execute("UPDATE flags.rollout SET status = 'aborted', next_at = NULL")
-        yield
-    finally:
-        await connection.close()
 
 
 @pytest.fixture

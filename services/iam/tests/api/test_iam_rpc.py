@@ -188,4 +188,5 @@ def test_the_internal_methods_are_those_that_show_everybodys_secrets():
         "Introspect",
         "ResolvePrincipals",
     }
-    assert mesh.verify(SECRET, mesh.sign(SECRET, "flags", time.time()), time.time()) == "flags"
+    method, now = "/switchyard.iam.v1.Iam/Snapshot", time.time()
+    assert mesh.verify(SECRET, mesh.sign(SECRET, "flags", method, now), method, now) == "flags"

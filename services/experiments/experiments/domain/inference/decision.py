@@ -70,6 +70,11 @@ def to_pause(plan: Plan, found: Sequence[Comparison]) -> tuple[tuple[str, str], 
     )
 
 
+def watched(found: Sequence[Comparison]) -> tuple[str, ...]:
+    """Return the guardrails that were compared at all, each once."""
+    return tuple({c.metric.key: None for c in found if c.metric.role is Role.GUARDRAIL})
+
+
 @dataclass(frozen=True, slots=True)
 class _Case:
     plan: Plan

@@ -5,6 +5,7 @@ one bucket for zero. Each holds the full moments of its units, so that a value c
 moments that cutting every unit would have given.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -26,14 +27,7 @@ class Histogram:
 
     def plus(self, other: "Histogram") -> "Histogram":
         """Merge two groups."""
-        keys = self.buckets.keys() | other.buckets.keys()
-        nothing = merged(())
-        return Histogram(
-            {
-                k: self.buckets.get(k, nothing).plus(other.buckets.get(k, nothing))
-                for k in sorted(keys)
-            }
-        )
+        return gathered((*self.buckets.items(), *other.buckets.items()))
 
     @property
     def n(self) -> int:
@@ -85,11 +79,15 @@ def edges(key: int) -> tuple[float, float]:
 
 def of(units: Iterable[Sequence[float]]) -> Histogram:
     """Return the histogram of units (y, d, x_y, x_d)."""
+    return gathered((bucket(unit[Y]), single(unit)) for unit in units)
+
+
+def gathered(parts: Iterable[tuple[int, Moments]]) -> Histogram:
+    """Return the histogram of parts, each with its bucket; parts of one bucket are merged in their order."""
     found: dict[int, Moments] = {}
-    for unit in units:
-        key = bucket(unit[Y])
-        found[key] = found[key].plus(single(unit)) if key in found else single(unit)
-    return Histogram(found)
+    for key, part in parts:
+        found[key] = found[key].plus(part) if key in found else part
+    return Histogram({key: found[key] for key in sorted(found)})
 
 
 def winsorised(arms: Sequence[Histogram], low: float, high: float) -> tuple[Moments, ...]:
@@ -109,15 +107,7 @@ def ranks(histogram: Histogram, inflation: float = 1.0) -> Ordered:
     keys = sorted(histogram.buckets)
     ends = list(accumulate(histogram.buckets[k].n for k in keys))
     means = [histogram.buckets[k].mean[Y] for k in keys]
-    return Ordered(histogram.n, lambda rank: means[_first(ends, rank)], inflation)
-
-
-def _first(ends: Sequence[int], rank: int) -> int:
-    low, high = 0, len(ends) - 1
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if ends[middle] >= rank else (middle + 1, high)
-    return low
+    return Ordered(histogram.n, lambda rank: means[bisect_left(ends, rank)], inflation)
 
 
 def _held(part: Moments, value: float) -> Moments:

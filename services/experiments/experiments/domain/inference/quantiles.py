@@ -150,7 +150,11 @@ def _parting(lower: Ordered, upper: Ordered, p: float, strength: float) -> float
         above = upper.n + 1 - first(upper, lambda k: upper.at(k) > value)
         return evidence(lower, rank, p, strength), evidence(upper, above, 1 - p, strength)
 
-    meeting = first(lower, lambda rank: sides(rank)[0] >= sides(rank)[1])
+    def met(rank: int) -> bool:
+        is_below, is_above = sides(rank)
+        return is_below >= is_above
+
+    meeting = first(lower, met)
     around = [rank for rank in (meeting - 1, meeting) if 1 <= rank <= lower.n]
     return max(min(sides(rank)) for rank in around)
 

@@ -8,7 +8,7 @@ import pytest
 from experiments.domain.errors import BadPlan
 from experiments.domain.inference import histogram, moments, quantiles
 from experiments.domain.inference.analysis import Observed, analysed
-from experiments.domain.inference.decision import Verdict, decided, to_pause
+from experiments.domain.inference.decision import Verdict, decided, to_pause, watched
 from experiments.domain.inference.mismatch import Phase
 from experiments.domain.inference.plans import (
     Adjustment,
@@ -148,7 +148,8 @@ def test_only_harmed_guardrails_pause_an_experiment(lab):
     assert to_pause(plan, analysed(plan, lab.observed(slower=0.05, n=40_000))) == (
         ("treatment", "latency"),
     )
-    assert to_pause(plan, analysed(plan, lab.observed(slower=-0.05, n=40_000))) == ()
+    kept = analysed(plan, lab.observed(slower=-0.05, n=40_000))
+    assert (to_pause(plan, kept), watched(kept), watched(())) == ((), ("latency",), ())
     assert to_pause(plan, analysed(plan, lab.observed(lift=-0.5, n=40_000))) == ()
 
 

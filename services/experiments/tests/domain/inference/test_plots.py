@@ -190,3 +190,22 @@ def test_all_pictures_of_huge_and_tiny_numbers_stay_on_their_paper():
         ]
         drawn(cumulative("x", wide, percent=False))
         drawn(posterior("x", Belief(size, size, 0.8, 0.0, 0.0, Interval(-size, 3 * size))))
+
+
+def test_a_single_look_stands_in_the_middle_with_its_reach_and_one_day():
+    root = drawn(cumulative("m", looks(1)))
+    spot = next(it for it in root.iter(f"{SVG}circle"))
+    reach = [it for it in root.iter(f"{SVG}line") if it.get("x1") == it.get("x2") == spot.get("cx")]
+    assert float(spot.get("cx")) == pytest.approx(460)
+    assert len(reach) == 1
+    assert "".join(root.itertext()).count("01 May 2026") == 1
+
+
+def test_a_dark_page_gets_dark_paper():
+    style = next(ET.fromstring(svg.empty("t", "why")).iter(f"{SVG}style")).text
+    assert style.startswith("@media (prefers-color-scheme: dark){")
+    assert f'[fill="{svg.PAPER}"]{{fill:#0d1117}}' in style
+
+
+def test_long_names_say_that_something_is_left_out():
+    assert (svg.short("green", 5), svg.short("greener", 5)) == ("green", "gree…")

@@ -37,7 +37,7 @@ def cumulative(name: str, looks: Sequence[Look], *, percent: bool = True) -> str
     known = [k for k in looks if k.interval.bounded]
     y = _vertical([0.0, *(k.value for k in looks[-1:])], known)
     x = _horizontal([k.at for k in looks])
-    marks = svg.ticks(y)
+    marks = svg.ticks(y, most=8)
     form = svg.form_for(marks, percent=percent, signed=True)
     ribbon = [(x(k.at.timestamp()), y(k.interval.high)) for k in known]
     ribbon += [(x(k.at.timestamp()), y(k.interval.low)) for k in reversed(known)]
@@ -46,6 +46,7 @@ def cumulative(name: str, looks: Sequence[Look], *, percent: bool = True) -> str
         *_axes(x, y, marks, form, [looks[0].at, looks[-1].at]),
         svg.line((_LEFT, y(0)), (_RIGHT, y(0)), ink=svg.INK),
         svg.area(ribbon, kind="ribbon") if known else "",
+        *(_reaches(x, y, known[0]) if len(known) == 1 else ()),
         svg.path(places, ink=svg.GOOD, kind="estimate"),
         svg.dot(*places[-1], ink=svg.GOOD),
         svg.text(_LEFT, 50, _said(looks, form), ink=svg.FAINT),
@@ -73,11 +74,23 @@ def exposures(
         parts += [svg.path(places, ink=ink, kind="variant"), svg.dot(*places[-1], ink=ink)]
         parts += [svg.dot(_LEFT + 150 * (at % 5), 46 + 14 * (at // 5), ink=ink, kind="key")]
         parts += [
-            svg.text(_LEFT + 10 + 150 * (at % 5), 50 + 14 * (at // 5), variant[:18], ink=svg.FAINT)
+            svg.text(
+                _LEFT + 10 + 150 * (at % 5),
+                50 + 14 * (at // 5),
+                svg.short(variant, 18),
+                ink=svg.FAINT,
+            )
         ]
     last = ", ".join(f"{v} {n:,}" for v, n in zip(variants, seen[-1].units, strict=True))
     said = f"Units exposed by {seen[-1].at:%Y-%m-%d %H:%M}: {last}."
     return svg.drawing((_WIDTH, _HEIGHT), title, said, parts)
+
+
+def _reaches(x: svg.Scale, y: svg.Scale, look: Look) -> list[str]:
+    """Return the interval of the only look that has one, of which no ribbon can be made."""
+    at, low, high = x(look.at.timestamp()), y(look.interval.low), y(look.interval.high)
+    ends = [svg.line((at - 6, v), (at + 6, v), ink=svg.GOOD, width=2) for v in (low, high)]
+    return [svg.line((at, low), (at, high), ink=svg.BAND, width=3), *ends]
 
 
 def _planned(each: Sequence[tuple[datetime, float]], x: svg.Scale, y: svg.Scale) -> list[str]:
@@ -105,27 +118,29 @@ def _vertical(always: list[float], known: Sequence[Look]) -> svg.Scale:
 
 
 def _horizontal(times: Sequence[datetime]) -> svg.Scale:
+    """Return a scale for times; a single one is in the middle."""
     stamps = [at.timestamp() for at in times]
     low, high = min(stamps), max(stamps)
-    return svg.Scale(low, high if high > low else low + 1, _LEFT, _RIGHT)
+    return svg.Scale(*((low, high) if high > low else (low - 1, low + 1)), _LEFT, _RIGHT)
 
 
 def _axes(
     x: svg.Scale, y: svg.Scale, marks: Sequence[float], form: str, ends: Sequence[datetime]
 ) -> list[str]:
+    """Return lines and numbers across, and the first and the last day below; one day is said once."""
+    last = [(ends[-1], "end")] if ends[-1].date() > ends[0].date() else []
+    days = [(ends[0], "start" if ends[0] < ends[-1] else "middle"), *last]
     return [
         *(svg.line((_LEFT, y(v)), (_RIGHT, y(v))) for v in marks),
         *(
             svg.text(_LEFT - 8, y(v) + 4, svg.shown(v, form), anchor="end", ink=svg.FAINT)
             for v in marks
         ),
-        svg.text(x(ends[0].timestamp()), _BOTTOM + 22, f"{ends[0]:%d %b %Y}", ink=svg.FAINT),
-        svg.text(
-            x(ends[-1].timestamp()),
-            _BOTTOM + 22,
-            f"{ends[-1]:%d %b %Y}",
-            anchor="end",
-            ink=svg.FAINT,
+        *(
+            svg.text(
+                x(at.timestamp()), _BOTTOM + 22, f"{at:%d %b %Y}", anchor=anchor, ink=svg.FAINT
+            )
+            for at, anchor in days
         ),
     ]
 

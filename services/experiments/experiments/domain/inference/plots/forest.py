@@ -72,12 +72,8 @@ def _ink(c: Comparison, span: Interval) -> str:
 
 def _name(c: Comparison) -> str:
     """Return metric and variant, the longer of them shortened so that both can be told."""
-    variant = _short(c.variant, max(16, 33 - len(c.metric.key)))
-    return f"{_short(c.metric.key, 33 - len(variant))} · {variant}"
-
-
-def _short(name: str, most: int) -> str:
-    return name if len(name) <= most else name[: most - 1] + "…"
+    variant = svg.short(c.variant, max(16, 33 - len(c.metric.key)))
+    return f"{svg.short(c.metric.key, 33 - len(variant))} · {variant}"
 
 
 def _numbers(c: Comparison, span: Interval) -> str:

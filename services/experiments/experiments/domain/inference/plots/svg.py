@@ -8,6 +8,15 @@ from math import ceil, floor, isfinite, log10
 
 INK, FAINT, GRID, PAPER = "#1b1f24", "#6a737d", "#d8dee4", "#ffffff"
 GOOD, BAD, PLAIN, BAND = "#0072b2", "#d55e00", "#57606a", "#56b4e9"
+# Who reads on a dark page gets dark paper; whatever shows pictures without styles shows them as they are drawn.
+_DARK = {INK: "#e6edf3", FAINT: "#9da7b1", GRID: "#30363d", PAPER: "#0d1117"} | {
+    GOOD: "#58a6ff",
+    BAD: "#ff9a57",
+    PLAIN: "#9da7b1",
+}
+_STYLE = "".join(
+    f'[{of}="{light}"]{{{of}:{dark}}}' for light, dark in _DARK.items() for of in ("fill", "stroke")
+)
 _FONT = "system-ui, sans-serif"
 Place = tuple[float, float]
 
@@ -56,6 +65,11 @@ def form_for(values: Sequence[float], *, percent: bool = False, signed: bool = F
     digits = max(0, -floor(log10(step * (100 if percent else 1)) + 1e-9)) if step > 0 else 0
     sign = "+" if signed else ","
     return f"{{:{sign}.{digits}%}}" if percent else f"{{:{sign}.{digits}f}}"
+
+
+def short(name: str, most: int) -> str:
+    """Return a name of at most so many characters, and that something is left out."""
+    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def text(
@@ -121,7 +135,8 @@ def drawing(size: tuple[int, int], title: str, said: str, parts: Iterable[str]) 
     )
     paper = f'<rect width="{width}" height="{height}" fill="{PAPER}"/>'
     names = f'<title id="title">{escape(title)}</title><desc id="desc">{escape(said)}</desc>'
-    return f"{head}{names}{paper}{text(16, 26, title, size=15)}{''.join(parts)}</svg>\n"
+    style = f"<style>@media (prefers-color-scheme: dark){{{_STYLE}}}</style>"
+    return f"{head}{names}{style}{paper}{text(16, 26, title, size=15)}{''.join(parts)}</svg>\n"
 
 
 def empty(title: str, why: str) -> str:

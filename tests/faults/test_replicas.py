@@ -1,0 +1,185 @@
+"""Two replicas of a service behind one Envoy: what one of them suffers, nobody notices (R1, R17)."""
+
+import asyncio
+import contextlib
+import itertools
+import signal
+from collections import Counter
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.faults.replicas import beside
+from tests.newcomer import registered
+from tests.waiting import until
+
+pytestmark = pytest.mark.journey
+
+SERVICES = ("flags", "iam")
+DRAINED = {"SWITCHYARD_SHUTDOWN_DELAY": "3"}  # seconds of lame duck; Envoy asks every second
+
+
+class Load:
+    """Clients that evaluate, read and write through a gate, each as fast as the answers come."""
+
+    def __init__(self, gate, org):
+        self.gate, self.org = gate, org
+        self.told, self.changes, self.again = Counter(), [], 0
+        self.stop = False
+
+    @contextlib.asynccontextmanager
+    async def running(self, *, writing):
+        kinds = [self.evaluate, self.evaluate, self.read] + [self.write] * writing
+        async with httpx.AsyncClient(base_url=self.gate.url, timeout=20) as web:
+            tasks = [asyncio.create_task(kind(web)) for kind in kinds]
+            try:
+                await until(lambda: len(self.told) >= 2, 30, "the load runs")
+                yield
+                await self.some_more(100)
+                self.stop = True
+                await asyncio.gather(*tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+    async def some_more(self, count):
+        """Wait until so many more requests were answered."""
+        wanted = self.asked() + count
+        await until(lambda: self.asked() >= wanted, 60, f"{count} more answers")
+
+    def asked(self):
+        return sum(self.told.values())
+
+    def failed(self):
+        return {what: n for what, n in self.told.items() if what[1] != 200}
+
+    async def evaluate(self, web):
+        body = {"context": {"targetingKey": "u"}}
+        while not self.stop:
+            said = await web.post(
+                "/ofrep/v1/evaluate/flags/f", json=body, headers={"x-api-key": self.org.key}
+            )
+            self.told["evaluation", said.status_code] += 1
+
+    async def read(self, web):
+        token = {"authorization": self.org.headers["authorization"]}
+        for path in itertools.cycle((self.org.flag, "/api/v1/users/me")):
+            if self.stop:
+                return
+            said = await web.get(path, headers=token)
+            self.told["read", said.status_code] += 1
+
+    async def write(self, web):
+        """Toggle with a key, again with the same key until it is acknowledged."""
+        token = {"authorization": self.org.headers["authorization"]}
+        for n in itertools.count():
+            if self.stop:
+                return
+            reason, headers = f"no {n}", token | {"idempotency-key": uuid4().hex}
+            path = f"{self.org.flag}/toggle"
+            while (
+                said := await web.post(path, json={"reason": reason}, headers=headers)
+            ).status_code != 200:
+                assert said.status_code in (409, 503, 504), said.text
+                self.again += 1
+                await asyncio.sleep(0.05)
+            self.changes.append(reason)
+
+
+@pytest.fixture
+async def org(platform):
+    """An organization with a flag that is on, and a key for evaluation."""
+    await until(platform.healthy, 60)
+    async with httpx.AsyncClient(base_url=platform.url, timeout=20) as web:
+        await registered(web)
+        flag = await web.post("/api/v1/feature-flags", json={"key": "f", "name": "F"})
+        web.flag = f"/api/v1/feature-flags/{flag.raise_for_status().json()['id']}"
+        (await web.post(f"{web.flag}/enable", json={})).raise_for_status()
+        made = await web.post("/api/v1/api-keys", json={"name": "k"})
+        web.key = made.raise_for_status().json()["key"]
+        yield web
+
+
+async def knows(gate, org):
+    """Wait until every replica behind a gate has heard of the organization and its key."""
+
+    async def all_say_so():
+        async with httpx.AsyncClient(base_url=gate.url, timeout=20) as web:
+            body, headers = {"context": {"targetingKey": "u"}}, {"x-api-key": org.key}
+            path = "/ofrep/v1/evaluate/flags/f"
+            said = [(await web.post(path, json=body, headers=headers)) for _ in range(8)]
+            token = {"authorization": org.headers["authorization"]}
+            said += [(await web.get("/api/v1/users/me", headers=token)) for _ in range(8)]
+        return all(s.status_code == 200 for s in said)
+
+    for service in SERVICES:
+
+        async def two(service=service):
+            return await gate.hosts(service) == 2
+
+        await until(two, 60, f"the gate sees two of {service}")
+    await until(all_say_so, 60, "all replicas know the organization")
+
+
+async def written(org, load):
+    """Every change that was acknowledged is in the log, once."""
+
+    async def all_there():
+        params = {"entity_type": "feature_flag", "limit": 100}
+        found, items = {}, []
+        while True:
+            said = (
+                (await org.get("/api/v1/audit-logs", params=params | found))
+                .raise_for_status()
+                .json()
+            )
+            items += [e["reason"] for e in said["items"] if e["reason"].startswith("no ")]
+            if not (cursor := said.get("next_cursor")):
+                return items if len(items) >= len(load.changes) else None
+            found = {"cursor": cursor}
+
+    assert Counter(await until(all_there, 60, "all changes are in the log")) == Counter(
+        load.changes
+    )
+
+
+async def test_of_two_replicas_one_may_be_killed(platform, org, tmp_path, finding):
+    """The ones that are killed are beside the platform's own; who reads and evaluates sees no failure."""
+    async with beside(platform, tmp_path, SERVICES) as (gate, replicas):
+        await knows(gate, org)
+        load = Load(gate, org)
+        async with load.running(writing=False):
+            for replica in replicas:
+                await load.some_more(50)
+                await replica.end(signal.SIGKILL)
+                await load.some_more(200)
+    assert load.failed() == {}
+    finding(
+        "R1",
+        "kill -9 to one of two replicas of flags, then to one of two of iam",
+        f"0 of {load.asked()} evaluations and reads failed",
+    )
+
+
+async def test_a_rolling_restart_fails_nobody(platform, org, tmp_path, finding):
+    """One of two after the other: asked to end, ended, started again and known to the gate before the next."""
+    options = {"count": 2, "only": True, "env": DRAINED}
+    async with beside(platform, tmp_path, SERVICES, **options) as (gate, replicas):
+        await knows(gate, org)
+        load = Load(gate, org)
+        async with load.running(writing=True):
+            for turn in (replicas[0::2], replicas[1::2]):
+                await asyncio.gather(*(replica.end() for replica in turn))
+                assert [replica.process.returncode for replica in turn] == [0, 0]
+                await asyncio.gather(*(replica.start() for replica in turn))
+                await knows(gate, org)
+    assert load.failed() == {}
+    await written(org, load)
+    finding(
+        "R17",
+        "two replicas each of flags and iam, one of each at a time: SIGTERM, end, start",
+        f"0 of {load.asked()} evaluations and reads failed; {len(load.changes)} writes with keys, each in the log once,"
+        f" {load.again} of them had to be sent again",
+        partly="not 50,000; experiments, audit, compute and Envoy itself were not restarted",
+    )
