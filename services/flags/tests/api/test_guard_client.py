@@ -15,7 +15,8 @@ from switchyard.experiments.v1 import experiments_pb2 as pb
 from switchyard.experiments.v1 import experiments_pb2_grpc as rpc
 
 SECRET = "s" * 32
-INTERNAL = frozenset({"/switchyard.experiments.v1.Experiments/GuardVerdict"})
+VERDICT = "/switchyard.experiments.v1.Experiments/GuardVerdict"
+INTERNAL = frozenset({VERDICT})
 TENANT = uuid4()
 
 
@@ -27,7 +28,7 @@ class Judge(rpc.ExperimentsServicer):
 
     async def GuardVerdict(self, request, context):
         said = dict(context.invocation_metadata())
-        caller = mesh.verify(SECRET, said[mesh.HEADER], time.time())
+        caller = mesh.verify(SECRET, said[mesh.HEADER], VERDICT, time.time())
         self.asked.append((request.tenant, caller, context.time_remaining()))
         if request.experiment == "none":
             await context.abort(StatusCode.NOT_FOUND, "there is no experiment 'none'")

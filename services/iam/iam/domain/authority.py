@@ -70,6 +70,11 @@ class Change:
     kind: Kind
     id: str
 
+    @property
+    def position(self) -> int:
+        """Where it is in the log of changes: its epoch."""
+        return self.epoch
+
 
 @dataclass(frozen=True, slots=True)
 class News:
@@ -79,6 +84,11 @@ class News:
     kind: Kind
     id: str
     thing: Thing | None
+
+    @property
+    def position(self) -> int:
+        """Where it is in the log of changes: its epoch."""
+        return self.epoch
 
 
 @dataclass(frozen=True, slots=True)

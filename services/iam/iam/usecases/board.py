@@ -1,32 +1,19 @@
-"""The board: what happened under /global, read from the log once per process and shared by everybody who listens.
+"""The board: what happened under /global, read from the log once per process and shared by everybody who listens."""
 
-Like the feed, it remembers the latest in a ring of fixed size, and a listener is nothing but a position in it: a slow
-one costs nothing and holds nobody up. While nobody listens nothing is read.
-"""
-
-import asyncio
-import logging
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from chassis.errors import Fault
 from iam.domain.acl import Acl
 from iam.domain.errors import Behind
 from iam.domain.gitops import C, Collection, Entity
 from iam.domain.happening import ROLES, Happening, turns_rights
 from iam.ports import OpenWork, Work
+from iam.usecases.following import EVERY, Follower
 from iam.usecases.gitops_lists import lent_to as _lent_to
-
-log = logging.getLogger(__name__)
-
-MOST = 2000
-BATCH = 100
-EVERY = 0.25  # seconds between two looks at the log when no bell rings
-FRESH = 3.0  # seconds for which "nothing new" may be said after a look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,30 +35,22 @@ class Posted:
         return self.happening.position
 
 
-class Board:
-    """What happened lately, in order."""
+class Board(Follower[Happening, Posted]):
+    """What happened lately, in order. While nobody listens nothing is read."""
+
+    most = 2000
+    batch = 100
 
     def __init__(self, work: OpenWork, clock: Callable[[], float] = time.monotonic) -> None:
-        self.closed = False
-        self._work = work
-        self._clock = clock
-        self._ring: deque[Posted] = deque()
-        self._floor = self._position = -1
+        super().__init__(work, clock)
         self._listeners = 0
-        self._looked = float("-inf")
         self._rights = defaultdict[UUID, int](int)
         self._era = 0
-        self._woken = asyncio.Event()
-        self._moved = asyncio.Condition()
 
     @property
-    def fresh(self) -> bool:
-        """Whether nothing can have happened that is not on the board yet."""
-        return self._clock() - self._looked < FRESH
-
-    def wake(self) -> None:
-        """Look at the log now: somebody committed a change."""
-        self._woken.set()
+    def pause(self) -> float | None:
+        """Seconds until the log is looked at unasked: for ever while nobody listens."""
+        return EVERY if self._listeners else None
 
     def rights(self, tenant: UUID) -> tuple[int, int]:
         """Return what is never again the same once somebody of a tenant may do more or less than before."""
@@ -87,106 +66,54 @@ class Board:
         finally:
             self._listeners -= 1
 
-    async def run(self) -> None:
-        """Follow the log until cancelled, as long as somebody listens; then let everybody go."""
-        try:
-            while True:
-                self._woken.clear()
-                await self._look_if_possible()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(EVERY if self._listeners else None):
-                        await self._woken.wait()
-        except asyncio.CancelledError:
-            self.closed = True
-            await self._tell()
-            raise
-
-    async def look(self) -> None:
-        """Read everything that is not on the board yet."""
-        full = True
-        while full:
-            async with self._work() as work:
-                if begins := self._position < 0:
-                    self._floor = self._position = await work.happenings.newest()
-                found = await work.happenings.after(self._position, BATCH)
-                posted = await _posted(work, found)
-            self._looked = self._clock()
-            full = len(found) == BATCH
-            self._remember(found, posted)
-            if found or begins:
-                await self._tell()
-
     async def begin(self, since: int | None) -> int:
         """Return the position to listen from: the newest, or `since`; Behind if the log does not reach back to that."""
         async with self._work() as work:
-            newest, oldest = await work.happenings.newest(), await work.happenings.oldest()
-        if since is None:
-            return newest
-        if not oldest - 1 <= since <= newest:
-            raise Behind("the log does not reach back to that position: read everything again")
-        return since
-
-    async def after(self, position: int, seconds: float) -> tuple[int, Sequence[Posted]]:
-        """Return what happened after a position, and the position it leads to; wait if there is nothing."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds), self._moved:
-                await self._moved.wait_for(lambda: self.closed or self._position > position)
-        if self._position <= position:
-            return position, ()
-        if position < self._floor:
-            return await self._from_log(position)
-        return self._position, [one for one in self._ring if one.position > position]
-
-    async def _look_if_possible(self) -> None:
-        if not self._listeners:  # whoever comes next begins where the log is then
-            self._ring.clear()
-            self._rights.clear()
-            self._era += 1
-            self._floor = self._position = -1
-            return
-        try:
-            await self.look()
-        except Fault as fault:
-            if self.fresh:
-                log.warning("the log of happenings cannot be read: %s", fault.detail)
-
-    async def _from_log(self, position: int) -> tuple[int, Sequence[Posted]]:
-        async with self._work() as work:
-            if position < await work.happenings.oldest() - 1:
+            newest = await self.newest(work)
+            if since is not None and not (since <= newest and await self.reaches(work, since)):
                 raise Behind("the log does not reach back to that position: read everything again")
-            later = await work.happenings.after(position, BATCH)
-            # What is not on the board yet may have changed rights, and the board does not say so yet.
-            found = [one for one in later if one.position <= self._position]
-            posted = await _posted(work, found)
-        return (found[-1].position if found else position), posted
+        return newest if since is None else since
 
-    def _remember(self, found: Sequence[Happening], posted: Sequence[Posted]) -> None:
-        for one in found:
+    async def look_if_possible(self) -> None:
+        """Look if somebody listens; whoever comes next begins where the log is then."""
+        if self._listeners:
+            await super().look_if_possible()
+            return
+        self.forget()
+        self._rights.clear()
+        self._era += 1
+
+    async def newest(self, work: Work) -> int:
+        """Return the position of what happened last."""
+        return await work.happenings.newest()
+
+    async def reaches(self, work: Work, position: int) -> bool:
+        """Tell whether all that happened after a position is known."""
+        return position >= await work.happenings.oldest() - 1
+
+    async def lines(self, work: Work, position: int) -> Sequence[Happening]:
+        """Return what happened after a position."""
+        return await work.happenings.after(position, self.batch)
+
+    async def told(self, work: Work, lines: Sequence[Happening]) -> Sequence[Posted]:
+        """Return what happened with the things as they are now, each looked at once."""
+        seen = dict[tuple[str, str], Posted]()
+        made = list[Posted]()
+        for one in lines:
+            if one.note.kind == ROLES:
+                continue
+            key = one.note.kind, one.note.thing
+            if key not in seen:
+                seen[key] = await _looked_at(work, one)
+            made.append(replace(seen[key], happening=one))
+        return made
+
+    def remember(self, lines: Sequence[Happening], told: Sequence[Posted]) -> None:
+        """Keep what happened, and whose rights it turned."""
+        for one in lines:
             self._rights[one.note.tenant] += turns_rights(one.note)
             self._era += one.note.kind == ROLES  # who has it may be of any tenant
-        self._ring.extend(posted)
-        while len(self._ring) > MOST:
-            self._floor = self._ring.popleft().position
-        if found:
-            self._position = found[-1].position
-
-    async def _tell(self) -> None:
-        async with self._moved:
-            self._moved.notify_all()
-
-
-async def _posted(work: Work, found: Sequence[Happening]) -> list[Posted]:
-    """Return what happened with the things as they are now, each looked at once."""
-    seen = dict[tuple[str, str], Posted]()
-    made = list[Posted]()
-    for one in found:
-        if one.note.kind == ROLES:
-            continue
-        key = one.note.kind, one.note.thing
-        if key not in seen:
-            seen[key] = await _looked_at(work, one)
-        made.append(replace(seen[key], happening=one))
-    return made
+        super().remember(lines, told)
 
 
 async def _looked_at(work: Work, one: Happening) -> Posted:

@@ -274,7 +274,7 @@ async def test_a_position_that_the_log_does_not_reach_is_refused(iam, make, boss
 async def test_a_slow_listener_reads_from_the_log_when_the_ring_has_moved_on(
     iam, make, boss, ear, monkeypatch
 ):
-    monkeypatch.setattr(boards, "MOST", 3)
+    monkeypatch.setattr(boards.Board, "most", 3)
     root = make.caller(boss)
     async with running(iam):
         slow = await ear(boss)

@@ -115,7 +115,7 @@ async def test_nobody_says_that_nothing_is_new_without_having_looked(iam):
 
 
 async def test_a_slow_reader_holds_nobody_up_and_costs_nothing(iam, boss, make, monkeypatch):
-    monkeypatch.setattr(feeds, "MOST", 5)
+    monkeypatch.setattr(feeds.Feed, "most", 5)
     async with following(iam, Kind.SUBJECT) as slow:
         await until(slow, ready)
         for n in range(20):
@@ -130,7 +130,7 @@ async def test_a_slow_reader_holds_nobody_up_and_costs_nothing(iam, boss, make, 
 
 
 async def test_whoever_fell_behind_the_log_has_to_begin_again(iam, boss, make, monkeypatch):
-    monkeypatch.setattr(feeds, "MOST", 1)
+    monkeypatch.setattr(feeds.Feed, "most", 1)
     await iam.feed.look()
     for n in range(3):
         await iam.users.create(make.caller(boss), NewUser(email=f"{n}@b.c", password=make.password))
@@ -144,7 +144,7 @@ async def test_whoever_fell_behind_the_log_has_to_begin_again(iam, boss, make, m
 async def test_streams_end_when_the_process_stops(iam):
     async with following(iam, Kind.TENANT) as stream:
         await until(stream, lambda event: isinstance(event, Beat))
-        feed = next(t for t in asyncio.all_tasks() if "Feed.run" in repr(t.get_coro()))
+        feed = next(t for t in asyncio.all_tasks() if "Follower.run" in repr(t.get_coro()))
         feed.cancel()
         with pytest.raises(Unavailable):
             await until(stream, news)
