@@ -6,13 +6,15 @@
 import secrets
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+
+from authz.mesh import keys
 
 SHARED_PREFIX = "SWITCHYARD_"
 
@@ -47,6 +49,12 @@ class ServiceSettings(BaseSettings):
     rate_limit: int = Field(
         default=0, ge=0
     )  # requests a second per credential; 0: the profile's own
+
+    @field_validator("mesh_secret")
+    @classmethod
+    def _every_part_is_long(cls, given: str) -> str:
+        keys(given)  # `new,old` while it is turned
+        return given
 
     @model_validator(mode="after")
     def _fit_for_production(self) -> "ServiceSettings":

@@ -238,6 +238,11 @@ class TestSettings:
         monkeypatch.setenv("MINE_ISSUER", "http://own")
         assert (self.Mine().issuer, self.Mine().audience) == ("http://own", "shared")
 
+    @pytest.mark.parametrize("given", ["short", "x" * 31, "x" * 32 + ",old", "x" * 32 + ","])
+    def test_a_secret_with_a_short_part_is_refused_before_the_first_call(self, given):
+        with pytest.raises(ValidationError, match=r"MESH_SECRET|at least 32"):
+            self.Mine(mesh_secret=given)
+
     def test_production_needs_the_secret_that_services_share(self, monkeypatch):
         monkeypatch.setenv("SWITCHYARD_PROFILE", "production")
         with pytest.raises(ValidationError, match="MESH_SECRET"):

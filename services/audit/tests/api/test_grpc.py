@@ -25,9 +25,9 @@ from chassis.rpc import Guard, neighbour
 from switchyard.audit.v1 import audit_pb2 as pb
 from switchyard.audit.v1 import audit_pb2_grpc
 
-VAULT = AesVault("a secret of tests, at least 32 characters")
+VAULT = AesVault("a secret of tests: at least 32 characters")
 
-SECRET = "a secret of tests, at least 32 characters"
+SECRET = "a secret of tests: at least 32 characters"
 ANA = (("authorization", "ana"),)
 
 

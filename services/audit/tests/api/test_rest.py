@@ -17,7 +17,7 @@ from chassis.facts import Actor, Target
 from chassis.http import Wiring, rest_app
 from chassis.pages import Cursors
 
-VAULT = AesVault("a secret of tests, at least 32 characters")
+VAULT = AesVault("a secret of tests: at least 32 characters")
 
 LIST = "/api/v1/audit-logs"
 

@@ -26,10 +26,10 @@ from chassis.pages import Cursors
 from chassis.rpc import OPTIONS, Guard, neighbour
 from switchyard.audit.v1 import audit_pb2_grpc
 
-VAULT = AesVault("a secret of tests, at least 32 characters")
+VAULT = AesVault("a secret of tests: at least 32 characters")
 
 pytestmark = pytest.mark.store
-SECRET = "a secret of tests, at least 32 characters"
+SECRET = "a secret of tests: at least 32 characters"
 
 
 class Killed(BaseException):

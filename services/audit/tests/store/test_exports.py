@@ -34,7 +34,7 @@ from chassis.http import Wiring, rest_app
 from chassis.pages import Cursors
 
 pytestmark = pytest.mark.store
-VAULT = AesVault("a secret of tests, at least 32 characters")
+VAULT = AesVault("a secret of tests: at least 32 characters")
 ALL = frozenset({"audit:read", "audit:export", "audit:admin"})
 
 

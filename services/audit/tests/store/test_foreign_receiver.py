@@ -23,7 +23,7 @@ from chassis.db import database
 from egress.guard import Rules
 
 pytestmark = pytest.mark.store
-VAULT = AesVault("a secret of tests, at least 32 characters")
+VAULT = AesVault("a secret of tests: at least 32 characters")
 FOREIGN = Path(__file__).parents[1] / "foreign"
 
 

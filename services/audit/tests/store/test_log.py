@@ -32,7 +32,7 @@ from chassis.db import database, transaction
 from chassis.facts import Actor, Outcome, Target
 from chassis.pages import PageAsk
 
-VAULT = AesVault("a secret of tests, at least 32 characters")
+VAULT = AesVault("a secret of tests: at least 32 characters")
 
 KINDS = [pytest.param("memory"), pytest.param("postgres", marks=pytest.mark.store)]
 

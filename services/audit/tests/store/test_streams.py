@@ -29,7 +29,7 @@ from chassis.pages import Cursors
 from egress.guard import Rules
 
 pytestmark = pytest.mark.store
-VAULT = AesVault("a secret of tests, at least 32 characters")
+VAULT = AesVault("a secret of tests: at least 32 characters")
 STREAMS = "/audit/streams"
 
 

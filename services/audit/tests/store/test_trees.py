@@ -34,7 +34,7 @@ from switchyard.audit.v1 import audit_pb2 as pb
 from switchyard.audit.v1 import audit_pb2_grpc
 
 pytestmark = pytest.mark.store
-SECRET = "a secret of tests, at least 32 characters"
+SECRET = "a secret of tests: at least 32 characters"
 VAULT = AesVault(SECRET)
 NAME = "example.com/audit"
 

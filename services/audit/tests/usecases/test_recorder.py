@@ -11,7 +11,7 @@ from audit.usecases.recorder import Recorder
 from chassis.db import DatabaseAway
 from chassis.errors import Forbidden
 
-VAULT = AesVault("a secret of tests, at least 32 characters")
+VAULT = AesVault("a secret of tests: at least 32 characters")
 
 
 @pytest.fixture

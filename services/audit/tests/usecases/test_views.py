@@ -16,7 +16,7 @@ from chassis.caller import Caller
 from chassis.errors import Forbidden
 from chassis.pages import PageAsk
 
-VAULT = AesVault("a secret of tests, at least 32 characters")
+VAULT = AesVault("a secret of tests: at least 32 characters")
 
 
 @pytest.fixture
