@@ -139,16 +139,20 @@ class Companion:
     def __init__(self, command: Sequence[str], ended: threading.Event) -> None:
         self._command = command
         self._ended = ended
+        self._starting = threading.Lock()
         self._process = subprocess.Popen(command)
         threading.Thread(target=self._keep, daemon=True).start()
 
     def _keep(self) -> None:
         while not self._ended.is_set():
             self._process.wait()
-            if not self._ended.wait(HELPER_PAUSE):
-                self._process = subprocess.Popen(self._command)
+            self._ended.wait(HELPER_PAUSE)
+            with self._starting:  # who stops it meanwhile would miss the new one
+                if not self._ended.is_set():
+                    self._process = subprocess.Popen(self._command)
 
     def stop(self) -> None:
         """End it for good; `ended` must be set before."""
-        self._process.terminate()
+        with self._starting:
+            self._process.terminate()
         self._process.wait()

@@ -159,10 +159,11 @@ class Qemu:
         """Make the disk, a linked clone of its template, unless it is there."""
         self.homes.make()
         self.homes.admit(key)
+        base: Path | None = None
+        if definition.template and not (self.homes.of(key.vm) / DISK).exists():
+            base = self.images.find(definition.template).file(DISK)
         home = self.homes.furnish(key.vm, definition.medium)
         if not (home / DISK).exists():
-            image = self.images.find(definition.template) if definition.template else None
-            base = image.file(DISK) if image else None
             await make_disk(home / DISK, definition.disk_gb, base)
 
     async def ensure_defined(self, key: Key, definition: Definition) -> None:
