@@ -92,8 +92,9 @@ def _compared(plan: Plan, metric: MetricPlan, observed: Observed, at: int) -> Co
     if isinstance(treated, Ordered) or isinstance(control, Ordered):
         raise TypeError("the arms of a metric are of one kind")
     contrast = _ADJUSTED[metric.adjustment](treated, control)
+    if counts := _counts(metric, treated, control):
+        contrast = contrasts.doubted(contrast)
     tested = contrast if metric.more_is_better else turned(contrast)
-    counts = _counts(metric, treated, control)
     return Comparison(
         metric,
         observed.variants[at],

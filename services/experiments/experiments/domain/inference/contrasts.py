@@ -6,7 +6,7 @@ serve every kind of metric and every breakdown alike.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from experiments.domain.inference.intervals import Contrast
 from experiments.domain.inference.moments import D, Moments, Y
@@ -96,6 +96,27 @@ def _contrast(a: Arm, b: Arm, slopes: tuple[tuple[Pair, int], tuple[Pair, int]])
         b.n,
         df,
     )
+
+
+def doubted(contrast: Contrast) -> Contrast:
+    """Return the contrast of two proportions in which an arm of nothing but ones or zeros is not taken for certain.
+
+    Such an arm has the variance of its Jeffreys estimate, (hits + ½)/(n + 1) (Brown, Cai & DasGupta 2001, "Interval
+    estimation for a binomial proportion", Stat. Sci. 16, sec. 4.1.2). It vanishes like 1/n², so limits stay what they
+    are; without it nobody against everybody would be no evidence at all (ADR 0069).
+    """
+    if contrast.var_treated > 0 and contrast.var_control > 0:
+        return contrast
+    treated = contrast.var_treated or _of_one_kind(contrast.n_treated)
+    control = contrast.var_control or _of_one_kind(contrast.n_control)
+    df = satterthwaite(treated, contrast.n_treated - 1, control, contrast.n_control - 1)
+    return replace(contrast, var_treated=treated, var_control=control, df=df)
+
+
+def _of_one_kind(n: int) -> float:
+    """Return the squared standard error of a proportion whose units all are one thing; it is the same for 0 and 1."""
+    rate = 0.5 / (n + 1)
+    return rate * (1 - rate) / n if n else 0.0
 
 
 def _own_variance(a: Arm, slope: Pair, free: int) -> float:

@@ -373,3 +373,40 @@ def test_the_lift_over_nothing_is_not_known(lab):
         "revenue better by 0.5 (+"
         in said(lab.plan(lab.revenue), lab.observed(metrics=arms)).sentence
     )
+
+
+class TestArmsOfOneKind:
+    """Proportions of nothing but zeros or ones, which have no variance of their own."""
+
+    @staticmethod
+    def compared(treated, control, n, more_is_better=True):
+        errors = MetricPlan(
+            key="errors", role=Role.GUARDRAIL, more_is_better=more_is_better, proportion=True
+        )
+        arms = (moments.counted(control, n), moments.counted(treated, n))
+        seen = Observed(("control", "treatment"), {"errors": arms}, (Phase((n, n), (1, 1)),))
+        [found] = analysed(Plan(metrics=(errors,)), seen)
+        return found
+
+    def test_a_failure_of_everybody_is_a_harm_at_any_look(self):
+        found = self.compared(200, 0, 200, more_is_better=False)
+        assert found.worse < 1e-6
+        assert found.always.p < 1e-6
+        assert found.always.difference.low > 0.5
+
+    def test_nobody_in_either_arm_is_no_evidence(self):
+        found = self.compared(0, 0, 200)
+        assert (found.worse, found.always.p) == (1.0, 1.0)
+        assert found.always.difference.holds(0.0)
+        assert found.always.difference.bounded
+
+    def test_one_arm_of_zeros_is_not_taken_for_certain(self):
+        # By the error of the other arm alone it would be further from nothing.
+        found = self.compared(8, 0, 200)
+        rate = 8 / 200
+        assert found.contrast.z < rate / (rate * (1 - rate) / 199) ** 0.5
+        assert found.contrast.df > 0
+
+    def test_what_the_doubt_takes_vanishes_with_more_units(self):
+        few, many = (self.compared(0, 0, n).contrast.error for n in (100, 10_000))
+        assert few / many == pytest.approx(100, rel=0.02)
