@@ -25,7 +25,7 @@ import tempfile
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -123,7 +123,7 @@ def unpack(file: Path, folder: Path) -> dict[str, Any]:
     """Unpack a backup and return its manifest; YardError where a member is missing or was changed."""
     try:
         with tarfile.open(file, "r:") as tar:
-            tar.extractall(folder, filter="data")
+            _extract(tar, folder)
         manifest = json.loads((folder / MANIFEST).read_text())
         wanted: dict[str, str] = manifest["files"]
         if manifest["format"] != FORMAT:
@@ -134,6 +134,18 @@ def unpack(file: Path, folder: Path) -> dict[str, Any]:
         if not (folder / name).is_file() or _digest(folder / name) != digest:
             raise YardError(f"{file} is damaged: {name} is not what was saved")
     return manifest
+
+
+def _extract(tar: tarfile.TarFile, folder: Path) -> None:
+    """Write plain files and folders below a folder, and nothing else; TarError where there is more in it."""
+    if hasattr(tarfile, "data_filter"):
+        tar.extractall(folder, filter="data")
+        return
+    for member in tar:  # Python before 3.11.4 has no filters, and Debian 12 has 3.11.2
+        path = PurePosixPath(member.name)
+        if not (member.isfile() or member.isdir()) or path.is_absolute() or ".." in path.parts:
+            raise tarfile.TarError(f"{member.name} is no plain file below it")
+    tar.extractall(folder)  # noqa: S202 - each member was looked at
 
 
 @contextmanager
