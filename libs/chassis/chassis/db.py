@@ -108,8 +108,10 @@ async def _begun(session: AsyncSession, options: dict[str, str]) -> None:
     lent: Any = (await connection.get_raw_connection()).dbapi_connection
     try:
         await lent._start_transaction()
-    except asyncio.CancelledError:
+    except BaseException as trouble:
         await connection.invalidate()
+        if isinstance(trouble.__cause__, _AWAY):  # SQLAlchemy has not seen it, and does not say so
+            raise trouble.__cause__ from None
         raise
 
 

@@ -3,8 +3,10 @@
 import asyncio
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from sqlalchemy import func, select, text, update
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
 from sqlalchemy.orm import Mapped, mapped_column
 from starlette.responses import JSONResponse
 
@@ -56,7 +58,7 @@ async def room(admin_url):
         async with transaction(sessions) as session:
             await session.execute(text(f"CREATE SCHEMA {made.schema}"))
             await (await session.connection()).run_sync(made.Base.metadata.create_all)
-        made.sessions = sessions
+        made.sessions, made.url = sessions, admin_url
         yield made
         async with transaction(sessions) as session:
             await session.execute(text(f"DROP SCHEMA {made.schema} CASCADE"))
@@ -68,6 +70,25 @@ async def count(room, row):
 
 
 class TestTransactions:
+    async def test_a_server_that_dies_as_one_begins_is_away(self, room, monkeypatch):
+        begin, lost = AsyncAdapt_asyncpg_connection._start_transaction, []
+
+        async def dying(lent):
+            if not lost:
+                lost.append(lent.driver_connection.get_server_pid())
+                killer = await asyncpg.connect(room.url)
+                await killer.execute("SELECT pg_terminate_backend($1, 5000)", lost[0])
+                await killer.close()
+            await begin(lent)
+
+        monkeypatch.setattr(AsyncAdapt_asyncpg_connection, "_start_transaction", dying)
+        with pytest.raises(Unavailable, match="does not answer"):
+            async with transaction(room.sessions) as session:
+                session.add(room.Thing(name="x"))
+        async with transaction(room.sessions) as session:
+            assert await session.scalar(BACKEND) not in lost
+        assert await count(room, room.Thing) == 0
+
     async def test_what_ends_badly_leaves_nothing_and_tells_nobody(self, room):
         told = []
         with pytest.raises(ZeroDivisionError):
