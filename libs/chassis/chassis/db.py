@@ -34,6 +34,7 @@ _AWAY = (
     asyncpg.TransactionRollbackError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InternalClientError,  # its server said farewell, and it is not closed yet
     OSError,  # TimeoutError and ConnectionError are such
 )
 
