@@ -11,14 +11,13 @@ import sys
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import httpx
 import pytest
 
 from tests.faults.replicas import environment, free_ports
+from tests.newcomer import Patient, registered
 
-PASSWORD = "correct horse battery staple"
 OFREP = "/ofrep/v1/evaluate/flags"
 ASKED = 200
 
@@ -119,17 +118,7 @@ async def until(check, seconds, what):
 
 async def prepared(web):
     """Return a fresh organization's token and server-side key; it has twenty flags."""
-    slug = f"d{uuid4().hex[:10]}"
-    body = {
-        "name": slug,
-        "subdomain": slug,
-        "admin_email": f"a@{slug}.example",
-        "admin_password": PASSWORD,
-        "admin_first_name": "A",
-        "admin_last_name": "B",
-    }
-    made = (await web.post("/api/v1/organizations/register", json=body)).raise_for_status().json()
-    web.headers["authorization"] = f"Bearer {made['access_token']}"
+    await registered(web)
     country = {"op": "in", "attribute": "country", "values": ["CH"]}
     rules = [{"when": country, "variant": "off"}]
     for n in range(20):
@@ -138,6 +127,18 @@ async def prepared(web):
         (await web.post(f"/api/v1/feature-flags/f{n}/enable", json={})).raise_for_status()
     key = await web.post("/api/v1/api-keys", json={"name": "k"})
     return key.raise_for_status().json()["key"]
+
+
+async def knows_all(sdk):
+    """Wait until the replica has heard of the key and of every flag as it is now."""
+
+    async def known():
+        context = {"targetingKey": "u", "country": "CH"}
+        got = await sdk.post(OFREP, json={"context": context})
+        flags = got.json().get("flags", [])
+        return [flag["reason"] for flag in flags] == ["TARGETING_MATCH"] * 20
+
+    await until(known, 30, "the replica knows the flags")
 
 
 async def asked(sdk):
@@ -172,10 +173,12 @@ async def replica(platform, tmp_path):
 
 @pytest.mark.journey
 async def test_evaluation_outlives_everything_even_a_restart(platform, replica, finding):
-    async with httpx.AsyncClient(base_url=platform.url, timeout=15) as web:
+    patient = Patient()
+    async with httpx.AsyncClient(base_url=platform.url, timeout=15, transport=patient) as web:
         key = await prepared(web)
         headers = {"x-api-key": key}
         async with httpx.AsyncClient(base_url=replica.url, headers=headers, timeout=5) as sdk:
+            await knows_all(sdk)
             alive, quick = await asked(sdk)
             assert len(alive) == 4
             await on_disk(replica, key)
@@ -208,7 +211,7 @@ async def on_disk(replica, key):
         names = replica.written().keys()
         return "api.keys" in names and any(name.endswith(".place") for name in names)
 
-    await until(kept, 15, "the state is on disk")
+    await until(kept, 30, "the state is on disk")
     assert key not in "".join(replica.written().values())
 
 
