@@ -14,6 +14,7 @@ from experiments.domain.metric import (
 )
 from experiments.store.packing import Rows
 from experiments.store.tables import PhaseRow
+from tests.waiting import until
 
 pytestmark = pytest.mark.store
 START = datetime(2026, 5, 1, tzinfo=UTC)
@@ -24,6 +25,11 @@ def micros(at):
     return (at - EPOCH) // timedelta(microseconds=1)
 
 
+async def hold(work, shard):
+    """Lock a shard as soon as no test beside this one has it."""
+    await until(lambda: work.intake.hold(shard), 30, "the shard is free")
+
+
 async def absorb(open_work, parcels):
     """Absorb parcels of any shards, as a worker does."""
     done = []
@@ -32,7 +38,7 @@ async def absorb(open_work, parcels):
         if not mine:
             continue
         async with open_work() as work:
-            assert await work.intake.hold(shard)
+            await hold(work, shard)
             for experiment in await work.intake.lay_out(mine):
                 found = await work.trials.definitions(experiment)
                 await work.intake.freeze(experiment, found)
@@ -178,7 +184,7 @@ async def test_parcels_in_the_inbox_are_taken_once_and_in_order(open_work, tenan
             await work.intake.leave(Rows().events([event]))
     async with open_work() as work:
         assert shard in await work.intake.shards_waiting()
-        assert await work.intake.hold(shard)
+        await hold(work, shard)
         first = await work.intake.take(shard, 2)
         rest = await work.intake.take(shard, 10_000)
     bodies = [Rows().events([event])[0].body for event in events]
@@ -187,11 +193,11 @@ async def test_parcels_in_the_inbox_are_taken_once_and_in_order(open_work, tenan
 
 async def test_a_shard_is_held_by_one_worker_at_a_time(open_work):
     async with open_work() as mine:
-        assert await mine.intake.hold(3)
+        await hold(mine, 3)
         async with open_work() as other:
             assert not await other.intake.hold(3)
     async with open_work() as other:
-        assert await other.intake.hold(3)
+        await hold(other, 3)
 
 
 async def test_trials_are_found_by_key_and_id_in_their_tenant_only(open_work, running, tenant):
