@@ -868,3 +868,14 @@ async def client(vms, snapshots, consoles, templates, quotas, agents, usage, ide
         headers={"authorization": "Bearer ana"},
     ) as client:
         yield client
+
+
+@pytest.fixture
+def settle(reconciler):
+    async def go(rounds=20):
+        for _ in range(rounds):
+            if not await reconciler.sweep():
+                return
+        raise AssertionError("it never settled")
+
+    return go

@@ -16,17 +16,6 @@ from compute.usecases.vms import Intent
 
 
 @pytest.fixture
-def settle(reconciler):
-    async def go(rounds=20):
-        for _ in range(rounds):
-            if not await reconciler.sweep():
-                return
-        raise AssertionError("it never settled")
-
-    return go
-
-
-@pytest.fixture
 async def vm(vms, ana, order, driven, settle):
     made = await vms.create(ana, order)
     await settle()
