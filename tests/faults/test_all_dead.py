@@ -18,6 +18,7 @@ import pytest
 
 from tests.faults.replicas import environment, free_ports
 from tests.newcomer import Patient, registered
+from tests.waiting import until
 
 OFREP = "/ofrep/v1/evaluate/flags"
 ASKED = 200
@@ -105,16 +106,6 @@ class Replica:
     async def kill(self):
         self.process.send_signal(signal.SIGKILL)
         await self.process.wait()
-
-
-async def until(check, seconds, what):
-    end = time.monotonic() + seconds
-    while True:
-        with contextlib.suppress(httpx.HTTPError):
-            if found := await check():
-                return found
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        await asyncio.sleep(0.05)
 
 
 async def prepared(web):
