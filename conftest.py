@@ -4,12 +4,15 @@ The servers themselves are started by whoever runs the tests (`make check`, `mak
 """
 
 import asyncio
+import functools
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import httpx._transports.default as httpx_transports
 import pytest
 from hypothesis import settings
 
@@ -18,7 +21,12 @@ settings.register_profile("repeatable", derandomize=True)
 settings.register_profile("explore", max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
+# A client reads every certificate that the machine trusts, 25 ms, when it is made: here they share it.
+httpx_transports.create_ssl_context = functools.cache(httpx_transports.create_ssl_context)  # type: ignore[assignment]
+
 ROOT = Path(__file__).parent
+# Whose lines are counted, and by which tests: the rooms of which 90 % is asked, and their doors.
+COUNTED = re.compile(r"services/\w+/tests/(domain|usecases|api)/")
 SERVICES = ("iam", "flags", "experiments", "audit", "compute")
 SOURCES = [
     ROOT / "libs/authz",
@@ -31,6 +39,15 @@ SOURCES = [
     ROOT / "deploy/local",
 ]
 sys.path[:0] = [str(path) for path in SOURCES if str(path) not in sys.path]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Count lines only in the tests that are there to reach them: counting makes all of Python half as fast again."""
+    counter = getattr(item.config.pluginmanager.get_plugin("_cov"), "cov_controller", None)
+    counted = bool(COUNTED.match(item.nodeid))
+    if counter is not None and counter.started is not counted:
+        (counter.resume if counted else counter.pause)()
 
 
 def as_role(url: str, role: str, password: str) -> str:
