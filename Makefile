@@ -9,7 +9,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 YARD := $(PY) -m yard
 BOOTSTRAP = $(PYTHON) -I deploy/local/yard/bootstrap.py
-# Lines are counted where 90 % of them is asked for (and in which tests: conftest.py).
+# Lines are counted where 90 % of them is asked for (in which tests: conftest.py).
 COVER := $(foreach s,iam flags experiments audit compute,--cov=services/$(s)/$(s)/domain --cov=services/$(s)/$(s)/usecases) \
 	--cov-report=term:skip-covered --cov-fail-under=90
 s ?=
