@@ -29,9 +29,8 @@ AMBIENT: ContextVar[AsyncSession | None] = ContextVar("transaction", default=Non
 _AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.OperatorInterventionError,
+    asyncpg.OperatorInterventionError,  # a query that was cancelled among them
     asyncpg.InsufficientResourcesError,
-    asyncpg.QueryCanceledError,
     asyncpg.LockNotAvailableError,
     asyncpg.TransactionRollbackError,
     asyncpg.ReadOnlySQLTransactionError,
