@@ -32,7 +32,7 @@ router = doors("/api/v1/vms/{vm}/snapshots", "compute")
 Uses = Annotated[Snapshots, given(Snapshots)]
 
 
-def _aim(vm: UUID, snapshot: UUID, expected: Expected) -> tuple[Intent, UUID]:
+async def _aim(vm: UUID, snapshot: UUID, expected: Expected) -> tuple[Intent, UUID]:
     return Intent(vm=vm, version=expected), snapshot
 
 
