@@ -74,7 +74,9 @@ class Site:
             now=lambda: datetime.now(UTC),
             new_id=uuid4,
         )
-        self.snapshots = Snapshots(work=self.work, now=lambda: datetime.now(UTC), new_id=uuid4)
+        self.snapshots = Snapshots(
+            work=self.work, limit=LIMIT, now=lambda: datetime.now(UTC), new_id=uuid4
+        )
         may = frozenset(f"vm:{verb}" for verb in MAY)
         self.ana = Caller(subject="ana", tenant=uuid4(), name="Ana", permissions=may)
         self.workers = []
@@ -194,6 +196,7 @@ class Loop:
     def __init__(self, site, dice):
         self.site, self.dice = site, dice
         self.machines, self.worker, self.slowest, self.done = [], None, 0.0, Counter()
+        self.round = ""
         self.told = (
             Counter()
         )  # what was asked and not refused: the audit log is to have all of it, and no more
@@ -213,8 +216,7 @@ class Loop:
 
     async def once(self):
         """Wish something, hurt something, and wait until everything is as wished again."""
-        for _ in range(self.dice.randint(1, 2)):
-            await self.wish()
+        self.round = [await self.wish() for _ in range(self.dice.randint(1, 2))]
         fault = self.dice.choice(
             [self.kill_worker, self.freeze_worker, self.kill_guest, self.freeze_guest]
         )
@@ -223,8 +225,10 @@ class Loop:
         self.done[fault.__name__] += 1
         began = time.monotonic()
         await self.settled()
-        self.slowest = max(self.slowest, time.monotonic() - began)
+        took = time.monotonic() - began
+        self.slowest = max(self.slowest, took)
         await self.agree()
+        self.round = f"{fault.__name__} after {self.round}, as wished again in {took:.1f} s"
 
     async def wish(self):
         place = self.dice.randrange(len(self.machines))
@@ -237,6 +241,7 @@ class Loop:
                 await self.site.act(vm, wish)
                 self.told[f"vm.{wish}_asked"] += 1
         self.done[str(wish)] += 1
+        return f"{wish} {place}"
 
     async def kill_worker(self):
         self.worker.kill()
@@ -353,11 +358,13 @@ async def test_after_random_wishes_and_faults_the_books_and_the_host_agree(site)
     began = time.monotonic()
     for number in range(rounds):
         await loop.once()
-        print(f"round {number + 1} held; slowest so far {loop.slowest:.1f} s", flush=True)
+        print(f"round {number + 1} held: {loop.round}", flush=True)
     await loop.end()
     took = (time.monotonic() - began) / rounds
-    print(f"{rounds} rounds held, {took:.1f} s each, seed {seed}: {dict(loop.done)}")
-    if rounds >= 100:
+    load = os.getloadavg()[2] / (os.cpu_count() or 1)
+    said = f"{took:.1f} s each, the slowest {loop.slowest:.1f} s, seed {seed}, load {load:.1f} a processor"
+    print(f"{rounds} rounds held, {said}: {dict(loop.done)}")
+    if rounds >= 100 and load < 2:  # a guest without KVM boots as slowly as its neighbours let it
         assert loop.slowest <= 60, "a machine was on its way for longer than a minute"
 
 
