@@ -136,7 +136,9 @@ async def _incus(settings: Settings) -> AsyncGenerator[Engine]:
     trial = IncusTrial(wire, settings.incus_pool)
     places = Places(wire, settings.incus_target)
     try:
-        yield Engine(Incus(wire, trial, settings.incus_pool, places), IncusShelf(), trial.keep_up)
+        yield Engine(
+            Incus(wire, trial, settings.incus_pool, places), IncusShelf(wire), trial.keep_up
+        )
     finally:
         await wire.close()
 
