@@ -85,6 +85,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         importer = Importer(work=work, depot=depot, shelf=engine.shelf, now=_now)
         templates = Templates(work=work, hypervisor=host, depot=depot, now=_now, new_id=uuid7)
 
+        agents, usage = Agents(work, _now, uuid7), Usage(work, _now, uuid7)
         uses = (
             vms,
             templates,
@@ -92,11 +93,11 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
             Operations(work),
             Consoles(work, host, _now),
             Snapshots(work=work, limit=limit, now=_now, new_id=uuid7),
-            Agents(work, _now, uuid7),
-            Usage(work, _now, uuid7),
+            agents,
+            usage,
         )
         rest = frame.rest("compute", routers, *uses)
-        servicer = ComputeServicer(vms, frame.identity, frame.cursors)
+        servicer = ComputeServicer((vms, agents, usage), frame.identity, frame.cursors)
         compute_pb2_grpc.add_ComputeServicer_to_server(servicer, frame.rpc)
         yield frame.service(
             rest,

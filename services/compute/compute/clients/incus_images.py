@@ -19,7 +19,9 @@ from compute.ports.hypervisor import HostTrouble
 from compute.ports.images import NeverThere, NotNow
 
 _OF = "switchyard."
-_NOT_FETCHED = "on Incus a template is made of a machine, not of an image at an address: make a machine, and a template of it"
+_NOT_FETCHED = (
+    "on Incus a template is made of a machine, not of an image at an address: name a source_vm_id"
+)
 _OLD = timedelta(hours=1)
 _LONG = 600  # seconds that packing a disk may take
 
