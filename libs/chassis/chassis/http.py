@@ -220,8 +220,7 @@ def rest_app(title: str, routers: Sequence[APIRouter], wiring: Wiring | None = N
 def given(kind: type[object]) -> Any:  # noqa: ANN401 - FastAPI's own marker is untyped
     """Mark a parameter to be filled with the app's own `kind` of use-cases."""
 
-    # A dependency is a coroutine although it awaits nothing: FastAPI runs a plain function in a thread (a house law).
-    async def look_up(request: Request) -> object:
+    async def look_up(request: Request) -> object:  # FastAPI runs what is no coroutine in a thread
         return request.app.state.wiring.uses[kind]
 
     return Depends(look_up)

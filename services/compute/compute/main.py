@@ -91,7 +91,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
             Quotas(work, limit),
             Operations(work),
             Consoles(work, host, _now),
-            Snapshots(work=work, now=_now, new_id=uuid7),
+            Snapshots(work=work, limit=limit, now=_now, new_id=uuid7),
             Agents(work, _now, uuid7),
             Usage(work, _now, uuid7),
         )
