@@ -19,8 +19,7 @@ from chassis.errors import Unauthenticated
 ALGORITHM = "ES256"
 TYPE = "at+jwt"
 MOST_BYTES = 8192
-LEEWAY = 30.0
-AHEAD = 300.0  # seconds that the clock of who issued it may be ahead of ours; its end is not put off by that
+LEEWAY, AHEAD = 30.0, 300.0  # seconds: past its end, and from a clock ahead of ours (docs/adr/0077)
 _END = 253_402_300_800  # the end of the calendar, in seconds
 _KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
