@@ -218,7 +218,7 @@ BEFORE_THE_LAW = {
     "flags": "0009",
     "experiments": "0006",
     "audit": "0005",
-    "compute": "0009",
+    "compute": "0010",
 }
 ADDED = "op.create_table('t', 1)\nop.create_index('i', 't', ['a'])\nop.add_column('u', sa.Column('a', sa.String))\n"
 ONLINE = "online.index('i', 'u', ['a'], schema='s')\n"
