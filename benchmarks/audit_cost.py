@@ -1,15 +1,19 @@
 """What auditing costs, and how soon a change is seen.
 
     python -m yard with -- python benchmarks/audit_cost.py seen                       # through the real gateway
+    python -m yard with -- python benchmarks/audit_cost.py relay                      # outbox → gRPC → log, all real
     python -m yard with --database-only -- python benchmarks/audit_cost.py toggle     # the real use-case on PostgreSQL
     python -m yard with --database-only -- python benchmarks/audit_cost.py export     # a million entries
 
-seen: from the answer to a toggle to the first list that shows its entry, p50 and p99. toggle: the same toggles with and
+seen: from the answer to a toggle to the first list that shows its entry, p50 and p99. relay: facts laid into the outbox
+of the running flags in one transaction, and how many a second its relay brings into the log of the running audit,
+one batch after the other as it always does; their order and number are checked. toggle: the same toggles with and
 without the recorded fact, alternating, so that whatever else the machine does meets both; the median of each and of
 the differences of neighbours. export: the memory of the process (RSS) before, at its highest, and after.
 """
 
 import argparse
+import asyncio
 import os
 import resource
 import statistics
@@ -57,6 +61,87 @@ async def seen(given):
     taken = [1000 * one for one in run.latencies]
     print(
         f"toggle → visible, {len(taken)} times: p50 {of(taken, 0.5):.0f} ms, p99 {of(taken, 0.99):.0f} ms"
+    )
+
+
+def _said(pid, name):
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text()
+    except OSError:
+        return ""
+
+
+def _ancestors(pid):
+    while pid > 1:
+        yield pid
+        pid = int((_said(pid, "stat").rpartition(")")[2].split() or "00")[1])
+
+
+def worked():
+    """Return the seconds of processor time of flags, audit and PostgreSQL of the platform that runs this command."""
+    ours = {pid for pid in _ancestors(os.getpid()) if "yard" in _said(pid, "cmdline")}
+    names = {"flags": "-m flags serve", "audit": "-m audit serve", "postgres": "postgres"}
+    spent = dict.fromkeys(names, 0.0)
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        command = _said(pid, "cmdline").replace("\0", " ")
+        name = next((n for n, said in names.items() if said in command), None)
+        if name and pid != os.getpid() and ours & set(_ancestors(pid)):
+            taken = sum(map(int, _said(pid, "stat").rpartition(")")[2].split()[11:13]), 0)
+            spent[name] += taken / os.sysconf("SC_CLK_TCK")
+    return spent
+
+
+async def relay(given):
+    from sqlalchemy import text
+
+    from chassis.facts import Actor, Fact, Target
+    from chassis.outbox import record
+    from flags.store.tables import Outbox
+
+    count = min(given.rows, 20_000)
+    async with database(os.environ["DATABASE_URL"], "flags") as sessions:
+
+        async def asked(query, **values):
+            async with transaction(sessions) as session:
+                return await session.scalar(text(query), values)
+
+        rates, costs = [], []
+        for _ in range(5):
+            tenant = uuid7()
+            async with transaction(sessions) as session:
+                for number in range(count):
+                    status = {
+                        "key": f"flag-{number % 1000}",
+                        "name": "Dark mode",
+                        "version": number,
+                    }
+                    fact = Fact(
+                        tenant=tenant,
+                        actor=Actor("user", f"user-{number % 200}", "ana@example.com", "session-1"),
+                        action="flag.toggle_enabled",
+                        target=Target("flag", f"flag-{number % 1000}", "Dark mode"),
+                        before={**status, "status": "disabled"},
+                        after={**status, "status": "enabled"},
+                        reason="benchmark",
+                    )
+                    record(session, Outbox, fact, lambda: None)
+            left, begun, before = count, time.perf_counter(), worked()
+            while left:
+                was, left = left, await asked("SELECT count(*) FROM flags.outbox")
+                if was == left == count:  # the relay has not looked yet
+                    begun = time.perf_counter()
+                await asyncio.sleep(0.1)
+            rates.append(count / (time.perf_counter() - begun))
+            after = worked()
+            costs.append({name: (after[name] - before[name]) / count * 1e6 for name in after})
+            there = "SELECT count(*) FROM audit.entry WHERE tenant = :tenant AND seq <= :count"
+            assert await asked(there, tenant=tenant, count=count) == count, "facts are missing"
+    print(
+        f"relay → gRPC → log, {count:,} facts of one service: {statistics.median(rates):,.0f} facts/s"
+        f" (runs: {', '.join(f'{rate:,.0f}' for rate in rates)}); each takes "
+        + ", ".join(
+            f"{statistics.median(one[name] for one in costs):.0f} µs of {name}" for name in costs[0]
+        )
     )
 
 
@@ -162,8 +247,10 @@ async def export(given):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=("seen", "toggle", "export"))
+    parser.add_argument("what", choices=("seen", "relay", "toggle", "export"))
     parser.add_argument("--times", type=int, default=300)
     parser.add_argument("--rows", type=int, default=1_000_000)
     asked = parser.parse_args()
-    uvloop.run({"seen": seen, "toggle": toggle, "export": export}[asked.what](asked))
+    uvloop.run(
+        {"seen": seen, "relay": relay, "toggle": toggle, "export": export}[asked.what](asked)
+    )

@@ -317,6 +317,8 @@ RECIPES = {
     "POST /api/client/metrics": lambda _: {},
     "POST /api/client/register": lambda _: {"appName": "a"},
     "POST /api/frontend": lambda _: {},
+    "POST /api/frontend/client/metrics": lambda _: {},
+    "POST /api/frontend/client/register": lambda _: {"appName": "a"},
     "POST /api/v1/feature-flags/evaluate": lambda _: {"key": "no-such-flag"},
     "POST /api/v1/feature-flags/evaluate/bulk": lambda _: {},
     "POST /ofrep/v1/evaluate/flags": lambda _: {"context": {"targetingKey": "u"}},

@@ -112,6 +112,7 @@ async def holder(org):
     ("permission", "opens"),
     [
         ("audit:read", {LOGS, f"{AUDIT}/checkpoint"}),
+        ("view_audit_logs", {LOGS, f"{AUDIT}/checkpoint"}),  # the same right by its other name
         ("audit:export", {f"{LOGS}/export"}),
         ("audit:admin", {f"{AUDIT}/{door}" for door in ("retention", "erasures", "streams")}),
     ],

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Literal
+from weakref import WeakSet
 
 import asyncpg
 from sqlalchemy import MetaData, event
@@ -27,9 +29,8 @@ AMBIENT: ContextVar[AsyncSession | None] = ContextVar("transaction", default=Non
 _AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.OperatorInterventionError,
+    asyncpg.OperatorInterventionError,  # a query that was cancelled among them
     asyncpg.InsufficientResourcesError,
-    asyncpg.QueryCanceledError,
     asyncpg.LockNotAvailableError,
     asyncpg.TransactionRollbackError,
     asyncpg.ReadOnlySQLTransactionError,
@@ -72,21 +73,23 @@ async def database(url: str, schema: str, pool: int = 5) -> AsyncGenerator[Sessi
             },
         },
     )
-    event.listen(engine.sync_engine, "checkout", _alive)
+    lent = WeakSet[Any]()
+    event.listen(engine.sync_engine, "checkout", partial(_lend, lent))
     try:
         yield async_sessionmaker(engine, expire_on_commit=False)
     finally:
         await engine.dispose()
+        for connection in lent:  # to who was cancelled just now: given back later, nobody closes it
+            connection.terminate()
 
 
 @asynccontextmanager
 async def transaction(
     sessions: Sessions, *, isolation: Isolation = "READ COMMITTED"
 ) -> AsyncGenerator[AsyncSession]:
-    """Commit when the block ends well; roll back when it does not.
+    """Commit when the block ends well; roll back when it does not. DatabaseAway without a database, or if it hangs.
 
-    Inside an idempotent request this is that request's one transaction, with its isolation. DatabaseAway when there is
-    no database, or it hangs.
+    Inside an idempotent request this is that request's one transaction, with its isolation.
     """
     if (ambient := AMBIENT.get()) is not None:
         yield ambient
@@ -118,15 +121,14 @@ async def _begun(session: AsyncSession, options: dict[str, str]) -> None:
 
 def after_commit(session: AsyncSession, then: Callable[[], None]) -> None:
     """Call `then` once the transaction of `session` is committed; never if it is rolled back."""
-    waiting = session.info.setdefault("then", [])
-    if then not in waiting:
-        waiting.append(then)
+    session.info.setdefault("then", {})[then] = None  # each once, in the order of asking
 
 
-def _alive(connection: Any, *_: object) -> None:  # noqa: ANN401 - the driver's own, without types
+def _lend(lent: WeakSet[Any], connection: Any, *_: object) -> None:  # noqa: ANN401 - the driver's own
     """Lend nothing that the server has closed. Asking it (pool_pre_ping) would take three round trips each time."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError
+    lent.add(connection.driver_connection)
 
 
 @contextmanager

@@ -220,13 +220,13 @@ def rest_app(title: str, routers: Sequence[APIRouter], wiring: Wiring | None = N
 def given(kind: type[object]) -> Any:  # noqa: ANN401 - FastAPI's own marker is untyped
     """Mark a parameter to be filled with the app's own `kind` of use-cases."""
 
-    def look_up(request: Request) -> object:
+    async def look_up(request: Request) -> object:  # FastAPI runs what is no coroutine in a thread
         return request.app.state.wiring.uses[kind]
 
     return Depends(look_up)
 
 
-def _caller(request: Request) -> Caller:
+async def _caller(request: Request) -> Caller:
     return request.state.caller
 
 
@@ -263,7 +263,7 @@ class BadIfMatch(Invalid):
 _OUR_TAG = re.compile(r'(?:W/)?"?([0-9]{1,18})"?')
 
 
-def expected_version(request: Request) -> int | None:
+async def expected_version(request: Request) -> int | None:
     """Return the version that `If-Match` demands; None where any will do."""
     sent = request.headers.get("if-match")
     if sent is None or sent.strip() == "*":
@@ -306,7 +306,7 @@ class Pager:
         }
 
 
-def _pager(
+async def _pager(
     request: Request,
     page: Annotated[int | None, Query(ge=1, le=1_000_000)] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,

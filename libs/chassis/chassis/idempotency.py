@@ -15,6 +15,7 @@ from hashlib import sha256
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import DateTime, LargeBinary, delete, func, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 from starlette.responses import Response
@@ -112,7 +113,7 @@ class Idempotency:
             finally:
                 AMBIENT.reset(token)
             if response.status_code < 300:
-                self._keep(session, retry, response)
+                await self._keep(session, retry, response)
         return response
 
     async def sweep(self) -> int:
@@ -130,15 +131,15 @@ class Idempotency:
         fresh = self.row.made_at > func.now() - KEPT
         kept = await session.scalar(select(self.row).where(self.row.id == retry.id, fresh))
         if kept is None:
-            await session.execute(delete(self.row).where(self.row.id == retry.id))
             return None
         if kept.request != retry.request:
             raise KeyReused("this idempotency key was used for another request body")
         return _unpacked(retry.unseal(kept.answer))
 
-    def _keep(self, session: AsyncSession, retry: Retry, response: Response) -> None:
-        values = {"id": retry.id, "request": retry.request, "answer": retry.seal(_packed(response))}
-        session.add(self.row(**values))
+    async def _keep(self, session: AsyncSession, retry: Retry, response: Response) -> None:
+        said = {"request": retry.request, "answer": retry.seal(_packed(response))}
+        keep, again = insert(self.row).values(id=retry.id, **said), said | {"made_at": func.now()}
+        await session.execute(keep.on_conflict_do_update(index_elements=["id"], set_=again))
 
 
 def _packed(response: Response) -> bytes:

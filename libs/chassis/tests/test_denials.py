@@ -199,4 +199,5 @@ async def test_the_job_tells_by_itself_what_was_counted(room, ana, monkeypatch):
                 await asyncio.sleep(0.01)
     finally:
         job.cancel()
+        await asyncio.gather(job, return_exceptions=True)
     assert [f["context"]["request_id"] for f in facts] == ["kept", "kept"]

@@ -126,6 +126,13 @@ class TestTransactions:
             async with transaction(sessions) as session:
                 assert await session.scalar(BACKEND) != pid
 
+    async def test_what_is_lent_when_the_database_is_closed_is_closed_too(self, room, admin_url):
+        async with database(admin_url, room.schema, pool=1) as sessions:
+            late = sessions()
+            raw = await (await late.connection()).get_raw_connection()
+        assert raw.driver_connection.is_closed()
+        await late.close()
+
     async def test_a_bug_in_sql_is_not_renamed(self, room):
         from sqlalchemy.exc import ProgrammingError
 
@@ -353,4 +360,5 @@ class TestOutbox:
             while not reader.read:
                 await asyncio.sleep(0.01)
         running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
         assert reader.read == ["a.one"]

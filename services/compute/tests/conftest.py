@@ -251,7 +251,7 @@ class FakeDepot:
         self.shelved.append((template.id, vm))
         return self.comes
 
-    def clear(self, known):
+    async def clear(self, known):
         self.shelved = [it for it in self.shelved if it[0] in known]
 
 
@@ -270,7 +270,7 @@ class MemoryQuotas:
 
     async def take(self, tenant, limit, more):
         self.used[tenant] = (await self.find(tenant, limit)).taken(more).used
-        self.numbers[tenant] = self.numbers.get(tenant, 0) + 1
+        self.numbers[tenant] = self.numbers.get(tenant, 0) + more.vms
         return self.numbers[tenant]
 
     async def give_back(self, tenant, less):
@@ -436,7 +436,10 @@ class MemorySnapshots:
         del self.kept[snapshot.id]
 
     async def forget(self, vm_id):
-        self.kept = {id_: it for id_, it in self.kept.items() if it.vm_id != vm_id}
+        gone = [it for it in self.kept.values() if it.vm_id == vm_id]
+        for it in gone:
+            del self.kept[it.id]
+        return Amount(disk_gb=sum(it.disk_gb for it in gone))
 
 
 class MemoryWork:
@@ -827,7 +830,7 @@ def consoles(work, clock, host):
 
 @pytest.fixture
 def snapshots(work, clock):
-    return Snapshots(work=work, now=clock, new_id=uuid4)
+    return Snapshots(work=work, limit=LIMIT, now=clock, new_id=uuid4)
 
 
 @pytest.fixture

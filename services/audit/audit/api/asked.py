@@ -1,5 +1,6 @@
 """What may be asked of a list of entries, and that nothing else is."""
 
+import inspect
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -32,7 +33,7 @@ Words = Annotated[str, Query(max_length=200, pattern=_PLAIN)]
 When = Annotated[AwareDatetime, BeforeValidator(_spelled), AfterValidator(in_utc), Query()]
 
 
-def _only_known(request: Request) -> None:
+async def _only_known(request: Request) -> None:
     """Refuse a parameter that is not in the operation."""
     known = {field.alias for field in _query_of(request.scope["route"].dependant)}
     sent = [name for name, _ in request.query_params.multi_items()]
@@ -79,5 +80,12 @@ class Filters:
         )
 
 
-Asked = Annotated[Filters, Depends()]
+async def _filters(**asked: Any) -> Filters:  # noqa: ANN401 - FastAPI has checked them by the signature
+    return Filters(**asked)
+
+
+# The class itself would do, but FastAPI runs what is no coroutine in a thread of its pool.
+_filters.__signature__ = inspect.signature(Filters)  # type: ignore[reportFunctionMemberAccess]
+
+Asked = Annotated[Filters, Depends(_filters)]
 KNOWN = [Depends(_only_known)]

@@ -23,7 +23,7 @@ _HASHES: Answers = {200: {"content": {"application/octet-stream": {"schema": {"t
 Size = Annotated[int, Query(ge=0, le=2**53)]
 
 
-def _log(tenant_id: UUID | None = None, log: Literal["own", "checkpoints"] = "own") -> Whose:
+async def _log(tenant_id: UUID | None = None, log: Literal["own", "checkpoints"] = "own") -> Whose:
     return Whose(tenant=tenant_id, checkpoints=log == "checkpoints")
 
 

@@ -7,7 +7,7 @@ looks like them, are left to the module.
 
 import json
 import re
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -15,6 +15,8 @@ _encode = json.JSONEncoder(
     sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
 ).encode
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+Json = dict[str, object]
+_FLAT = frozenset({str, int, bool, type(None)})
 _MAY_BE_FLOAT = re.compile(rb"[:\[,]-?[0-9]+[.eE]").search
 
 
@@ -31,4 +33,5 @@ def canonical(value: Any) -> str:  # noqa: ANN401 - JSON is anything
         fast = orjson.dumps(value, option=_OPTIONS)
     except orjson.JSONEncodeError:
         return _encode(value)
-    return _encode(value) if _MAY_BE_FLOAT(fast) else fast.decode()
+    flat = isinstance(value, dict) and _FLAT.issuperset(map(type, cast("Json", value).values()))
+    return fast.decode() if flat or not _MAY_BE_FLOAT(fast) else _encode(value)

@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
+
+import orjson
 
 from audit.domain.canon import canonical
 from chassis.facts import Actor, Outcome, Target
@@ -42,9 +44,11 @@ class Origin:
 UNKNOWN = Origin()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """One thing that happened, as its service recorded it. `before` and `after` are JSON values, None for none."""
+class Event(NamedTuple):
+    """One thing that happened, as its service recorded it. `before` and `after` are JSON values, None for none.
+
+    A tuple, since one is made for every change on the platform: a frozen dataclass takes three times as long to make.
+    """
 
     id: UUID
     tenant: UUID
@@ -159,6 +163,8 @@ def instant(at: datetime) -> str:
     """Return a time as the log spells it."""
     if at.tzinfo is not UTC:
         at = at.astimezone(UTC)
+    if at.microsecond:  # orjson is three times as fast, and leaves out a fraction that is nothing
+        return orjson.dumps(at, option=orjson.OPT_UTC_Z).decode()[1:-1]
     return at.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
@@ -181,9 +187,10 @@ def without(event: Event, *erased: str) -> Event:
     """Return an event without the values of personal parts."""
     if ACTOR in erased:
         origin = replace(event.origin, ip="", user_agent="")
-        event = replace(event, actor=replace(event.actor, name=""), origin=origin)
+        event = event._replace(actor=replace(event.actor, name=""), origin=origin)
     if TARGET in erased:
-        event = replace(event, target=replace(event.target, name=""), before=None, after=None)
+        target = replace(event.target, name="")
+        event = event._replace(target=target, before=None, after=None)
     return event
 
 

@@ -139,10 +139,8 @@ def _leaf(one: Prepared, end: _End, seq: int, ts: datetime) -> Leaf:
 
 
 def _numbered(strands: Sequence[Strand], counts: dict[Strand, int]) -> Ordinals:
-    numbers: list[int] = []
-    for strand in strands:
-        counts[strand] = number = counts.get(strand, 0) + 1
-        numbers.append(number)
+    numbers = [counts.get(strand, 0) + 1 for strand in strands]
+    counts.update(zip(strands, numbers, strict=True))
     return tuple(numbers)
 
 

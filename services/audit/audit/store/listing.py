@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, or_, select, text
+from sqlalchemy import ColumnElement, and_, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import TextClause
 
@@ -97,20 +97,21 @@ class SqlListing:
     async def window(
         self, tenant: UUID, span: Span, wanted: Wanted, along: Asked | None, most: int
     ) -> Window:
-        """Read back along a strand, or along the log, and keep what matches."""
+        """Look back along a strand, or along the log, and count what matches; only numbers leave the database."""
         row = EntryRow
         where = [row.tenant == tenant, row.seq.between(span.low, span.high)]
         if along is not None:
             where.append(_VALUES[along[0]] == along[1])
-        fits = and_(*_rest(tenant, wanted)).label("fits")
-        query = select(row.seq, fits).where(*where).order_by(row.seq.desc()).limit(most + 1)
-        rows = (await self._reading.execute(query)).all()
-        looked = rows[:most]
-        return Window(
-            seqs=[one.seq for one in looked if one.fits],
-            down_to=looked[-1].seq if looked else span.low,
-            whole=len(rows) <= most,
-        )
+        within = and_(*_rest(tenant, wanted))
+        looked = select(row.seq, within.label("fits")).where(*where)
+        looked = looked.order_by(row.seq.desc()).limit(most + 1).subquery()
+        seq = looked.c.seq
+        query = select(func.array_agg(seq).filter(looked.c.fits), func.min(seq), func.count(seq))
+        fits, oldest, count = (await self._reading.execute(query)).one()
+        whole = count <= most  # if not, the oldest is one too many
+        down_to = span.low if oldest is None else oldest + (not whole)
+        seqs = sorted((one for one in fits or () if one >= down_to), reverse=True)
+        return Window(seqs=seqs, down_to=down_to, whole=whole)
 
     async def these(self, tenant: UUID, seqs: Sequence[int]) -> Sequence[Entry]:
         """Look entries up by their numbers."""

@@ -168,7 +168,6 @@ class SqlLog(SqlListing):
 def _row(one: Kept) -> tuple[object, ...]:
     (made, seq, ts, body, leaf, ordinals), sealed = one
     event, (actor, entity, entity_type, verb, action, outcome) = made.event, made.strands
-    return (
-        *(event.tenant, seq, event.id, ts, actor[1], entity[1], entity_type[1], verb[1], action[1]),
-        *(outcome[1], *ordinals, made.words, body, leaf, sealed.get(ACTOR), sealed.get(TARGET)),
-    )
+    place = (event.tenant, seq, made.id, ts, actor[1], entity[1], entity_type[1], verb[1])
+    rest = (made.words, body, leaf, sealed.get(ACTOR), sealed.get(TARGET))
+    return (*place, action[1], outcome[1], *ordinals, *rest)

@@ -1,6 +1,6 @@
 """Personal parts of entries: sealed under the keys of those whom they are about, opened when they are read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -25,6 +25,8 @@ class Keyring:
 
     def sealed(self, one: Prepared) -> Sealed:
         """Seal the personal parts of an event. Of somebody who was erased, nothing is kept."""
+        if one.sealed is not None:
+            return one.sealed
         event = one.event
         sealed: dict[str, bytes] = {}
         for part, secret in one.secrets.items():
@@ -59,10 +61,19 @@ class KeyCache:
         self._vault = vault
         self._known: dict[PersonId, Person] = {}
 
+    def ahead(self, one: Prepared) -> Prepared:
+        """Return an event sealed if everybody in it is known here; if not, that is left to the transaction."""
+        tenant = one.event.tenant
+        if not all(self._knows((tenant, who), (name,)) for who, name in one.names.items()):
+            return one
+        return one._replace(sealed=Keyring(self._vault, self._known).sealed(one))
+
     async def ring(self, work: Work, events: Sequence[Prepared]) -> Keyring:
-        """Return the keys for these events."""
+        """Return the keys for those of these events that are not sealed yet."""
         called: dict[PersonId, set[str]] = {}
         for one in events:
+            if one.sealed is not None:
+                continue
             for person, name in one.names.items():
                 called.setdefault((one.event.tenant, person), set()).add(name)
         if unknown := [who for who, said in called.items() if not self._knows(who, said)]:
@@ -75,7 +86,7 @@ class KeyCache:
             )
         return Keyring(self._vault, found)
 
-    def _knows(self, who: PersonId, called: set[str]) -> bool:
+    def _knows(self, who: PersonId, called: Collection[str]) -> bool:
         person = self._known.get(who)
         if person is None:
             return False

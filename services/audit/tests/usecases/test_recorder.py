@@ -10,6 +10,7 @@ from audit.domain.errors import BadEvent, TooManyEvents
 from audit.usecases.recorder import Recorder
 from chassis.db import DatabaseAway
 from chassis.errors import Forbidden
+from chassis.facts import Actor
 
 VAULT = AesVault("a secret of tests: at least 32 characters")
 
@@ -52,6 +53,47 @@ async def test_one_bad_event_keeps_the_whole_batch_out(
     with pytest.raises(BadEvent, match=r"events\[1\]\.action"):
         await recorder.append(flags_service, [draft(), draft(action="bad")])
     assert stored(work, tenant) == []
+
+
+async def test_a_bad_event_far_into_a_batch_is_named_by_its_number(
+    recorder, flags_service, draft, work, tenant
+):
+    drafts = [draft() for _ in range(120)]
+    drafts[77] = draft(action="bad")
+    with pytest.raises(BadEvent, match=r"events\[77\]\.action"):
+        await recorder.append(flags_service, drafts)
+    assert stored(work, tenant) == []
+
+
+async def test_a_long_batch_keeps_its_order_and_salts_each_person_anew(
+    recorder, flags_service, draft, work, tenant
+):
+    drafts = [draft() for _ in range(120)]
+    await recorder.append(flags_service, drafts)
+    entries = stored(work, tenant)
+    assert [str(entry.event.id) for entry in entries] == [one.event_id for one in drafts]
+    assert len({entry.secrets["actor"] for entry in entries}) == 120
+
+
+async def test_whom_we_know_is_sealed_without_asking_for_their_key(
+    recorder, flags_service, draft, work, tenant
+):
+    for _ in range(
+        2
+    ):  # what this process made itself it believes once another transaction shows it
+        await recorder.append(flags_service, [draft()])
+    asked, find = [], work.people.find
+
+    async def told(ids):
+        asked.extend(ids)
+        return await find(ids)
+
+    work.people.find = told
+    await recorder.append(flags_service, [draft()])
+    assert asked == []
+    await recorder.append(flags_service, [draft(actor=Actor("user", "u-2", "Bea"))])
+    assert asked == [(tenant, "u-2")]
+    assert [e.event.actor.name for e in stored(work, tenant)][-2:] == ["ana@example.com", "Bea"]
 
 
 async def test_too_many_events_are_refused(recorder, flags_service, draft):

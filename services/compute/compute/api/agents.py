@@ -46,7 +46,7 @@ def _of_bounded_size(template: dict[str, Any]) -> dict[str, Any]:
 Template = Annotated[dict[str, Any], AfterValidator(_of_bounded_size)]
 
 
-def _aim(agent: UUID, expected: Expected) -> AgentAim:
+async def _aim(agent: UUID, expected: Expected) -> AgentAim:
     return AgentAim(agent=agent, version=expected)
 
 
@@ -144,7 +144,7 @@ async def create_agent(
     return _shown(made, request, response)
 
 
-def _wanted(
+async def _wanted(
     pager: Paging,
     search: Search = "",
     status: Literal["active", "inactive", "all"] = "active",

@@ -32,7 +32,7 @@ router = doors("/api/v1/vms/{vm}/snapshots", "compute")
 Uses = Annotated[Snapshots, given(Snapshots)]
 
 
-def _aim(vm: UUID, snapshot: UUID, expected: Expected) -> tuple[Intent, UUID]:
+async def _aim(vm: UUID, snapshot: UUID, expected: Expected) -> tuple[Intent, UUID]:
     return Intent(vm=vm, version=expected), snapshot
 
 
@@ -53,7 +53,10 @@ class ReasonBody(Body):
 
 
 class SnapshotView(View):
-    """How the disk of a machine was at one moment. `status_detail` says why the last thing asked of it failed."""
+    """How the disk of a machine was at one moment. `status_detail` says why the last thing asked of it failed.
+
+    `disk_gb`: what it takes of the quota, which is as much as the disk that it is of.
+    """
 
     id: UUID
     vm_id: UUID
@@ -61,6 +64,7 @@ class SnapshotView(View):
     status: SnapshotStatus
     status_detail: str | None
     created_by: str
+    disk_gb: int
     operation_id: UUID
     version: int
     created_at: datetime

@@ -174,7 +174,7 @@ async def record_usage(body: UsageBody, caller: Asking, uses: Uses) -> ReceiptVi
     return ReceiptView(accepted=accepted, duplicates=len(views) - accepted, records=views)
 
 
-def _span(
+async def _span(
     since: Annotated[
         datetime | None, Query(description="From when; this month's start unless said")
     ] = None,
@@ -202,7 +202,7 @@ def _moment(said: datetime | None, name: str) -> datetime | None:
     raise Invalid(f"{name}: {text}", errors=(FieldError(f"query:{name}", text, "bad_moment"),))
 
 
-def _wanted(
+async def _wanted(
     pager: Paging,
     span: Annotated[tuple[datetime, datetime], Depends(_span)],
     kind: Kind | None = None,

@@ -50,7 +50,7 @@ Uses = Annotated[Vms, given(Vms)]
 Sort = Literal["created_at", "-created_at", "name", "-name", "number", "-number"]
 
 
-def _aim(vm: UUID, expected: Expected) -> Intent:
+async def _aim(vm: UUID, expected: Expected) -> Intent:
     return Intent(vm=vm, version=expected)
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum, auto
 from uuid import UUID
 
 from compute.domain.errors import ActionDoesNotFit
+from compute.domain.quota import Amount
 from compute.domain.snapshot_errors import SnapshotBusy, SnapshotStale
 from compute.domain.vm import Step, Vm, Wish
 
@@ -53,6 +54,7 @@ _DURING = {
 class Snapshot:
     """One snapshot of a machine. `task`: what is still to be done, by `operation_id`; `taken`: it is in the disk.
 
+    `disk_gb`: what it takes of the tenant's quota, in GiB, the size of the disk: it can come to keep all of it.
     `trouble`: why the last attempt at a task failed. `due_at`: not before.
     """
 
@@ -64,6 +66,7 @@ class Snapshot:
     created_at: datetime
     updated_at: datetime
     operation_id: UUID
+    disk_gb: int
     task: Task | None = Task.TAKE
     taken: bool = False
     trouble: str | None = None
@@ -82,6 +85,11 @@ class Snapshot:
     def status_detail(self) -> str | None:
         """What there is to say beyond the one word; None if nothing."""
         return self.trouble
+
+    @property
+    def amount(self) -> Amount:
+        """How much of the quota the snapshot takes."""
+        return Amount(disk_gb=self.disk_gb)
 
     def expect(self, version: int | None) -> None:
         """Refuse to go on unless this is the version that was expected (None: any)."""

@@ -143,7 +143,7 @@ class QuotaBook(Protocol):
         ...
 
     async def take(self, tenant: UUID, limit: Amount, more: Amount) -> int:
-        """Take from a quota and return the number of the tenant's next machine; QuotaExceeded if it is too much."""
+        """Take from a quota; return the number of the machine, if one is in it, else of the last. QuotaExceeded."""
         ...
 
     async def give_back(self, tenant: UUID, less: Amount) -> None:

@@ -6,6 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from chassis.pages import PageAsk, Slice
+from compute.domain.quota import Amount
 from compute.domain.snapshot import Snapshot
 
 
@@ -48,6 +49,6 @@ class SnapshotBook(Protocol):
         """Forget a snapshot."""
         ...
 
-    async def forget(self, vm_id: UUID) -> None:
-        """Forget all snapshots of a machine: its disk is gone, and they were in it."""
+    async def forget(self, vm_id: UUID) -> Amount:
+        """Forget all snapshots of a machine, whose disk is gone with them in it; return what they had of the quota."""
         ...

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.pages import PageAsk, Position, cut
@@ -39,29 +39,31 @@ class Part(Protocol):
 class Listing(Generic[R]):
     """How the rows of one table are listed: by which columns.
 
-    `reads`: the columns that are read, where that is quicker than whole rows, of which the session keeps track.
+    `reads`: what is read of each, where that is quicker than whole rows, of which the session keeps track.
     """
 
     row: type[R]
     columns: Mapping[str, SQLColumnExpression[Any]]
-    reads: Sequence[Any] = ()
+    reads: Select[Any] | None = None
 
     async def part(
         self, session: AsyncSession, which: ColumnElement[bool], wanted: Part
     ) -> tuple[Sequence[Any], Position | None, int]:
         """Return the rows of a part, the position after them if there are more, and how many there are in all."""
         ask, name = wanted.ask, wanted.sort.removeprefix("-")
-        total = await session.scalar(select(func.count()).select_from(self.row).where(which))
         column, down = self.columns[name], wanted.sort.startswith("-")
         order = (column.desc(), self.row.id.desc()) if down else (column, self.row.id)
-        read_from: Any = select(*self.reads) if self.reads else select(self.row)
-        query = read_from.where(which).order_by(*order)
+        base: Select[Any] = select(self.row) if self.reads is None else self.reads
+        count = select(func.count()).select_from(self.row).where(which)
+        query = base.add_columns(count.scalar_subquery()).where(which).order_by(*order)
         if ask.after:
             place, here = tuple_(column, self.row.id), _here(name, ask.after)
             query = query.where(place < here if down else place > here)
         found = await session.execute(query.limit(ask.limit + 1).offset(ask.offset))
-        read = found.all() if self.reads else found.scalars().all()
-        rows, after = cut(read, ask.limit, lambda row: _position(row, name))
+        read = found.all()  # each row ends with how many there are in all
+        total = read[0][-1] if read else await session.scalar(count)
+        items = [row[0] for row in read] if self.reads is None else read
+        rows, after = cut(items, ask.limit, lambda row: _position(row, name))
         return rows, after, total or 0
 
 

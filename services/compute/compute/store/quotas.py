@@ -38,7 +38,7 @@ class SqlQuotaBook:
         await self._session.execute(change.values(**said, version=quota.version))
 
     async def take(self, tenant: UUID, limit: Amount, more: Amount) -> int:
-        """Take from a quota and return the number of the tenant's next machine; QuotaExceeded if it is too much."""
+        """Take from a quota; return the number of the machine, if one is in it, else of the last. QuotaExceeded."""
         await self._begin(tenant)
         columns = {name: getattr(UsedRow, name) for name in RESOURCES}
         fits = [
@@ -51,7 +51,7 @@ class SqlQuotaBook:
         taking = (
             update(UsedRow)
             .where(UsedRow.tenant == tenant, *fits)
-            .values(**after, last_number=UsedRow.last_number + 1)
+            .values(**after, last_number=UsedRow.last_number + more.vms)
             .returning(UsedRow.last_number)
         )
         if (number := await self._session.scalar(taking)) is not None:

@@ -10,6 +10,7 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.pages import PageAsk, Slice
+from compute.domain.quota import Amount
 from compute.domain.snapshot import Snapshot, Task
 from compute.store.lists import Listing
 from compute.store.tables import SnapshotRow, VmRow
@@ -83,9 +84,11 @@ class SqlSnapshotBook:
         """Forget a snapshot."""
         await self._session.execute(delete(SnapshotRow).where(SnapshotRow.id == snapshot.id))
 
-    async def forget(self, vm_id: UUID) -> None:
-        """Forget all snapshots of a machine: its disk is gone, and they were in it."""
-        await self._session.execute(delete(SnapshotRow).where(SnapshotRow.vm_id == vm_id))
+    async def forget(self, vm_id: UUID) -> Amount:
+        """Forget all snapshots of a machine, whose disk is gone with them in it; return what they had of the quota."""
+        gone = delete(SnapshotRow).where(SnapshotRow.vm_id == vm_id)
+        sizes = await self._session.scalars(gone.returning(SnapshotRow.disk_gb))
+        return Amount(disk_gb=sum(sizes))
 
 
 def _columns(snapshot: Snapshot) -> dict[str, Any]:

@@ -101,6 +101,7 @@ class SnapshotRow(Base):
     created_at: Mapped[datetime] = mapped_column(Instant)
     updated_at: Mapped[datetime] = mapped_column(Instant)
     operation_id: Mapped[UUID]
+    disk_gb: Mapped[int] = mapped_column(server_default=text("0"))
     task: Mapped[str | None]
     taken: Mapped[bool]
     trouble: Mapped[str | None]

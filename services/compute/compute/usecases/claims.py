@@ -16,6 +16,8 @@ async def claim(open_work: OpenWork, host: str, vm_id: UUID) -> tuple[Vm, int] |
         fence = await work.leases.hold(vm_id)
         vm = await work.vms.take_any(vm_id) if fence is not None else None
         if vm is None or fence is None or vm.host not in (None, host):
+            if fence is not None and vm is None:
+                await work.leases.drop(vm_id)  # it went while we came: nobody else would
             return None
         if vm.host is None:
             await work.vms.put(vm, vm := replace(vm, host=host))

@@ -136,10 +136,10 @@ class Reconciler:
         """Forget a machine whose guest is seen to be gone; only now is its quota free."""
         await cancelled(work, vm, self.now())
         await metering.stopped(work, vm.id, None, self.meter.new_id, self.now())
-        await work.snapshots.forget(vm.id)
+        kept = await work.snapshots.forget(vm.id)
         await work.images.forget(vm.id)
         await work.vms.remove(vm)
-        await work.quotas.give_back(vm.tenant, vm.amount)
+        await work.quotas.give_back(vm.tenant, vm.amount + kept)
         await work.leases.drop(vm.id)
 
 

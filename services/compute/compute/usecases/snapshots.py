@@ -10,6 +10,7 @@ from chassis.facts import Actor, Fact, Seen, Target, changed
 from chassis.pages import PageAsk, Slice
 from compute.domain.happening import Happening, Level
 from compute.domain.operation import Operation
+from compute.domain.quota import Amount
 from compute.domain.snapshot import MOST, Snapshot, Task, must_be_off, must_be_takable
 from compute.domain.snapshot_errors import SnapshotBusy, SnapshotNotFound, TooManySnapshots
 from compute.domain.vm import Vm
@@ -21,9 +22,13 @@ READ, CHANGE = "vm:read", "vm:update"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshots:
-    """Everything one can do with the snapshots of a machine: who may change it may take and restore them."""
+    """Everything one can do with the snapshots of a machine: who may change it may take and restore them.
+
+    `limit`: what a tenant may have at most.
+    """
 
     work: OpenWork
+    limit: Amount
     now: Callable[[], datetime]
     new_id: Callable[[], UUID]
 
@@ -42,7 +47,7 @@ class Snapshots:
             return _there(await work.snapshots.find(vm_id, snapshot_id), snapshot_id)
 
     async def take(self, caller: Caller, intent: Intent, name: str) -> Operation:
-        """Write down that a snapshot is wanted; of a machine that runs, it is as after a power cut."""
+        """Write down that a snapshot is wanted; of a machine that runs, it is as after a power cut. QuotaExceeded."""
         caller.must_for_some(CHANGE)
         async with self.work() as work:
             vm = await _taken(work, caller, intent)
@@ -51,6 +56,7 @@ class Snapshots:
             if await work.snapshots.count(vm.id) >= MOST:
                 raise TooManySnapshots(f"a machine has {MOST} snapshots at most: delete one")
             snapshot = self._new(caller, vm, name)
+            await work.quotas.take(vm.tenant, self.limit, snapshot.amount)
             await work.snapshots.add(snapshot)
             return await self._noted(work, caller, vm, (None, snapshot), intent)
 
@@ -80,6 +86,7 @@ class Snapshots:
             created_at=now,
             updated_at=now,
             operation_id=self.new_id(),
+            disk_gb=vm.disk_gb,
         )
 
     async def _noted(
@@ -148,6 +155,7 @@ def _seen(snapshot: Snapshot) -> Seen:
     document = {
         "vm_id": str(snapshot.vm_id),
         "name": snapshot.name,
+        "disk_gb": snapshot.disk_gb,
         "status": snapshot.status.value,
         "status_detail": snapshot.status_detail,
         "version": snapshot.version,

@@ -70,7 +70,11 @@ class Snapshotting:
             return
         after = before.failed(trouble, now) if trouble else before.done(now)
         gone = task is Task.DROP and not trouble
-        await (work.snapshots.remove(before) if gone else work.snapshots.put(after))
+        if gone:
+            await work.snapshots.remove(before)
+            await work.quotas.give_back(before.tenant, before.amount)
+        else:
+            await work.snapshots.put(after)
         if after.task is None:
             await self._end(work, task, before, None if gone else after)
 

@@ -42,7 +42,7 @@ async def web(sessions, host, depot, identity, clock, template):
         await opened.templates.put(template)
     uses = (
         Vms(work=work, hypervisor=host, depot=depot, limit=LIMIT, now=clock, new_id=uuid4),
-        Snapshots(work=work, now=clock, new_id=uuid4),
+        Snapshots(work=work, limit=LIMIT, now=clock, new_id=uuid4),
         Operations(work),
     )
     wiring = Wiring(

@@ -8,7 +8,8 @@ import pytest
 from compute.domain.vm import Step, Wish
 
 FIELDS = {
-    "id", "vm_id", "name", "status", "status_detail", "created_by", "operation_id", "version",
+    "id", "vm_id", "name", "status", "status_detail", "created_by",
+    "disk_gb", "operation_id", "version",
     "created_at", "updated_at",
 }  # fmt: skip
 

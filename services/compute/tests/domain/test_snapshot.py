@@ -30,6 +30,7 @@ def snapshot(tenant, clock):
         created_at=clock(),
         updated_at=clock(),
         operation_id=uuid4(),
+        disk_gb=20,
     )
 
 

@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 
 from chassis.pages import PageAsk
+from compute.domain.quota import Amount
 from compute.domain.snapshot import Snapshot, Task
 
 
@@ -22,6 +23,7 @@ def make_snapshot(tenant, clock):
             created_at=now,
             updated_at=now,
             operation_id=uuid4(),
+            disk_gb=20,
         )
 
     return make
@@ -112,7 +114,8 @@ async def test_a_machine_that_is_gone_takes_its_snapshots_and_nobody_elses(
     mine, theirs = make_snapshot(vm), make_snapshot(other)
     await kept(open_work, mine, theirs)
     async with open_work() as work:
-        await work.snapshots.forget(vm.id)
+        assert await work.snapshots.forget(vm.id) == Amount(disk_gb=20)
+        assert await work.snapshots.forget(vm.id) == Amount()
     async with open_work() as work:
         assert await work.snapshots.find(vm.id, mine.id) is None
         assert await work.snapshots.find(other.id, theirs.id) == theirs

@@ -223,3 +223,8 @@ async def test_where_guests_cannot_be_listed_nothing_is_done_to_any(
     assert await reconciler.sweep() is False
     assert await Orphans(work, driven, None, timedelta(0), print).sweep() == 0
     assert (work.vms.kept, driven.done) == (before, done)
+
+
+async def test_who_comes_for_a_machine_that_is_gone_leaves_no_lease(work, reconciler):
+    await reconciler.reconcile(uuid4())
+    assert work.leases.fences == {}

@@ -7,12 +7,15 @@ import pytest
 
 from chassis.errors import Forbidden
 from chassis.pages import PageAsk
-from compute.domain.errors import ActionDoesNotFit, VmNotFound, VmStale
+from compute.domain.errors import ActionDoesNotFit, QuotaExceeded, VmNotFound, VmStale
 from compute.domain.operation import Outcome
+from compute.domain.quota import Amount
 from compute.domain.snapshot import MOST, MOST_ATTEMPTS, Task
 from compute.domain.snapshot_errors import SnapshotBusy, SnapshotNotFound, TooManySnapshots
 from compute.domain.vm import Action
 from compute.usecases.vms import Intent
+
+LIMIT = Amount(vms=10, cpu=100, memory_gb=100, disk_gb=1000)
 
 
 @pytest.fixture
@@ -170,6 +173,7 @@ async def test_a_newer_wish_for_the_machine_does_not_end_what_was_asked_of_a_sna
 
 
 async def test_a_machine_has_so_many_and_no_more(vm, snapshots, ana, settle):
+    snapshots = replace(snapshots, limit=LIMIT)
     for number in range(MOST):
         await snapshots.take(ana, vm, str(number))
     with pytest.raises(TooManySnapshots, match="delete one"):
@@ -200,3 +204,40 @@ async def test_strangers_find_nothing_and_readers_change_nothing(
         await snapshots.read(ana, vm.vm, uuid4())
     with pytest.raises(VmStale):
         await snapshots.take(ana, replace(vm, version=99), "x")
+
+
+async def disk_used(work, ana):
+    return (await work.quotas.find(ana.tenant, LIMIT)).used
+
+
+async def test_a_snapshot_takes_of_the_quota_until_it_or_its_machine_is_gone(
+    vm, shot, snapshots, vms, ana, settle, work
+):
+    disk = work.vms.kept[vm.vm].amount
+    assert await disk_used(work, ana) == disk + Amount(disk_gb=disk.disk_gb)
+    assert (await only(snapshots, ana, vm)).disk_gb == disk.disk_gb
+    await snapshots.ask(ana, vm, shot, Task.DROP)
+    assert await disk_used(work, ana) != disk, "it is still in the disk"
+    await settle()
+    assert await disk_used(work, ana) == disk
+    for name in ("one", "two"):
+        await snapshots.take(ana, vm, name)
+    await settle()
+    await vms.delete(ana, vm)
+    await settle()
+    assert await disk_used(work, ana) == Amount()
+
+
+async def test_a_snapshot_that_is_more_than_the_quota_is_refused_and_nothing_is_written(
+    vm, snapshots, ana, work
+):
+    short = replace(snapshots, limit=replace(LIMIT, disk_gb=work.vms.kept[vm.vm].disk_gb))
+    facts = len(work.facts)
+    with pytest.raises(QuotaExceeded, match="disk_gb 20 of 20 used, 20 more asked"):
+        await short.take(ana, vm, "one too many")
+    assert (await snapshots.list(ana, vm.vm, PageAsk())).items == []
+    assert len(work.facts) == facts
+
+
+async def test_what_a_snapshot_takes_gives_no_machine_a_number(vm, shot, vms, ana, order, work):
+    assert (await vms.create(ana, order)).number == work.vms.kept[vm.vm].number + 1

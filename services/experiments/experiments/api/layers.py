@@ -34,11 +34,11 @@ LayerName = Annotated[str, Path(pattern=KEY, max_length=100, description="id or 
 HoldoutName = Annotated[str, Path(pattern=KEY, max_length=100, description="id or key")]
 
 
-def _layer_aim(layer: LayerName, expected: Expected) -> Aim:
+async def _layer_aim(layer: LayerName, expected: Expected) -> Aim:
     return Aim(name=layer, version=expected)
 
 
-def _holdout_aim(holdout: HoldoutName, expected: Expected) -> Aim:
+async def _holdout_aim(holdout: HoldoutName, expected: Expected) -> Aim:
     return Aim(name=holdout, version=expected)
 
 

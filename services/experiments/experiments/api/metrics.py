@@ -43,7 +43,7 @@ Uses = Annotated[Metrics, given(Metrics)]
 Named = Annotated[str, Path(pattern=KEY, max_length=100, description="id or key")]
 
 
-def _aim(metric: Named, expected: Expected) -> MetricIntent:
+async def _aim(metric: Named, expected: Expected) -> MetricIntent:
     return MetricIntent(metric=metric, version=expected)
 
 

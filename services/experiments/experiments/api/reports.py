@@ -37,7 +37,7 @@ Token = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{20,100}$", description="the
 OfExperiment = Annotated[str, Query(pattern=rf"^$|{KEY}", max_length=100, description="id or key")]
 
 
-def _aim(report: UUID, expected: Expected) -> ReportIntent:
+async def _aim(report: UUID, expected: Expected) -> ReportIntent:
     return ReportIntent(report=report, version=expected)
 
 

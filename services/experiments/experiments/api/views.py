@@ -43,7 +43,7 @@ FlagVariant = Annotated[str, StringConstraints(max_length=100)]
 Named = Annotated[str, Path(pattern=KEY, max_length=100, description="id or key")]
 
 
-def _aim(experiment: Named, expected: Expected) -> Intent:
+async def _aim(experiment: Named, expected: Expected) -> Intent:
     return Intent(experiment=experiment, version=expected)
 
 

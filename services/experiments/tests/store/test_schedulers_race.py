@@ -156,4 +156,5 @@ async def test_a_running_scheduler_makes_a_move_at_its_date(sessions, tenant):
                 await asyncio.sleep(0.05)
     finally:
         running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
     assert await facts_of(sessions, tenant) == ["experiment.started"]

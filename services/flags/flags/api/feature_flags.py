@@ -55,7 +55,7 @@ FlagPath = Annotated[
 # --- where, and which ---------------------------------------------------------------------------------------------
 
 
-def placed(
+async def placed(
     caller: Asking, project: ProjectQuery = None, environment: EnvironmentQuery = None
 ) -> Place:
     """Return the place that a request means."""
@@ -93,7 +93,7 @@ class FlagQuery(BaseModel):
         )
 
 
-def aimed(flag: FlagPath, where: Where, version: Expected) -> Aim:
+async def aimed(flag: FlagPath, where: Where, version: Expected) -> Aim:
     """Return which flag a request means, where, in which version."""
     return Aim(flag=flag, place=where, version=version)
 

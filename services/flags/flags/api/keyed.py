@@ -51,7 +51,7 @@ def _headers(request: Request) -> dict[bytes, bytes]:
     return headers
 
 
-def _desk(request: Request) -> Desk:
+async def _desk(request: Request) -> Desk:
     return request.state.desk
 
 

@@ -118,7 +118,7 @@ class EnvironmentPatch(Body):
 EnvironmentPath = Annotated[str, Path(pattern=SLUG, max_length=63)]
 
 
-def _which(
+async def _which(
     environment: EnvironmentPath, version: Expected, project: ProjectQuery = None
 ) -> EnvironmentAim:
     return EnvironmentAim(project=project, key=environment, version=version)

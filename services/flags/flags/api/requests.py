@@ -119,7 +119,7 @@ class RequestQuery(BaseModel):
     environment: Slug | None = None
 
 
-def which(
+async def which(
     caller: Asking,
     change_request: Annotated[Id, Path()],
     version: Expected,

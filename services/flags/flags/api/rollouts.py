@@ -38,7 +38,7 @@ router = doors("/api/v1/feature-flags", "flags")
 Rolling = Annotated[Rollouts, given(Rollouts)]
 
 
-def a_rollout(flag: FlagPath, rollout: Annotated[Id, Path()], where: Where) -> Named:
+async def a_rollout(flag: FlagPath, rollout: Annotated[Id, Path()], where: Where) -> Named:
     """Return which rollout of which flag a request means."""
     return Aim(flag=flag, place=where), rollout
 

@@ -37,7 +37,7 @@ Stop = Annotated[Emergency, given(Emergency)]
 Named = tuple[Aim, UUID]
 
 
-def a_schedule(flag: FlagPath, schedule: Annotated[Id, Path()], where: Where) -> Named:
+async def a_schedule(flag: FlagPath, schedule: Annotated[Id, Path()], where: Where) -> Named:
     """Return which scheduled change of which flag a request means."""
     return Aim(flag=flag, place=where), schedule
 

@@ -98,14 +98,14 @@ class MembersView(View):
     excluded: list[str]
 
 
-def _project(caller: Asking, project: ProjectQuery = None) -> str:
+async def _project(caller: Asking, project: ProjectQuery = None) -> str:
     return place_of(caller, project, None).project
 
 
 Where = Annotated[str, Depends(_project)]
 
 
-def _aim(segment: SegmentPath, where: Where, version: Expected) -> SegmentAim:
+async def _aim(segment: SegmentPath, where: Where, version: Expected) -> SegmentAim:
     return SegmentAim(segment=segment, project=where, version=version)
 
 

@@ -22,7 +22,7 @@ from flags.api.asking import tags
 from flags.api.changes import changes
 from flags.api.desks import Desk, Desks
 from flags.api.keyed import Seated, key_doors
-from flags.api.unleash_counts import Metrics, Said, count
+from flags.api.unleash_counts import Metrics, Said, count, noted
 from flags.domain.answers import Reason
 from flags.domain.compile import Asked
 from flags.domain.context import UNIT
@@ -133,6 +133,23 @@ async def evaluate_by_query(desk: Seated, request: Request) -> Response:
 async def evaluate_by_body(body: AskedContext, desk: Seated, request: Request) -> Response:
     """Evaluate every flag for the context in the body."""
     return _enabled(desk, request, context_of(body.context))
+
+
+@frontend.post(
+    "/client/register", status_code=202, response_class=Response, **keyed("flag:evaluate", **_READS)
+)
+async def register_front_end(body: Registration) -> Response:
+    """Take notice of a front end's SDK, as of a server's."""
+    return await register_sdk(body)
+
+
+@frontend.post(
+    "/client/metrics", status_code=202, response_class=Response, **keyed("flag:evaluate", **_READS)
+)
+async def take_front_end_metrics(body: Metrics) -> Response:
+    """Take the counts of a front end's SDK into our metrics; usage has counted its answers when they were evaluated."""
+    noted(body)
+    return Response(status_code=202)
 
 
 async def hydrations(unleash: Unleash, desk: Desk) -> AsyncGenerator[bytes]:

@@ -49,15 +49,21 @@ class Metrics(Said):
 
 def count(desk: Desk, said: Metrics) -> None:
     """Count what an SDK served by itself, as far as its key may see the flags; what nobody knows is left out."""
-    toggles = (said.bucket or Bucket()).toggles
-    for toggled in toggles.values():
-        ASKED.labels("true").inc(toggled.yes)
-        ASKED.labels("false").inc(toggled.no)
+    toggles = noted(said)
     for row in desk.held.source.rows:
         toggled = toggles.get(row.key)
         if toggled and desk.ruleset.seen_as(row.key, client_side=desk.client_side):
             for variant, number in _served(row, toggled):
                 desk.held.tally.told[Served(row.key, variant, UNKNOWN)] += number
+
+
+def noted(said: Metrics) -> Mapping[str, Toggled]:
+    """Add what an SDK counted to our metrics; return it by flag."""
+    toggles = (said.bucket or Bucket()).toggles
+    for toggled in toggles.values():
+        ASKED.labels("true").inc(toggled.yes)
+        ASKED.labels("false").inc(toggled.no)
+    return toggles
 
 
 def _served(row: Stored, toggled: Toggled) -> Iterator[tuple[str, int]]:

@@ -67,7 +67,7 @@ Days = Annotated[int, Query(ge=1, le=400)]
 Ends = tuple[datetime | None, datetime | None]
 
 
-def ends(
+async def ends(
     since: Annotated[Instant | None, Query(alias="from")] = None,
     until: Annotated[Instant | None, Query(alias="to")] = None,
 ) -> Ends:

@@ -6,8 +6,19 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, delete, func, or_, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Update,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -58,12 +69,7 @@ class SqlFlagBook:
 
     async def put(self, project: Project, flag: Flag) -> None:
         """Keep the flag as it now stands."""
-        await self._session.execute(
-            update(FlagRow)
-            .where(FlagRow.id == flag.id)
-            .values(**_row(flag))
-            .execution_options(synchronize_session=False)
-        )
+        await self._session.execute(_PUT, {"the_id": flag.id, **_row(flag)})
         await self._put_switches(project, flag)
 
     async def remove(self, flag: Flag) -> None:
@@ -103,16 +109,11 @@ class SqlFlagBook:
         return await self._whole(project, rows)
 
     async def _put_switches(self, project: Project, flag: Flag) -> None:
-        claim = insert(SwitchRow)
-        put = claim.on_conflict_do_update(
-            index_elements=["flag_id", "environment_id"],
-            set_={name: claim.excluded[name] for name in (*_SWITCH_FIELDS, "targeting", *_USES)},
-        )
         rows = [
             _switch_row(flag, project.environment(key).id, switch)
             for key, switch in flag.switches.items()
         ]
-        await self._session.execute(put, rows)
+        await self._session.execute(_PUT_SWITCHES, rows)
 
     async def _whole(self, project: Project, rows: Sequence[FlagRow]) -> list[Flag]:
         """Return flags with their switches, in one more query for all of them."""
@@ -199,6 +200,24 @@ _FLAG_FIELDS = (
 _SWITCH_FIELDS = ("enabled", "default_variant", "off_variant", "version")
 _USES = ("uses_flags", "uses_segments")
 _NO_SWITCH: Mapping[str, Switch] = {}
+
+
+def _putting_flag() -> Update:
+    flag: Any = FlagRow.__table__
+    fields = (*_FLAG_FIELDS, "type", "lifecycle", "variants", "tags")
+    values: dict[str, Any] = {name: bindparam(name) for name in fields}
+    return update(flag).where(flag.c.id == bindparam("the_id")).values(values)
+
+
+def _putting_switches() -> Insert:
+    claim: Insert = insert(SwitchRow.__table__)  # type: ignore[reportArgumentType]
+    kept = (*_SWITCH_FIELDS, "targeting", *_USES)
+    put = {name: claim.excluded[name] for name in kept}
+    return claim.on_conflict_do_update(index_elements=["flag_id", "environment_id"], set_=put)
+
+
+# Made once: what SQLAlchemy takes to build these two is more than what it takes to run them.
+_PUT, _PUT_SWITCHES = _putting_flag(), _putting_switches()
 
 
 def _row(flag: Flag) -> dict[str, object]:

@@ -186,6 +186,15 @@ async def test_what_sdks_count_is_part_of_the_usage(server, browser, used):
     assert (await used("shop/checkout.v2"))["on", "UNKNOWN"] == 9
 
 
+async def test_a_front_end_registers_and_is_not_counted_twice(browser, used):
+    said = {"appName": "a", "bucket": {"toggles": {"shop/checkout.v2": {"yes": 3, "no": 2}}}}
+    assert (await browser.post(f"{FRONTEND}/client/register", json=said)).status_code == 202
+    assert (await browser.post(f"{FRONTEND}/client/metrics", json=said)).status_code == 202
+    assert await used("shop/checkout.v2") == {}
+    wrong = {"bucket": {"toggles": {"hello": 7}}}
+    assert (await browser.post(f"{FRONTEND}/client/metrics", json=wrong)).status_code == 422
+
+
 async def test_a_row_that_makes_no_sense_is_asked_for_under_no_name(server, used, work, shop):
     flag = next(f for f in work.kept_flags.values() if f.key == "hello")
     work.kept_flags[flag.id] = replace(flag, variants={"de": 7})

@@ -38,18 +38,18 @@ ScopeText = Annotated[
 ]
 
 
-def _where(scope: ScopeText = None) -> Where | None:
+async def _where(scope: ScopeText = None) -> Where | None:
     return None if scope is None else Where.of(scope)
 
 
 At = Annotated[Where | None, Depends(_where)]
 
 
-def _to_user(tenant_id: TenantId, user_id: UserId, where: At) -> To:
+async def _to_user(tenant_id: TenantId, user_id: UserId, where: At) -> To:
     return To(tenant_id, str(user_id), where)
 
 
-def _to_principal(tenant_id: TenantId, principal_id: PrincipalId, where: At) -> To:
+async def _to_principal(tenant_id: TenantId, principal_id: PrincipalId, where: At) -> To:
     return To(tenant_id, principal_id, where)
 
 

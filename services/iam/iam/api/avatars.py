@@ -85,7 +85,7 @@ _SHAPE: dict[str, Any] = {"response_model": DocumentView, "response_model_exclud
 def _upload_to(collection: Collection) -> None:
     path = f"/api/v1/global/{collection}/{{id}}/upload/avatar"
 
-    def ref(id_: Id, expected: Expected) -> Ref:
+    async def ref(id_: Id, expected: Expected) -> Ref:
         return Ref(collection, id_, expected)
 
     async def upload(

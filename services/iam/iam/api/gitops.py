@@ -35,7 +35,7 @@ Document = dict[str, Any]
 _SHAPE: dict[str, Any] = {"response_model": DocumentView, "response_model_exclude_unset": True}
 
 
-def _collection(kind: Kind) -> Collection:
+async def _collection(kind: Kind) -> Collection:
     if kind not in list(Collection):
         raise NoSuchCollection(f"there is no collection {kind!r}: {', '.join(Collection)}")
     return Collection(kind)
@@ -44,7 +44,7 @@ def _collection(kind: Kind) -> Collection:
 Of = Annotated[Collection, Depends(_collection)]
 
 
-def _ref(collection: Of, id_: Id, expected: Expected) -> Ref:
+async def _ref(collection: Of, id_: Id, expected: Expected) -> Ref:
     return Ref(collection, id_, expected)
 
 
@@ -73,7 +73,7 @@ class Asked:
         return {"items": [brief(seen) for seen in part.items]}
 
 
-def _part(pager: Paging, request: Request, search: Search = "") -> Asked:
+async def _part(pager: Paging, request: Request, search: Search = "") -> Asked:
     return Asked(pager, search, not {"limit", "cursor", "page"} & set(request.query_params))
 
 

@@ -47,7 +47,9 @@ class Which:
     sort: Sort
 
 
-def _which(search: Annotated[str, Query(max_length=200)] = "", sort: Sort = "created_at") -> Which:
+async def _which(
+    search: Annotated[str, Query(max_length=200)] = "", sort: Sort = "created_at"
+) -> Which:
     return Which(search, sort)
 
 
