@@ -103,10 +103,8 @@ def _without_trailing_slash(scope: Scope) -> None:
 
 
 def _credential(found: dict[bytes, bytes]) -> tuple[str, str] | None:
-    for name in (b"x-api-key", b"authorization"):
-        if name in found:
-            return name.decode(), _text(found, name)
-    return None
+    names = (name for name in (b"x-api-key", b"authorization") if name in found)
+    return next(((name.decode(), _text(found, name)) for name in names), None)
 
 
 def _text(found: dict[bytes, bytes], name: bytes) -> str:

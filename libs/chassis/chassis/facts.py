@@ -65,8 +65,9 @@ class Fact:
     outcome: Outcome = Outcome.SUCCESS
 
 
-# A thing as the log sees it: the tenant that owns it, what it is, and what is to be known of it.
-Seen = tuple[UUID | None, Target, Document]
+Seen = tuple[
+    UUID | None, Target, Document
+]  # a thing as the log sees it: whose, which, and how it is
 
 
 def changed(who: Actor, verb: str, before: Seen | None, after: Seen | None, why: str = "") -> Fact:
