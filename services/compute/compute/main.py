@@ -85,6 +85,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         importer = Importer(work=work, depot=depot, shelf=engine.shelf, now=_now)
         templates = Templates(work=work, hypervisor=host, depot=depot, now=_now, new_id=uuid7)
 
+        agents, usage = Agents(work, _now, uuid7), Usage(work, _now, uuid7)
         uses = (
             vms,
             templates,
@@ -92,11 +93,11 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
             Operations(work),
             Consoles(work, host, _now),
             Snapshots(work=work, limit=limit, now=_now, new_id=uuid7),
-            Agents(work, _now, uuid7),
-            Usage(work, _now, uuid7),
+            agents,
+            usage,
         )
         rest = frame.rest("compute", routers, *uses)
-        servicer = ComputeServicer(vms, frame.identity, frame.cursors)
+        servicer = ComputeServicer((vms, agents, usage), frame.identity, frame.cursors)
         compute_pb2_grpc.add_ComputeServicer_to_server(servicer, frame.rpc)
         yield frame.service(
             rest,
@@ -136,7 +137,9 @@ async def _incus(settings: Settings) -> AsyncGenerator[Engine]:
     trial = IncusTrial(wire, settings.incus_pool)
     places = Places(wire, settings.incus_target)
     try:
-        yield Engine(Incus(wire, trial, settings.incus_pool, places), IncusShelf(), trial.keep_up)
+        yield Engine(
+            Incus(wire, trial, settings.incus_pool, places), IncusShelf(wire), trial.keep_up
+        )
     finally:
         await wire.close()
 

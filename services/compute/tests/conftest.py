@@ -251,7 +251,7 @@ class FakeDepot:
         self.shelved.append((template.id, vm))
         return self.comes
 
-    def clear(self, known):
+    async def clear(self, known):
         self.shelved = [it for it in self.shelved if it[0] in known]
 
 

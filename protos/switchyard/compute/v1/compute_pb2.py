@@ -22,23 +22,36 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#switchyard/compute/v1/compute.proto\x12\x15switchyard.compute.v1\"\x1a\n\x0cGetVmRequest\x12\n\n\x02id\x18\x01 \x01(\t\"/\n\x0eListVmsRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"P\n\x0fListVmsResponse\x12(\n\x05items\x18\x01 \x03(\x0b\x32\x19.switchyard.compute.v1.Vm\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"p\n\x02Vm\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06status\x18\x03 \x01(\t\x12\x0b\n\x03\x63pu\x18\x04 \x01(\x05\x12\x11\n\tmemory_gb\x18\x05 \x01(\x05\x12\x0f\n\x07\x64isk_gb\x18\x06 \x01(\x05\x12\x0f\n\x07version\x18\x07 \x01(\x03\x32\xac\x01\n\x07\x43ompute\x12G\n\x05GetVm\x12#.switchyard.compute.v1.GetVmRequest\x1a\x19.switchyard.compute.v1.Vm\x12X\n\x07ListVms\x12%.switchyard.compute.v1.ListVmsRequest\x1a&.switchyard.compute.v1.ListVmsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#switchyard/compute/v1/compute.proto\x12\x15switchyard.compute.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x1a\n\x0cGetVmRequest\x12\n\n\x02id\x18\x01 \x01(\t\"/\n\x0eListVmsRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"P\n\x0fListVmsResponse\x12(\n\x05items\x18\x01 \x03(\x0b\x32\x19.switchyard.compute.v1.Vm\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"p\n\x02Vm\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06status\x18\x03 \x01(\t\x12\x0b\n\x03\x63pu\x18\x04 \x01(\x05\x12\x11\n\tmemory_gb\x18\x05 \x01(\x05\x12\x0f\n\x07\x64isk_gb\x18\x06 \x01(\x05\x12\x0f\n\x07version\x18\x07 \x01(\x03\"+\n\x14ResolveAgentsRequest\x12\x13\n\x0b\x61gent_types\x18\x01 \x03(\t\"V\n\x15ResolveAgentsResponse\x12-\n\x07\x61llowed\x18\x01 \x03(\x0b\x32\x1c.switchyard.compute.v1.Agent\x12\x0e\n\x06\x64\x65nied\x18\x02 \x03(\t\"]\n\x05\x41gent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nagent_type\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x15\n\ris_free_agent\x18\x04 \x01(\x08\x12\x0f\n\x07version\x18\x05 \x01(\x03\"I\n\x12RecordUsageRequest\x12\x33\n\x07records\x18\x01 \x03(\x0b\x32\".switchyard.compute.v1.UsageRecord\"\x84\x02\n\x0bUsageRecord\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x04 \x01(\t\x12\x12\n\x05\x63\x61lls\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x18\n\x0btoken_count\x18\x06 \x01(\x03H\x01\x88\x01\x01\x12\x18\n\x0b\x63ost_micros\x18\x07 \x01(\x03H\x02\x88\x01\x01\x12/\n\x0boccurred_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x63orrects\x18\t \x01(\tB\x08\n\x06_callsB\x0e\n\x0c_token_countB\x0e\n\x0c_cost_micros\"H\n\x13RecordUsageResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x05\x12\x12\n\nduplicates\x18\x02 \x01(\x05\x12\x0b\n\x03ids\x18\x03 \x03(\t2\xfe\x02\n\x07\x43ompute\x12G\n\x05GetVm\x12#.switchyard.compute.v1.GetVmRequest\x1a\x19.switchyard.compute.v1.Vm\x12X\n\x07ListVms\x12%.switchyard.compute.v1.ListVmsRequest\x1a&.switchyard.compute.v1.ListVmsResponse\x12j\n\rResolveAgents\x12+.switchyard.compute.v1.ResolveAgentsRequest\x1a,.switchyard.compute.v1.ResolveAgentsResponse\x12\x64\n\x0bRecordUsage\x12).switchyard.compute.v1.RecordUsageRequest\x1a*.switchyard.compute.v1.RecordUsageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'switchyard.compute.v1.compute_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETVMREQUEST']._serialized_start=62
-  _globals['_GETVMREQUEST']._serialized_end=88
-  _globals['_LISTVMSREQUEST']._serialized_start=90
-  _globals['_LISTVMSREQUEST']._serialized_end=137
-  _globals['_LISTVMSRESPONSE']._serialized_start=139
-  _globals['_LISTVMSRESPONSE']._serialized_end=219
-  _globals['_VM']._serialized_start=221
-  _globals['_VM']._serialized_end=333
-  _globals['_COMPUTE']._serialized_start=336
-  _globals['_COMPUTE']._serialized_end=508
+  _globals['_GETVMREQUEST']._serialized_start=95
+  _globals['_GETVMREQUEST']._serialized_end=121
+  _globals['_LISTVMSREQUEST']._serialized_start=123
+  _globals['_LISTVMSREQUEST']._serialized_end=170
+  _globals['_LISTVMSRESPONSE']._serialized_start=172
+  _globals['_LISTVMSRESPONSE']._serialized_end=252
+  _globals['_VM']._serialized_start=254
+  _globals['_VM']._serialized_end=366
+  _globals['_RESOLVEAGENTSREQUEST']._serialized_start=368
+  _globals['_RESOLVEAGENTSREQUEST']._serialized_end=411
+  _globals['_RESOLVEAGENTSRESPONSE']._serialized_start=413
+  _globals['_RESOLVEAGENTSRESPONSE']._serialized_end=499
+  _globals['_AGENT']._serialized_start=501
+  _globals['_AGENT']._serialized_end=594
+  _globals['_RECORDUSAGEREQUEST']._serialized_start=596
+  _globals['_RECORDUSAGEREQUEST']._serialized_end=669
+  _globals['_USAGERECORD']._serialized_start=672
+  _globals['_USAGERECORD']._serialized_end=932
+  _globals['_RECORDUSAGERESPONSE']._serialized_start=934
+  _globals['_RECORDUSAGERESPONSE']._serialized_end=1006
+  _globals['_COMPUTE']._serialized_start=1009
+  _globals['_COMPUTE']._serialized_end=1391
 # @@protoc_insertion_point(module_scope)

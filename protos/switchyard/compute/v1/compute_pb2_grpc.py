@@ -45,6 +45,16 @@ class ComputeStub:
                 request_serializer=switchyard_dot_compute_dot_v1_dot_compute__pb2.ListVmsRequest.SerializeToString,
                 response_deserializer=switchyard_dot_compute_dot_v1_dot_compute__pb2.ListVmsResponse.FromString,
                 _registered_method=True)
+        self.ResolveAgents = channel.unary_unary(
+                '/switchyard.compute.v1.Compute/ResolveAgents',
+                request_serializer=switchyard_dot_compute_dot_v1_dot_compute__pb2.ResolveAgentsRequest.SerializeToString,
+                response_deserializer=switchyard_dot_compute_dot_v1_dot_compute__pb2.ResolveAgentsResponse.FromString,
+                _registered_method=True)
+        self.RecordUsage = channel.unary_unary(
+                '/switchyard.compute.v1.Compute/RecordUsage',
+                request_serializer=switchyard_dot_compute_dot_v1_dot_compute__pb2.RecordUsageRequest.SerializeToString,
+                response_deserializer=switchyard_dot_compute_dot_v1_dot_compute__pb2.RecordUsageResponse.FromString,
+                _registered_method=True)
 
 
 class ComputeServicer:
@@ -65,6 +75,20 @@ class ComputeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ResolveAgents(self, request, context):
+        """ResolveAgents tells which types of agents the caller's organization may use: what is asked before one is attached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordUsage(self, request, context):
+        """RecordUsage appends to the ledger of usage: all records or none. What is told again is not counted again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ComputeServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +101,16 @@ def add_ComputeServicer_to_server(servicer, server):
                     servicer.ListVms,
                     request_deserializer=switchyard_dot_compute_dot_v1_dot_compute__pb2.ListVmsRequest.FromString,
                     response_serializer=switchyard_dot_compute_dot_v1_dot_compute__pb2.ListVmsResponse.SerializeToString,
+            ),
+            'ResolveAgents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveAgents,
+                    request_deserializer=switchyard_dot_compute_dot_v1_dot_compute__pb2.ResolveAgentsRequest.FromString,
+                    response_serializer=switchyard_dot_compute_dot_v1_dot_compute__pb2.ResolveAgentsResponse.SerializeToString,
+            ),
+            'RecordUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordUsage,
+                    request_deserializer=switchyard_dot_compute_dot_v1_dot_compute__pb2.RecordUsageRequest.FromString,
+                    response_serializer=switchyard_dot_compute_dot_v1_dot_compute__pb2.RecordUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +168,60 @@ class Compute:
             '/switchyard.compute.v1.Compute/ListVms',
             switchyard_dot_compute_dot_v1_dot_compute__pb2.ListVmsRequest.SerializeToString,
             switchyard_dot_compute_dot_v1_dot_compute__pb2.ListVmsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveAgents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.compute.v1.Compute/ResolveAgents',
+            switchyard_dot_compute_dot_v1_dot_compute__pb2.ResolveAgentsRequest.SerializeToString,
+            switchyard_dot_compute_dot_v1_dot_compute__pb2.ResolveAgentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.compute.v1.Compute/RecordUsage',
+            switchyard_dot_compute_dot_v1_dot_compute__pb2.RecordUsageRequest.SerializeToString,
+            switchyard_dot_compute_dot_v1_dot_compute__pb2.RecordUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,10 @@ class ComputeStub:
     """GetVm returns one virtual machine of the caller's tenant."""
     ListVms: _grpc.UnaryUnaryMultiCallable[_compute_pb2.ListVmsRequest, _compute_pb2.ListVmsResponse]
     """ListVms returns a page of the caller's virtual machines."""
+    ResolveAgents: _grpc.UnaryUnaryMultiCallable[_compute_pb2.ResolveAgentsRequest, _compute_pb2.ResolveAgentsResponse]
+    """ResolveAgents tells which types of agents the caller's organization may use: what is asked before one is attached."""
+    RecordUsage: _grpc.UnaryUnaryMultiCallable[_compute_pb2.RecordUsageRequest, _compute_pb2.RecordUsageResponse]
+    """RecordUsage appends to the ledger of usage: all records or none. What is told again is not counted again."""
 
 @_typing.type_check_only
 class ComputeAsyncStub(ComputeStub):
@@ -47,6 +51,10 @@ class ComputeAsyncStub(ComputeStub):
     """GetVm returns one virtual machine of the caller's tenant."""
     ListVms: _aio.UnaryUnaryMultiCallable[_compute_pb2.ListVmsRequest, _compute_pb2.ListVmsResponse]  # type: ignore[assignment]
     """ListVms returns a page of the caller's virtual machines."""
+    ResolveAgents: _aio.UnaryUnaryMultiCallable[_compute_pb2.ResolveAgentsRequest, _compute_pb2.ResolveAgentsResponse]  # type: ignore[assignment]
+    """ResolveAgents tells which types of agents the caller's organization may use: what is asked before one is attached."""
+    RecordUsage: _aio.UnaryUnaryMultiCallable[_compute_pb2.RecordUsageRequest, _compute_pb2.RecordUsageResponse]  # type: ignore[assignment]
+    """RecordUsage appends to the ledger of usage: all records or none. What is told again is not counted again."""
 
 class ComputeServicer(metaclass=_abc_1.ABCMeta):
     """Compute is the machine-facing door of the compute service."""
@@ -66,5 +74,21 @@ class ComputeServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_compute_pb2.ListVmsResponse, _abc.Awaitable[_compute_pb2.ListVmsResponse]]:
         """ListVms returns a page of the caller's virtual machines."""
+
+    @_abc_1.abstractmethod
+    def ResolveAgents(
+        self,
+        request: _compute_pb2.ResolveAgentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_compute_pb2.ResolveAgentsResponse, _abc.Awaitable[_compute_pb2.ResolveAgentsResponse]]:
+        """ResolveAgents tells which types of agents the caller's organization may use: what is asked before one is attached."""
+
+    @_abc_1.abstractmethod
+    def RecordUsage(
+        self,
+        request: _compute_pb2.RecordUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_compute_pb2.RecordUsageResponse, _abc.Awaitable[_compute_pb2.RecordUsageResponse]]:
+        """RecordUsage appends to the ledger of usage: all records or none. What is told again is not counted again."""
 
 def add_ComputeServicer_to_server(servicer: ComputeServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

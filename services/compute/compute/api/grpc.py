@@ -6,18 +6,25 @@ from chassis.errors import FieldError, Invalid
 from chassis.identity import Identity
 from chassis.pages import DEFAULT_LIMIT, MAX_LIMIT, Cursors, PageAsk
 from chassis.rpc import Context, who
+from compute.api.agents import ResolveBody
+from compute.api.usage import UsageBody
+from compute.api.wire import agent, body_of, receipt, record_of
 from compute.domain.vm import Vm
 from compute.ports import Wanted
+from compute.usecases.agents import Agents
+from compute.usecases.usage import Usage
 from compute.usecases.vms import Vms
 from switchyard.compute.v1 import compute_pb2 as pb
 from switchyard.compute.v1 import compute_pb2_grpc as rpc
+
+Uses = tuple[Vms, Agents, Usage]
 
 
 class ComputeServicer(rpc.ComputeServicer):
     """Translates calls to use-cases, and their results back."""
 
-    def __init__(self, vms: Vms, identity: Identity, cursors: Cursors) -> None:
-        self._vms = vms
+    def __init__(self, uses: Uses, identity: Identity, cursors: Cursors) -> None:
+        self._vms, self._agents, self._usage = uses
         self._identity = identity
         self._cursors = cursors
 
@@ -41,6 +48,27 @@ class ComputeServicer(rpc.ComputeServicer):
             items=[_to_pb(item) for item in found.items],
             next_cursor=self._cursors.seal(scope, found.next) if found.next else "",
         )
+
+    async def ResolveAgents(  # noqa: N802
+        self, request: pb.ResolveAgentsRequest, context: Context
+    ) -> pb.ResolveAgentsResponse:
+        """Tell which types of agents the caller's organization may use."""
+        caller = await who(self._identity, context, reads=True)
+        caller.must("agent:read")
+        asked = body_of(ResolveBody, {"agent_types": list(request.agent_types)})
+        found = await self._agents.resolve(caller, asked.agent_types)
+        allowed = [agent(one) for one in found.agents]
+        return pb.ResolveAgentsResponse(allowed=allowed, denied=found.unknown)
+
+    async def RecordUsage(  # noqa: N802
+        self, request: pb.RecordUsageRequest, context: Context
+    ) -> pb.RecordUsageResponse:
+        """Append to the ledger what agents used: all or nothing, each event once."""
+        caller = await who(self._identity, context)
+        caller.must("usage:create")
+        body = body_of(UsageBody, {"records": [record_of(one) for one in request.records]})
+        told = [one.told() for one in body.records]
+        return receipt(await self._usage.record(caller, told))
 
 
 def _id(said: str) -> UUID:

@@ -18,14 +18,14 @@ from compute.clients.incus_marks import Mark, Marks, guest_of, name_of
 from compute.clients.incus_places import Places
 from compute.clients.incus_shape import Document, limits, root, seed, seed_device, size_of
 from compute.clients.incus_trial import IncusTrial
-from compute.clients.incus_wire import NotThere, Refused, Unreachable, Wire
+from compute.clients.incus_wire import STOPPED, NotThere, Refused, Unreachable, Wire
 from compute.domain.guest import ABSENT, Definition, Key, Line, Power, Seen, Switch
 from compute.domain.host import Probe
 from compute.domain.order import Template
 from compute.ports.hypervisor import HostTrouble, SnapshotVerb
 
 # Codes of https://linuxcontainers.org/incus/docs/main/rest-api/; whatever else it says is neither on nor off.
-_STOPPED, _READY = 102, 113
+_READY = 113
 _POWERS = {103: Power.RUNNING, 111: Power.RUNNING, 113: Power.RUNNING, 110: Power.PAUSED}
 _OBEYED = 120.0  # a guest that ends so long after its button was pressed has obeyed
 _LET_GO = 10.0  # after a guest ended by itself Incus holds its disk for a moment, and says only that it is in use
@@ -111,7 +111,7 @@ class Incus:
 
     async def _listen(self, vm: UUID, found: Document, mark: Mark) -> str:
         """Return what a guest wrote; remember that it is up if it says so now, since some lines are told only once."""
-        run, off = str(found["last_used_at"]), found["status_code"] == _STOPPED
+        run, off = str(found["last_used_at"]), found["status_code"] == STOPPED
         text = self._heard.add(vm, run, await self._console_text(vm), whole=off)
         if not off and mark.up != run and mark.ready_line and mark.ready_line in text:
             await self._marks.note(vm, mark, up=run)
@@ -150,7 +150,7 @@ class Incus:
         """Write down what the guest is to be like when it is switched on next, and bring it where it belongs."""
         await self._marks.admit(key)
         found = await self._needed(key.vm)
-        if found["status_code"] == _STOPPED:
+        if found["status_code"] == STOPPED:
             await self._places.move(_path(key.vm), found)
         gb = max(definition.disk_gb, size_of(found))
         said = {"config": limits(definition), "devices": {"root": root(self._pool, gb)}}
@@ -182,7 +182,7 @@ class Incus:
             await self._wire.done("DELETE", f"{path}/{name}")
 
     async def _restore(self, vm: UUID, name: str, found: Document, *, there: bool) -> None:
-        if found["status_code"] != _STOPPED:
+        if found["status_code"] != STOPPED:
             raise HostTrouble("a snapshot is restored while the machine is stopped")
         if not there:
             raise HostTrouble("the snapshot is gone from the disk")
@@ -223,7 +223,7 @@ class Incus:
     async def _off(self, key: Key) -> None:
         """Switch it off. The mark comes first: who finds it off must not take it for a crash."""
         await self._marks.admit(key, ended=True, pressed=0)
-        if (await self._needed(key.vm))["status_code"] != _STOPPED:
+        if (await self._needed(key.vm))["status_code"] != STOPPED:
             await self._state(key.vm, "stop", force=True)
 
     async def _press(self, key: Key) -> None:
@@ -251,7 +251,7 @@ class Incus:
         with suppress(NotThere):
             if (found := await self._found(key.vm)) is None:
                 return
-            if found["status_code"] != _STOPPED:
+            if found["status_code"] != STOPPED:
                 await self._state(key.vm, "stop", force=True)
             await self._wire.done("DELETE", _path(key.vm))
 
@@ -278,7 +278,7 @@ def _path(vm: UUID) -> str:
 
 
 def _power(found: Document, mark: Mark) -> Power:
-    if found["status_code"] != _STOPPED:
+    if found["status_code"] != STOPPED:
         return _POWERS.get(found["status_code"], Power.UNKNOWN)
     obeyed = not mark.ended and time.time() - mark.pressed < _OBEYED
     return Power.HALTED if obeyed else Power.OFF

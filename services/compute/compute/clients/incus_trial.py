@@ -75,11 +75,12 @@ class IncusTrial:
         project = await self._project()
         await self._wire.get(f"/1.0/storage-pools/{self._pool}")
         self.images = await images(self._wire)
-        if not self.images:
+        ours = [image for image in self.images.values() if image.for_all]
+        if not ours:  # what tenants made proves nothing: it may boot or not
             raise HostTrouble(
                 f"no image in its project {self._wire.project} has the property switchyard.name"
             )
-        first = min(self.images.values(), key=lambda image: (image.ready_line is None, image.name))
+        first = min(ours, key=lambda image: (image.ready_line is None, image.name))
         done = f"{found.version} {first.fingerprint}"
         if project["config"].get(TRIED) != done:
             await self._boot(first)

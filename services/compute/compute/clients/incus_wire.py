@@ -19,6 +19,7 @@ from compute.ports.hypervisor import HostTrouble
 PATIENCE = 10.0
 LONG = 120  # seconds that an operation is waited for
 _SUCCESS = 200
+STOPPED = 102  # the status of an instance that is off
 _NONE: Mapping[str, str] = {}
 
 

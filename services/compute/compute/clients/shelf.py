@@ -80,7 +80,7 @@ class QemuShelf:
         self._put(template, flat, self._boots(home))
         return await asyncio.to_thread(_measured, flat)
 
-    def clear(self, known: Collection[UUID]) -> None:
+    async def clear(self, known: Collection[UUID]) -> None:
         """Drop what lies there for templates that are none of these any more, if it is old."""
         names = {str(one) for one in known}
         for folder in filter(_is_old, self.root.glob("*")):

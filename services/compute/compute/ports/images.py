@@ -68,6 +68,6 @@ class Shelf(Protocol):
         """Make a template of the disk of a machine that is off. NeverThere or NotNow."""
         ...
 
-    def clear(self, known: Collection[UUID]) -> None:
+    async def clear(self, known: Collection[UUID]) -> None:
         """Drop what lies there for templates that are none of these any more, if it is old."""
         ...

@@ -60,7 +60,7 @@ class Importer:
         """Drop what lies on the shelf for templates that are gone."""
         async with self.work() as work:
             known = await work.templates.known()
-        self.shelf.clear(known)
+        await self.shelf.clear(known)
 
     async def _tried(self, image: Image, template: Template | None) -> Image:
         gauge = _Gauge(image.progress)

@@ -2,18 +2,25 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
 
 import orjson
 import pytest
 
 from compute.clients.incus import Incus
 from compute.clients.incus_console import Heard
+from compute.clients.incus_images import IncusShelf
 from compute.clients.incus_places import Places
 from compute.clients.incus_trial import IncusTrial
 from compute.clients.incus_wire import Wire, trust
 from compute.domain.errors import NoHypervisor, NotTriedYet
 from compute.domain.guest import Definition, Key, Power, Switch
+from compute.domain.image import Blob
+from compute.domain.order import Template
 from compute.ports.hypervisor import HostTrouble, StaleFence
+from compute.ports.images import NeverThere
 from tests.incus_daemon import PROJECT, free_port
 
 LONG = 90
@@ -157,3 +164,46 @@ async def test_user_data_and_keys_reach_cloud_init_and_nothing_of_a_name_does(in
     assert (config["limits.cpu"], made["devices"]["root"]["size"]) == ("2", "1GiB")
     assert "✗" not in str(made)
     await incus.driver.ensure_absent(Key(vm_id, 1, 1))
+
+
+@pytest.fixture
+async def shelf(engine, incus):
+    """The shelf of the engine's project; images that it holds in the end are dropped."""
+    files = (Path(engine.settings[f"incus_{name}"]) for name in ("cert", "key", "server_cert"))
+    wire = Wire(engine.settings["incus_address"], PROJECT, trust(*files))
+    yield IncusShelf(wire)
+    for one in await wire.all("/1.0/images"):
+        if "switchyard.template" in one["properties"]:
+            await wire.done("DELETE", f"/1.0/images/{one['fingerprint']}")
+    await wire.close()
+
+
+async def test_a_machine_that_is_off_becomes_a_template_once_and_a_clone_of_it_boots(
+    incus, open_incus, shelf, vm_id, small, clock, tenant
+):
+    driver, key = incus.driver, Key(vm_id, 1, 1)
+    mine = Template(
+        id=uuid4(), tenant=tenant, name="Größe ✓", description="", architecture="x86_64",
+        min_memory_gb=1, min_disk_gb=1, created_at=clock(),
+    )  # fmt: skip
+    with pytest.raises(NeverThere, match="no disk on this host"):
+        await shelf.copy(mine, vm_id)
+    await begin(driver, key, small)
+    with pytest.raises(NeverThere, match="stop it first"):
+        await shelf.copy(mine, vm_id)
+    await driver.ensure_power(key, Switch.OFF)
+    made = await shelf.copy(mine, vm_id)
+    assert await shelf.copy(mine, vm_id) == made
+    assert (len(made.sha256), made.size_bytes > 0) == (64, True)
+    other, clone = await open_incus(), Key(uuid4(), 1, 1)
+    assert [one.id for one in other.templates()] == [incus.template], "it is its tenant's alone"
+    await begin(other, clone, replace(small, template=mine.id))
+    await shelf.clear([])
+    assert await shelf.copy(mine, vm_id) == made, "what is young is left: its template may come yet"
+    for one in (key, clone):
+        await other.ensure_absent(one)
+
+
+async def test_an_image_at_an_address_is_no_template_here_and_it_says_what_is(shelf, clock):
+    with pytest.raises(NeverThere, match="made of a machine"):
+        await shelf.shelve(None, Blob("ab" * 32, 1))

@@ -79,11 +79,11 @@ async def test_what_a_guest_has_stays_when_the_shelf_is_cleared(fetched, vm_id, 
     await shelf.keep(blob)
     home = shelf.homes.furnish(vm_id, blob.sha256)
     monkeypatch.setattr("compute.clients.shelf._OLD", -1)
-    shelf.clear([])
+    await shelf.clear([])
     assert shelf.homes.furnish(vm_id, blob.sha256) == home
     assert (home / MEDIUM).read_bytes() == b"an image"
     shutil.rmtree(home)
-    shelf.clear([])
+    await shelf.clear([])
     with pytest.raises(HostTrouble, match="order it again"):
         shelf.homes.furnish(vm_id, blob.sha256)
 

@@ -138,6 +138,6 @@ async def test_what_nobody_knows_is_cleared_once_it_is_old(shelf, tmp_path):
         os.utime(shelf.root / str(it.id), (0, 0))
     (shelf.depot.root / "parts" / "old.1").write_bytes(b"x")
     os.utime(shelf.depot.root / "parts" / "old.1", (0, 0))
-    shelf.clear([kept.id])
+    await shelf.clear([kept.id])
     assert {p.name for p in shelf.root.iterdir()} == {str(kept.id), str(young.id)}
     assert list((shelf.depot.root / "parts").iterdir()) == []
