@@ -10,17 +10,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("iam", "flags", "experiments", "audit", "compute")
+# What changes something that people are told of. What only counts, measures or hands on (usage, ledgers, publications,
+# the log itself) has words of its own, and is no fact.
 CHANGES = {
-    "put",
-    "add",
-    "insert",
-    "remove",
-    "delete",
-    "save",
-    "update",
-    "append",
-    "create",
-    "revoke",
+    *("put", "add", "insert", "remove", "delete", "save", "update", "append", "create", "revoke"),
+    *("add_environment", "put_environment", "remove_environment", "bump", "close", "clear", "drop"),
+    *("begin", "rotate", "end_all", "logged_in", "redeem", "give_back"),
 }
 OPENERS = {
     "create_async_engine",

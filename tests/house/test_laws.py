@@ -104,6 +104,11 @@ CASES = [
         "    async def _do(self):\n        await work.flags.put(1)",
     ),
     (
+        laws.leaves_no_fact,
+        ("usecases",),
+        "class A:\n    async def out(self, caller):\n        await work.sessions.end_all(1)",
+    ),
+    (
         laws.asks_a_neighbour_inside_a_transaction,
         ("usecases",),
         "class A:\n    async def go(self):\n        async with self.work() as work:\n"
