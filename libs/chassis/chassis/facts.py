@@ -65,9 +65,7 @@ class Fact:
     outcome: Outcome = Outcome.SUCCESS
 
 
-Seen = tuple[
-    UUID | None, Target, Document
-]  # a thing as the log sees it: whose, which, and how it is
+Seen = tuple[UUID | None, Target, Document]  # a thing as the log sees it: whose, which, and how
 
 
 def changed(who: Actor, verb: str, before: Seen | None, after: Seen | None, why: str = "") -> Fact:
