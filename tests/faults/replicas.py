@@ -6,6 +6,7 @@ They share the platform's stores and keys; everything of them ends with the test
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import socket
 import sys
@@ -18,11 +19,10 @@ from gate import gather, render
 from gate.graph import load
 from gate.settings import read
 from tests.waiting import until
-from yard.stores import envoy_binary
 
 ROOT = Path(__file__).parents[2]
-NOTHING = asyncio.subprocess.DEVNULL
-STARTING = 60  # seconds: five processes may be starting on a busy machine
+STARTING = 240  # seconds: many processes may be starting on a busy machine
+DRAINED = {"SWITCHYARD_SHUTDOWN_DELAY": "3"}  # seconds of lame duck; Envoy asks every second
 
 
 def free_ports(count):
@@ -39,6 +39,12 @@ def environment(pid):
     return dict(line.split("=", 1) for line in said if "=" in line)
 
 
+def family(pid):
+    """Return a process and all that it started."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(p for child in children for p in family(int(child)))]
+
+
 async def answers(url):
     async with httpx.AsyncClient(timeout=2) as web:
         return (await web.get(url)).status_code == 200
@@ -47,8 +53,9 @@ async def answers(url):
 class Replica:
     """Another process of a service, on ports of its own, with the environment of the platform's."""
 
-    def __init__(self, platform, service, folder, **env):
+    def __init__(self, platform, service, folder, *, jobs=False, **env):
         self.service, self.process = service, None
+        self._options = () if jobs else ("--no-jobs",)
         self.http, self.grpc = free_ports(2)
         own = {
             "HTTP_PORT": self.http,
@@ -61,7 +68,7 @@ class Replica:
 
     async def start(self, cwd=ROOT):
         """Start it, and return when it is ready."""
-        command = (sys.executable, "-m", self.service, "serve", "--no-jobs")
+        command = (sys.executable, "-m", self.service, "serve", *self._options)
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *command, env=self.env, cwd=cwd, stdout=log, stderr=log
@@ -80,12 +87,15 @@ class Replica:
 
 
 class Gate:
-    """An Envoy beside the platform's: `more` adds replicas to a service, `only` puts them in its place."""
+    """An Envoy beside the platform's: `more` adds replicas to a service, `only` puts them in its place.
+
+    Run as in the cluster, so that SIGTERM drains it; `end` does not wait for that, `drained` does.
+    """
 
     def __init__(self, platform, folder, replicas, *, only=False, **limits):
-        self._folder, self.process = folder / "gate", None
-        state = json.loads((platform.data / "run" / "state.json").read_text())
         public, metrics, self._admin = free_ports(3)
+        self._folder, self.process = folder / f"gate-{public}", None
+        state = json.loads((platform.data / "run" / "state.json").read_text())
         state["ports"]["gateway"] = {"public": public, "metrics": metrics, "admin": self._admin}
         for service in {r.service for r in replicas}:
             own = [] if only else [state["ports"][service]]
@@ -94,26 +104,34 @@ class Gate:
                 door: [p[door] for p in own + more] for door in ("http", "grpc")
             }
         self._state, self._limits = state, limits
-        self._env = environment(platform.pid("key-agent"))
+        self._env = environment(platform.pid("key-agent")) | DRAINED
         self.url = f"http://127.0.0.1:{public}"
 
-    async def start(self):
-        """Start it, and return when it lets through."""
-        self._folder.mkdir()
+    def _rendered(self):
+        self._folder.mkdir(exist_ok=True)
         (self._folder / "state.json").write_text(json.dumps(self._state))
         topology = load(ROOT / "deploy/service-graph.yaml", self._folder / "state.json")
         settings = read(self._env, None, topology.urls)
         settings = replace(settings, otlp="", limits=replace(settings.limits, **self._limits))
         document = gather.read(ROOT / "gateway/openapi.json")
-        config = render.write(document, topology, settings, self._folder)
-        quiet = ("--disable-hot-restart", "--concurrency", "1", "-l", "off")
-        with (self._folder / "log").open("wb") as log:
+        return render.write(document, topology, settings, self._folder)
+
+    async def start(self):
+        """Start it, and return when it lets through."""
+        command = (sys.executable, "-m", "gate", "run", "--concurrency", "1")
+        config = ("--config", str(self._rendered()))
+        with (self._folder / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                str(envoy_binary()), "-c", str(config), *quiet, stdout=log, stderr=log
+                *command, *config, env=self._env, cwd=ROOT, stdout=log, stderr=log
             )
         await until(
             lambda: answers(f"http://127.0.0.1:{self._admin}/ready"), STARTING, "Envoy is ready"
         )
+
+    async def drained(self):
+        """Ask it to end, and return its exit status when it has."""
+        self.process.terminate()
+        return await self.process.wait()
 
     async def hosts(self, service):
         """Return how many replicas of a service it would ask now."""
@@ -124,8 +142,21 @@ class Gate:
         return int(said.text.rpartition(" ")[2])
 
     async def end(self):
-        self.process.kill()
+        """End it and the Envoy that it runs, at once."""
+        for pid in family(self.process.pid)[::-1]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         await self.process.wait()
+
+
+@contextlib.asynccontextmanager
+async def running(*parts):
+    """End what was started, whatever happens."""
+    try:
+        yield
+    finally:
+        for one in [p for p in parts if p.process and p.process.returncode is None]:
+            await one.end(*([signal.SIGKILL] if isinstance(one, Replica) else []))
 
 
 @contextlib.asynccontextmanager
@@ -134,12 +165,7 @@ async def beside(platform, folder, services, *, count=1, env=None, **options):
     env = env or {}
     replicas = [Replica(platform, s, folder, **env) for s in services for _ in range(count)]
     gate = Gate(platform, folder, replicas, **options)
-    try:
+    async with running(*replicas, gate):
         await asyncio.gather(*(r.start() for r in replicas))
         await gate.start()
         yield gate, replicas
-    finally:
-        for one in [r for r in (*replicas, gate) if r.process]:
-            if one.process.returncode is None:
-                one.process.kill()
-                await one.process.wait()

@@ -4,12 +4,12 @@ import contextlib
 import os
 import signal
 import time
-from pathlib import Path
 
 import httpx
 import pytest
 
 from authz import apikeys
+from tests.faults.replicas import family
 from tests.faults.table import slower
 from tests.newcomer import REGISTER, registration
 from tests.waiting import until
@@ -17,11 +17,6 @@ from tests.waiting import until
 pytestmark = pytest.mark.journey
 
 EVALUATE = "/ofrep/v1/evaluate/flags/f"
-
-
-def family(pid):
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(p for child in children for p in family(int(child)))]
 
 
 @contextlib.contextmanager

@@ -10,14 +10,13 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.faults.replicas import beside
+from tests.faults.replicas import DRAINED, beside
 from tests.newcomer import registered
 from tests.waiting import until
 
 pytestmark = pytest.mark.journey
 
 SERVICES = ("flags", "iam")
-DRAINED = {"SWITCHYARD_SHUTDOWN_DELAY": "3"}  # seconds of lame duck; Envoy asks every second
 
 
 class Load:
@@ -90,11 +89,10 @@ class Load:
             self.changes.append(reason)
 
 
-@pytest.fixture
-async def org(platform):
-    """An organization with a flag that is on, and a key for evaluation."""
-    await until(platform.healthy, 60)
-    async with httpx.AsyncClient(base_url=platform.url, timeout=20) as web:
+@contextlib.asynccontextmanager
+async def organized(url):
+    """Register an organization through a gate; it has a flag that is on, and a key for evaluation."""
+    async with httpx.AsyncClient(base_url=url, timeout=20) as web:
         await registered(web)
         flag = await web.post("/api/v1/feature-flags", json={"key": "f", "name": "F"})
         web.flag = f"/api/v1/feature-flags/{flag.raise_for_status().json()['id']}"
@@ -104,7 +102,14 @@ async def org(platform):
         yield web
 
 
-async def knows(gate, org):
+@pytest.fixture
+async def org(platform):
+    await until(platform.healthy, 60)
+    async with organized(platform.url) as web:
+        yield web
+
+
+async def knows(gate, org, services=SERVICES):
     """Wait until every replica behind a gate has heard of the organization and its key."""
 
     async def all_say_so():
@@ -116,7 +121,7 @@ async def knows(gate, org):
             said += [(await web.get("/api/v1/users/me", headers=token)) for _ in range(8)]
         return all(s.status_code == 200 for s in said)
 
-    for service in SERVICES:
+    for service in services:
 
         async def two(service=service):
             return await gate.hosts(service) == 2

@@ -10,17 +10,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("iam", "flags", "experiments", "audit", "compute")
+# What changes something that people are told of. What only counts, measures or hands on (usage, ledgers, publications,
+# the log itself) has words of its own, and is no fact.
 CHANGES = {
-    "put",
-    "add",
-    "insert",
-    "remove",
-    "delete",
-    "save",
-    "update",
-    "append",
-    "create",
-    "revoke",
+    *("put", "add", "insert", "remove", "delete", "save", "update", "append", "create", "revoke"),
+    *("add_environment", "put_environment", "remove_environment", "bump", "close", "clear", "drop"),
+    *("begin", "rotate", "end_all", "logged_in", "redeem", "give_back"),
 }
 OPENERS = {
     "create_async_engine",
@@ -161,3 +156,56 @@ def reads_clock_or_dice(tree: ast.Module) -> Iterator[str]:
     for call in calls(tree):
         if call.endswith(dice) or call.startswith(chance):
             yield f"{call} is called in the domain"
+
+
+QUICK_OPS = {"create_table", "add_column", "create_index", "execute", "f", "get_context"}
+
+
+def stalls_who_serves(tree: ast.Module) -> Iterator[str]:
+    """A migration beside a service that serves: no old table is gone through while others wait for it.
+
+    `schemas.online` is the way; as its steps are committed one by one, they have a migration of their own.
+    """
+    steps = [c for c in ast.walk(tree) if isinstance(c, ast.Call)]
+    online = any(ast.unparse(c.func).startswith("online.") for c in steps)
+    new = {ast.unparse(c.args[0]) for c in steps if ast.unparse(c.func) == "op.create_table"}
+    for step in steps:
+        where, _, verb = ast.unparse(step.func).rpartition(".")
+        if where != "op":
+            continue
+        if online:
+            yield f"op.{verb}: what is online has a migration of its own, with nothing else in it"
+        elif verb not in QUICK_OPS:
+            yield f"op.{verb}: expand only, with schemas.online where rows are gone through"
+        elif verb == "create_index" and ast.unparse(step.args[1]) not in new:
+            yield "op.create_index on a table that was there before: schemas.online.index"
+        elif verb == "add_column" and _wants_a_value(step):
+            yield "op.add_column, not nullable and without server_default: who serves cannot insert"
+        elif verb == "execute" and _goes_through_rows(step):
+            yield "op.execute of what goes through rows or keeps others waiting: schemas.online"
+
+
+def _wants_a_value(step: ast.Call) -> bool:
+    """Whether a column that is added must be given by who inserts."""
+    said = {
+        word.arg: ast.unparse(word.value)
+        for c in ast.walk(step)
+        for word in getattr(c, "keywords", ())
+    }
+    return said.get("nullable") == "False" and "server_default" not in said
+
+
+def _goes_through_rows(step: ast.Call) -> bool:
+    sql = ast.unparse(step).upper()
+    slow = (
+        "UPDATE ",
+        "DELETE FROM",
+        "INDEX",
+        "SET NOT NULL",
+        "ADD CONSTRAINT",
+        " TYPE ",
+        "CLUSTER",
+        "VACUUM",
+        "LOCK TABLE",
+    )
+    return any(word in sql for word in slow)

@@ -10,7 +10,7 @@ import hmac
 from functools import lru_cache
 
 HEADER = "x-mesh"
-LIFETIME = 60.0  # seconds: what clocks of two machines may differ by, and then some
+LIFETIME = 360.0  # seconds: five minutes that clocks of two machines may differ by, and then some
 SHORTEST = 32
 
 
@@ -19,7 +19,7 @@ class Unsigned(ValueError):
 
 
 def sign(secret: str, service: str, method: str, now: float) -> str:
-    """Return the metadata value with which `service` may call `method` (`/package.Service/Method`) for a minute."""
+    """Return the metadata value with which `service` may call `method` (`/package.Service/Method`) for some minutes."""
     claim = f"{service}.{int(now + LIFETIME)}"
     return f"{claim}.{_mac(keys(secret)[0], claim, method)}"
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable
 
 import orjson
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import problems
@@ -70,6 +71,8 @@ class Edge:
         with span(scope.get("method", "WS")) as opened:
             try:
                 await self._app(scope, receive, tell)
+            except ClientDisconnect:  # before all was sent: nobody is left to be answered
+                status = status or 499
             except Exception:
                 log.exception("a bug: %s %s", scope.get("method"), scope["path"])
                 if scope["type"] == "websocket" or status:
@@ -100,10 +103,8 @@ def _without_trailing_slash(scope: Scope) -> None:
 
 
 def _credential(found: dict[bytes, bytes]) -> tuple[str, str] | None:
-    for name in (b"x-api-key", b"authorization"):
-        if name in found:
-            return name.decode(), _text(found, name)
-    return None
+    names = (name for name in (b"x-api-key", b"authorization") if name in found)
+    return next(((name.decode(), _text(found, name)) for name in names), None)
 
 
 def _text(found: dict[bytes, bytes], name: bytes) -> str:

@@ -6,7 +6,7 @@ A use-case says what happened; the outbox adds the id, the time and the request 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from chassis.caller import Caller
@@ -63,3 +63,20 @@ class Fact:
     after: Document | None = None
     reason: str = ""
     outcome: Outcome = Outcome.SUCCESS
+
+
+Seen = tuple[UUID | None, Target, Document]  # a thing as the log sees it: whose, which, and how
+
+
+def changed(who: Actor, verb: str, before: Seen | None, after: Seen | None, why: str = "") -> Fact:
+    """Return the fact that a thing is not as it was: new without a `before`, gone without an `after`."""
+    tenant, target, _ = cast("Seen", after or before)
+    return Fact(
+        tenant=tenant,
+        actor=who,
+        action=f"{target.type}.{verb}",
+        target=target,
+        before=before and before[2],
+        after=after and after[2],
+        reason=why,
+    )

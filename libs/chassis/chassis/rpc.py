@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import grpc
@@ -60,40 +61,21 @@ OPTIONS: list[tuple[str, Any]] = [
     ("grpc.so_reuseport", 0),
 ]
 # A deadline in the service configuration fires early (an open bug of grpcio), so there is none here.
-_RETRIES = json.dumps(
-    {
-        "loadBalancingConfig": [{"round_robin": {}}],
-        "methodConfig": [
-            {
-                "name": [{}],
-                "retryPolicy": {
-                    "maxAttempts": 3,
-                    "initialBackoff": "0.05s",
-                    "maxBackoff": "0.5s",
-                    "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
-                },
-            }
-        ],
-    }
-)
+_RETRIES = """{"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": [{"name": [{}], "retryPolicy": {
+    "maxAttempts": 3, "initialBackoff": "0.05s", "maxBackoff": "0.5s", "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE"]}}]}"""
 
 
 # --- serving ------------------------------------------------------------------------------------------------------
 
 
+@dataclass(eq=False)
 class Guard(aio.ServerInterceptor):
     """Server side of every call. `internal` names the methods that only Switchyard's services may call."""
 
-    def __init__(
-        self,
-        mesh_secret: str,
-        internal: frozenset[str] = frozenset(),
-        denials: Denials | None = None,
-    ) -> None:
-        self._secret = mesh_secret
-        self._internal = internal
-        self._denials = denials
+    mesh_secret: str
+    internal: frozenset[str] = frozenset()
+    denials: Denials | None = None
 
     async def intercept_service(
         self,
@@ -142,14 +124,14 @@ class Guard(aio.ServerInterceptor):
         )
 
     async def _refuse(self, context: Context, method: str, fault: Fault) -> None:
-        if self._denials is not None:
-            await self._denials.note(KNOWN.get(), fault, "gRPC", method)
+        if self.denials is not None:
+            await self.denials.note(KNOWN.get(), fault, "gRPC", method)
         await _abort(context, fault)
 
     def _admit(self, method: str, context: Context) -> None:
-        if method in self._internal:
+        if method in self.internal:
             shown = _metadata(context).get(mesh.HEADER, "")
-            mesh.verify(self._secret, shown, method, time.time())
+            mesh.verify(self.mesh_secret, shown, method, time.time())
 
 
 @contextmanager

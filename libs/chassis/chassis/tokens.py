@@ -19,7 +19,7 @@ from chassis.errors import Unauthenticated
 ALGORITHM = "ES256"
 TYPE = "at+jwt"
 MOST_BYTES = 8192
-LEEWAY = 30.0
+LEEWAY, AHEAD = 30.0, 300.0  # seconds: past its end, and from a clock ahead of ours (docs/adr/0077)
 _END = 253_402_300_800  # the end of the calendar, in seconds
 _KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -68,7 +68,7 @@ class Verifier:
         expires = _number(claims, "exp")
         if expires + LEEWAY <= now:
             raise BadToken("the token has expired; refresh it or log in again")
-        if _number(claims, "iat") - LEEWAY > now or _number(claims, "nbf", 0) - LEEWAY > now:
+        if _number(claims, "iat") - AHEAD > now or _number(claims, "nbf", 0) - AHEAD > now:
             raise BadToken("the token is from the future: are the clocks right?")
         return Claims(
             subject=_text(claims, "sub"),

@@ -7,6 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from fastapi import Path, Request, Response
+from prometheus_client import REGISTRY
 
 from authz.limits import Limiter
 from chassis.caller import Caller
@@ -33,6 +34,11 @@ from chassis.http import (
 )
 from chassis.identity import NoAuthority, NoCredential
 from chassis.pages import Cursors, Slice
+
+HUNG_UP = (
+    "http_server_request_duration_seconds_count",
+    {"method": "POST", "route": "/api/v1/things", "status": "499"},
+)
 
 
 class ThingTaken(Conflict):
@@ -195,6 +201,30 @@ class TestStages:
     async def test_a_clash_is_told_by_its_own_code(self, web):
         await web.post("", json={"name": "x"})
         told(await web.post("", json={"name": "x"}), 409, "thing.taken")
+
+    async def test_who_hangs_up_while_sending_is_no_bug(self, wiring, caplog):
+        """A body that ends in the middle: nothing is done, nothing is answered, and no alarm is raised."""
+        sent = []
+
+        async def hung_up():
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/api/v1/things",
+            "raw_path": b"/api/v1/things",
+            "query_string": b"",
+            "headers": [(b"x-test-caller", b"ana"), (b"content-type", b"application/json")],
+        }
+        before = REGISTRY.get_sample_value(*HUNG_UP) or 0
+        await rest_app("things", [router], wiring)(scope, hung_up, send)
+        assert (sent, caplog.records) == ([], [])
+        assert wiring.uses[Things].made == []
+        assert REGISTRY.get_sample_value(*HUNG_UP) == before + 1
 
     async def test_a_path_for_keys_takes_no_token(self, web):
         told(await web.post("/keyed"), 400, "api_key_needed")

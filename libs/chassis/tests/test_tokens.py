@@ -184,6 +184,15 @@ def test_an_old_token_is_believed_within_the_leeway_only(signer, verifier):
         verifier.verify(token, signer.keys, signer.now + 25)
 
 
+def test_a_clock_five_minutes_ahead_signs_tokens_that_are_believed_and_no_further(signer, verifier):
+    for when in ("iat", "nbf"):
+        assert verifier.verify(
+            signer.sign(**{when: int(signer.now) + 299}), signer.keys, signer.now
+        )
+        with pytest.raises(BadToken, match="future"):
+            verifier.verify(signer.sign(**{when: int(signer.now) + 302}), signer.keys, signer.now)
+
+
 def test_only_p256_keys_are_taken():
     weak = ECKey.generate_key("P-384")
     with pytest.raises(ValueError, match="P-256"):

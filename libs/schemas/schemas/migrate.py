@@ -3,13 +3,15 @@
 `python -m schemas flags audit` does it for several services in one process; with `--wait` it changes nothing
 and returns once somebody else has done it, which is how a pod waits for its schema. Each service's own role owns its
 schema. With `<SERVICE>_ADMIN_DATABASE_URL` the role and the schema are made first; without, they must be there.
-Migrations run under an advisory lock and give up on a lock after four seconds rather than stall the service that is
-running; they are valid beside yesterday's code (expand, migrate, contract).
+Migrations run under an advisory lock. Whoever waits for a table makes everybody wait who comes after, so a migration
+gives a lock up after a second, is undone as a whole and tried again; it is valid beside yesterday's code (expand,
+migrate, contract), and says what is long with `schemas.online`.
 """
 
 import asyncio
 import importlib.util
 import os
+import random
 import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -17,14 +19,16 @@ from urllib.parse import unquote, urlsplit
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
-from asyncpg.exceptions import PostgresError
+from asyncpg.exceptions import LockNotAvailableError, PostgresError
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from schemas.addresses import driver_url
 
 _LOCK = 7_361_001
+_TRIES = 60  # for a table that is never free for a second: some minutes
+_PAUSE = 1.0  # seconds between two, in which whoever waited behind us goes on
 
 
 def migrations_of(service: str) -> Path:
@@ -35,16 +39,51 @@ def migrations_of(service: str) -> Path:
     return Path(found.origin).parent / "migrations"
 
 
-async def migrate(service: str, database_url: str, admin_url: str = "") -> str:
-    """Upgrade the schema of `service` and return its revision; a no-op where it is there already."""
+async def migrate(
+    service: str, database_url: str, admin_url: str = "", *, pause: float = _PAUSE
+) -> str:
+    """Upgrade the schema of `service` and return its revision; a no-op where it is there already.
+
+    DBAPIError when a table could not be had in sixty tries, `pause` seconds apart: what was not done yet is undone.
+    """
     if admin_url:
         await _make_room(service, database_url, admin_url)
     engine = create_async_engine(driver_url(database_url), connect_args={"timeout": 5})
     try:
         async with engine.connect() as connection:
+            await _in_turn(connection, service)
+            for _ in range(_TRIES - 1):
+                try:
+                    return await connection.run_sync(_upgrade, service)
+                except DBAPIError as error:
+                    await _once_more(connection, service, error)
+                    await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
             return await connection.run_sync(_upgrade, service)
     finally:
         await engine.dispose()
+
+
+async def _in_turn(connection: AsyncConnection, service: str) -> None:
+    """Be the only one who migrates `service`.
+
+    Asked for again and again: who waits inside a statement holds a snapshot, and an index that is made
+    concurrently waits for everybody with one.
+    """
+    lock = text("SELECT pg_try_advisory_lock(:lock, hashtext(:service))")
+    while not await connection.scalar(lock, {"lock": _LOCK, "service": service}):
+        await connection.rollback()
+        await asyncio.sleep(0.2)
+    await connection.execute(text("SET lock_timeout = '1s'"))
+    await connection.commit()
+
+
+async def _once_more(connection: AsyncConnection, service: str, error: DBAPIError) -> None:
+    """Undo what a migration began that did not get a lock in time; raise what is anything else."""
+    if not isinstance(getattr(error.orig, "__cause__", None), LockNotAvailableError):
+        raise error
+    await connection.rollback()
+    sys.stdout.write(f"{service} waits for a table that is in use\n")
+    sys.stdout.flush()
 
 
 async def _make_room(service: str, database_url: str, admin_url: str) -> None:
@@ -109,10 +148,6 @@ def _scripts(service: str) -> ScriptDirectory:
 def _upgrade(connection: Connection, service: str) -> str:
     config = Config()
     scripts = _scripts(service)
-    lock = text("SELECT pg_advisory_lock(:lock, hashtext(:service))")
-    connection.execute(lock, {"lock": _LOCK, "service": service})
-    connection.execute(text("SET lock_timeout = '4s'"))
-    connection.commit()
     environment = EnvironmentContext(
         config,
         scripts,

@@ -155,7 +155,8 @@ def _traced(events: Iterable[pb.Event]) -> Generator[None]:
 
 
 def _checkpoints(recorder: Recorder, drafts: Sequence[Draft]) -> list[pb.Checkpoint]:
-    notes = {d.tenant_id: recorder.note(UUID(d.tenant_id or str(PLATFORM))) for d in drafts}
+    tenants = dict.fromkeys(draft.tenant_id for draft in drafts)
+    notes = {tenant: recorder.note(UUID(tenant or str(PLATFORM))) for tenant in tenants}
     return [
         pb.Checkpoint(tenant_id=tenant, size=int(note.split("\n")[1]), note=note)
         for tenant, note in notes.items()

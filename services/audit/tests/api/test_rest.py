@@ -206,6 +206,16 @@ async def test_a_cursor_serves_only_the_list_it_came_from(client, put, callers):
         assert (answer.status_code, answer.json()["code"]) == (400, "bad_cursor")
 
 
+async def test_a_cursor_that_was_tampered_with_is_refused(client, put):
+    await put()
+    await put()
+    cursor = (await client.get(f"{LIST}?limit=1")).json()["next_cursor"]
+    for at in range(0, len(cursor) - 1, 5):  # some bits of the last letter mean nothing
+        bad = cursor[:at] + ("A" if cursor[at] != "A" else "B") + cursor[at + 1 :]
+        answer = await client.get(f"{LIST}?limit=1&cursor={bad}")
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad_cursor"), at
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from chassis.caller import Caller
-from chassis.facts import Actor, Fact, Target
+from chassis.facts import Actor, Fact, Seen, Target, changed
 from chassis.pages import PageAsk, Slice
 from compute.domain.happening import Happening, Level
 from compute.domain.operation import Operation
@@ -149,21 +148,11 @@ def told(
     actor: Actor, verbed: str, before: Snapshot | None, after: Snapshot | None, reason: str = ""
 ) -> Fact:
     """Return the fact that something was done to a snapshot, or asked of it."""
-    snapshot = after or before
-    assert snapshot is not None
-    return Fact(
-        tenant=snapshot.tenant,
-        actor=actor,
-        action=f"snapshot.{verbed}",
-        target=Target("snapshot", str(snapshot.id), snapshot.name),
-        before=_document(before) if before else None,
-        after=_document(after) if after else None,
-        reason=reason,
-    )
+    return changed(actor, verbed, before and _seen(before), after and _seen(after), reason)
 
 
-def _document(snapshot: Snapshot) -> dict[str, Any]:
-    return {
+def _seen(snapshot: Snapshot) -> Seen:
+    document = {
         "vm_id": str(snapshot.vm_id),
         "name": snapshot.name,
         "disk_gb": snapshot.disk_gb,
@@ -171,3 +160,4 @@ def _document(snapshot: Snapshot) -> dict[str, Any]:
         "status_detail": snapshot.status_detail,
         "version": snapshot.version,
     }
+    return snapshot.tenant, Target("snapshot", str(snapshot.id), snapshot.name), document

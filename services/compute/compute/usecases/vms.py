@@ -9,7 +9,7 @@ from uuid import UUID
 from authz.standing import Thing
 from chassis.caller import Caller
 from chassis.errors import FieldError
-from chassis.facts import Actor, Fact, Target
+from chassis.facts import Actor, Fact, Seen, Target, changed
 from chassis.pages import Slice
 from compute.domain.errors import ActionDoesNotFit, NoSuchTemplate, VmNotFound
 from compute.domain.happening import Happening, Level
@@ -234,17 +234,13 @@ def told(
     caller: Caller, verbed: str, before: Vm | None, after: Vm | None, reason: str = ""
 ) -> Fact:
     """Return the fact that something was done to a machine."""
-    vm = after or before
-    assert vm is not None
-    return Fact(
-        tenant=vm.tenant,
-        actor=Actor.of(caller),
-        action=f"vm.{verbed}",
-        target=Target("vm", str(vm.id), vm.name),
-        before=document(before) if before else None,
-        after=document(after) if after else None,
-        reason=reason,
-    )
+    who = Actor.of(caller)
+    return changed(who, verbed, before and seen(before), after and seen(after), reason)
+
+
+def seen(vm: Vm) -> Seen:
+    """Return a machine as the audit log sees it."""
+    return vm.tenant, Target("vm", str(vm.id), vm.name), document(vm)
 
 
 def document(vm: Vm) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from chassis.caller import Caller
-from chassis.facts import Actor, Fact, Target
+from chassis.facts import Actor, Fact, Seen, Target, changed
 from experiments.domain.experiment import Experiment
 from experiments.domain.layers import Slot
 from experiments.domain.moves import Step
@@ -41,17 +41,11 @@ def paused_by_guard(actor: Actor, before: Experiment, after: Experiment, reason:
 def _fact(
     actor: Actor, verbed: str, before: Experiment | None, after: Experiment | None, reason: str
 ) -> Fact:
-    it = after or before
-    assert it is not None
-    return Fact(
-        tenant=it.tenant,
-        actor=actor,
-        action=f"experiment.{verbed}",
-        target=Target("experiment", str(it.id), it.key),
-        before=document(before) if before else None,
-        after=document(after) if after else None,
-        reason=reason,
-    )
+    return changed(actor, verbed, before and _seen(before), after and _seen(after), reason)
+
+
+def _seen(it: Experiment) -> Seen:
+    return it.tenant, Target("experiment", str(it.id), it.key), document(it)
 
 
 def document(experiment: Experiment) -> dict[str, Any]:

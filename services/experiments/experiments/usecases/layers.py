@@ -6,13 +6,12 @@ Both belong to experiments, and so do their permissions.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from authz.standing import Thing
 from chassis.caller import Caller
 from chassis.errors import NotFound
-from chassis.facts import Actor, Fact, Target
+from chassis.facts import Actor, Fact, Seen, Target, changed
 from chassis.pages import PageAsk, Slice
 from experiments.domain.errors import (
     HoldoutNotFound,
@@ -217,21 +216,12 @@ def _told(
     after: Layer | Holdout | None,
     reason: str = "",
 ) -> Fact:
-    it = after or before
-    assert it is not None
-    noun = "layer" if isinstance(it, Layer) else "holdout"
-    return Fact(
-        tenant=it.tenant,
-        actor=Actor.of(caller),
-        action=f"{noun}.{verbed}",
-        target=Target(noun, str(it.id), it.key),
-        before=_document(before) if before else None,
-        after=_document(after) if after else None,
-        reason=reason,
-    )
+    who = Actor.of(caller)
+    return changed(who, verbed, before and _seen(before), after and _seen(after), reason)
 
 
-def _document(it: Layer | Holdout) -> dict[str, Any]:
-    share = {"share": it.share} if isinstance(it, Holdout) else {}
+def _seen(it: Layer | Holdout) -> Seen:
+    noun, share = ("holdout", {"share": it.share}) if isinstance(it, Holdout) else ("layer", {})
     names = ("key", "name", "description", "owner_id", "version")
-    return {name: getattr(it, name) for name in names} | share
+    document = {name: getattr(it, name) for name in names} | share
+    return it.tenant, Target(noun, str(it.id), it.key), document

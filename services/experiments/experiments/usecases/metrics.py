@@ -8,7 +8,7 @@ from uuid import UUID
 
 from authz.standing import Thing
 from chassis.caller import Caller
-from chassis.facts import Actor, Fact, Target
+from chassis.facts import Actor, Fact, Seen, Target, changed
 from chassis.pages import Slice
 from experiments.domain.errors import MetricInUse, MetricNotFound
 from experiments.domain.experiment import check_key
@@ -141,14 +141,9 @@ def _allowed(caller: Caller, permission: str, found: Metric | None, name: str) -
 def _told(
     caller: Caller, verbed: str, before: Metric | None, after: Metric | None, reason: str = ""
 ) -> Fact:
-    it = after or before
-    assert it is not None
-    return Fact(
-        tenant=it.tenant,
-        actor=Actor.of(caller),
-        action=f"metric.{verbed}",
-        target=Target("metric", str(it.id), it.key),
-        before=metric_document(before) if before else None,
-        after=metric_document(after) if after else None,
-        reason=reason,
-    )
+    who = Actor.of(caller)
+    return changed(who, verbed, before and _seen(before), after and _seen(after), reason)
+
+
+def _seen(it: Metric) -> Seen:
+    return it.tenant, Target("metric", str(it.id), it.key), metric_document(it)

@@ -7,12 +7,11 @@ may read reports those that are shared and approved; everybody their own. Whoeve
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from authz.standing import Thing
 from chassis.caller import Caller
-from chassis.facts import Actor, Fact, Target
+from chassis.facts import Actor, Fact, Seen, Target, changed
 from chassis.pages import PageAsk, Slice
 from experiments.domain.errors import ReportNotFound
 from experiments.domain.experiment import Experiment
@@ -232,24 +231,16 @@ async def _taken(work: Work, caller: Caller, permission: str, intent: ReportInte
 def _told(
     caller: Caller, verbed: str, before: Report | None, after: Report | None, reason: str = ""
 ) -> Fact:
-    it = after or before
-    assert it is not None
-    return Fact(
-        tenant=it.tenant,
-        actor=Actor.of(caller),
-        action=f"report.{verbed}",
-        target=Target("report", str(it.id), it.title),
-        before=_document(before) if before else None,
-        after=_document(after) if after else None,
-        reason=reason,
-    )
+    who = Actor.of(caller)
+    return changed(who, verbed, before and _seen(before), after and _seen(after), reason)
 
 
-def _document(report: Report) -> dict[str, Any]:
+def _seen(report: Report) -> Seen:
     """Return a report as the audit log keeps it: without the result, and of a link only that there is one."""
     names = ("title", "note", "owner_id", "approved_by", "plan_hash", "version")
-    return {name: getattr(report, name) for name in names} | {
+    document = {name: getattr(report, name) for name in names} | {
         "experiment": str(report.experiment_id),
         "access": report.access.value,
         "has_link": report.link is not None,
     }
+    return report.tenant, Target("report", str(report.id), report.title), document

@@ -46,11 +46,12 @@ class Folder:
         sealed.remove(self._path(place))
 
     def confirm(self) -> None:
-        """Note that everything that is kept is in force now. OSError if it cannot be written."""
+        """Note that everything that is kept is in force now. OSError if it cannot be written: the last note stays."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self._folder / "confirmed"
-        path.touch(mode=0o600)
-        path.write_text(f"{self._clock()}\n")
+        note = self._folder / ".confirmed.part"
+        note.touch(mode=0o600)
+        note.write_text(f"{self._clock()}\n")
+        note.replace(self._folder / "confirmed")
 
     def recall(self) -> Iterable[Recalled]:
         """Yield every place that can be read."""

@@ -1,5 +1,7 @@
 """Snapshots on disk: whole or refused, closed to others, the one before kept; and what a replica makes of them."""
 
+import contextlib
+import resource
 import stat
 from dataclasses import replace
 from uuid import uuid4
@@ -47,6 +49,39 @@ def key(**said):
 @pytest.fixture
 def folder(tmp_path):
     return Folder(tmp_path / "flags", clock=lambda: 1000.0)
+
+
+@contextlib.contextmanager
+def full_disk():
+    """No file of this process can take a byte more."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_tears_no_file(folder):
+    """What cannot be written is said (OSError), and what was there before is there afterwards, byte for byte."""
+    folder.keep(PLACE, reading(1))
+    folder.keep_keys([key()], [], 1000.0)
+    folder.confirm()
+    before = {path.name: path.read_bytes() for path in folder._folder.iterdir()}
+    with full_disk():
+        for write in (
+            lambda: folder.keep(PLACE, reading(2)),
+            lambda: folder.keep_keys([], [], 2000.0),
+            folder.confirm,
+        ):
+            with pytest.raises(OSError, match="large"):
+                write()
+    after = {path.name: path.read_bytes() for path in folder._folder.iterdir()}
+    assert before == {name: content for name, content in after.items() if ".part" not in name}
+    folder.keep(PLACE, reading(2))
+    folder.confirm()
+    (recalled,) = folder.recall()
+    assert recalled.reading.revision == 2
 
 
 def files(tmp_path, end=".place"):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from chassis.facts import Actor, Document, Fact, Outcome, Target
+from chassis.facts import Actor, Document, Fact, Outcome, Seen, Target, changed
 from iam.domain.account import Somebody
 from iam.domain.api_key import ApiKey
 from iam.domain.external import Line
@@ -27,29 +27,12 @@ def user_fact(
     actor: Actor, verb: str, before: User | None, after: User | None, reason: str = ""
 ) -> Fact:
     """Return the fact that something happened to a user."""
-    user = after or before
-    assert user is not None
-    return Fact(
-        tenant=user.tenant,
-        actor=actor,
-        action=f"user.{verb}",
-        target=Target("user", str(user.id), user.name),
-        before=_user(before),
-        after=_user(after),
-        reason=reason,
-    )
+    return changed(actor, verb, before and _user(before), after and _user(after), reason)
 
 
 def tenant_fact(actor: Actor, verb: str, tenant: Tenant, before: Tenant | None = None) -> Fact:
     """Return the fact that something happened to a tenant."""
-    return Fact(
-        tenant=tenant.id,
-        actor=actor,
-        action=f"tenant.{verb}",
-        target=Target("tenant", str(tenant.id), tenant.subdomain),
-        before=_tenant(before),
-        after=_tenant(tenant),
-    )
+    return changed(actor, verb, before and _tenant(before), _tenant(tenant))
 
 
 def session_fact(actor: Actor, verb: str, session: Session, reason: str = "") -> Fact:
@@ -96,30 +79,12 @@ def throttled_login(user: Somebody | None) -> Fact:
 
 def key_fact(actor: Actor, verb: str, before: ApiKey | None, after: ApiKey | None) -> Fact:
     """Return the fact that something happened to an API key."""
-    key = after or before
-    assert key is not None
-    return Fact(
-        tenant=key.tenant,
-        actor=actor,
-        action=f"api_key.{verb}",
-        target=Target("api_key", str(key.id), key.name),
-        before=_key(before),
-        after=_key(after),
-    )
+    return changed(actor, verb, before and _key(before), after and _key(after))
 
 
 def role_fact(actor: Actor, verb: str, before: Role | None, after: Role | None) -> Fact:
     """Return the fact that something happened to a tenant's own role."""
-    role = after or before
-    assert role is not None
-    return Fact(
-        tenant=role.tenant,
-        actor=actor,
-        action=f"role.{verb}",
-        target=Target("role", role.id, role.name),
-        before=_role(before),
-        after=_role(after),
-    )
+    return changed(actor, verb, before and _role(before), after and _role(after))
 
 
 def line_fact(actor: Actor, verb: str, line: Line) -> Fact:
@@ -236,8 +201,8 @@ def signing_key_fact(verb: str, kid: str, reason: str = "") -> Fact:
     )
 
 
-def _user(user: User | None) -> Document | None:
-    return user and {
+def _user(user: User) -> Seen:
+    what = {
         "email": user.email,
         "username": user.username,
         "first_name": user.first_name,
@@ -245,10 +210,11 @@ def _user(user: User | None) -> Document | None:
         "is_active": user.active,
         "roles": list(user.roles),
     }
+    return user.tenant, Target("user", str(user.id), user.name), what
 
 
-def _tenant(tenant: Tenant | None) -> Document | None:
-    return tenant and {
+def _tenant(tenant: Tenant) -> Seen:
+    what = {
         "subdomain": tenant.subdomain,
         "name": tenant.name,
         "full_name": tenant.full_name,
@@ -257,14 +223,16 @@ def _tenant(tenant: Tenant | None) -> Document | None:
         "email": tenant.email,
         "active": tenant.active,
     }
+    return tenant.id, Target("tenant", str(tenant.id), tenant.subdomain), what
 
 
-def _role(role: Role | None) -> Document | None:
-    return role and {
+def _role(role: Role) -> Seen:
+    what = {
         "name": role.name,
         "description": role.description,
         "permissions": sorted(role.permissions),
     }
+    return role.tenant, Target("role", role.id, role.name), what
 
 
 def _grant(role: str, grant: Grant | None) -> Document | None:
@@ -277,8 +245,8 @@ def _grant(role: str, grant: Grant | None) -> Document | None:
     }
 
 
-def _key(key: ApiKey | None) -> Document | None:
-    return key and {
+def _key(key: ApiKey) -> Seen:
+    what = {
         "name": key.name,
         "kind": key.kind,
         "environment": key.environment,
@@ -287,3 +255,4 @@ def _key(key: ApiKey | None) -> Document | None:
         "expires_at": key.expires_at and key.expires_at.isoformat(),
         "versions": [version.prefix for version in key.versions],
     }
+    return key.tenant, Target("api_key", str(key.id), key.name), what
