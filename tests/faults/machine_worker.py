@@ -10,11 +10,13 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 from chassis.db import database
+from chassis.errors import Fault
 from compute.clients import images, processes
 from compute.clients.images import Images
 from compute.clients.qemu import Qemu
@@ -96,7 +98,10 @@ async def main():
         )
         print("working", flush=True)
         while True:
-            await reconciler.sweep()
+            with suppress(
+                Fault
+            ):  # as the service's job does: a database that is late is asked again
+                await reconciler.sweep()
             await asyncio.sleep(0.1)
 
 

@@ -22,7 +22,8 @@ import pytest
 from sqlalchemy import text
 
 from chassis.caller import Caller
-from chassis.db import database
+from chassis.db import database, transaction
+from chassis.errors import Unavailable
 from compute.clients import processes
 from compute.clients.depot import Depot
 from compute.clients.images import Images, built_in_id
@@ -84,12 +85,20 @@ class Site:
     async def order(self, **said):
         little = {"name": "little", "cpu": 1, "memory_gb": 1, "disk_gb": 1} | said
         template = built_in_id("switchyard-linux")
-        return await self.vms.create(
-            self.ana, Order(**little, source_type=SourceType.TEMPLATE, template_id=template)
-        )
+        it = Order(**little, source_type=SourceType.TEMPLATE, template_id=template)
+        return await self.ask(lambda: self.vms.create(self.ana, it))
 
     async def act(self, vm, action):
-        return await self.vms.act(self.ana, Intent(vm=vm.id), action)
+        return await self.ask(lambda: self.vms.act(self.ana, Intent(vm=vm.id), action))
+
+    async def delete(self, vm):
+        await self.ask(lambda: self.vms.delete(self.ana, Intent(vm=vm.id)))
+
+    async def ask(self, verb):
+        """Ask again where the database is too busy to answer, and has changed nothing, as whoever is told so does."""
+        while True:
+            with contextlib.suppress(Unavailable):
+                return await verb()
 
     def worker(self, point="none"):
         env = {
@@ -110,9 +119,10 @@ class Site:
     async def until(self, holds, within=BOOT):
         end = time.monotonic() + within
         while True:
-            found = holds()
-            if found := (await found if asyncio.iscoroutine(found) else found):
-                return found
+            with contextlib.suppress(Unavailable):  # a busy database is asked again
+                found = holds()
+                if found := (await found if asyncio.iscoroutine(found) else found):
+                    return found
             assert time.monotonic() < end, await self.rows()
             await asyncio.sleep(0.05)
 
@@ -212,7 +222,7 @@ class Loop:
 
     async def delete(self, vm):
         self.told["vm.deleted"] += 1
-        await self.site.vms.delete(self.site.ana, Intent(vm=vm.id))
+        await self.site.delete(vm)
 
     async def once(self):
         """Wish something, hurt something, and wait until everything is as wished again."""
@@ -227,7 +237,7 @@ class Loop:
         await self.settled()
         took = time.monotonic() - began
         self.slowest = max(self.slowest, took)
-        await self.agree()
+        await self.site.ask(self.agree)
         self.round = f"{fault.__name__} after {self.round}, as wished again in {took:.1f} s"
 
     async def wish(self):
@@ -277,7 +287,7 @@ class Loop:
         return {row.id: row for row in found}
 
     async def select(self, said):
-        async with self.site.sessions() as session:
+        async with transaction(self.site.sessions) as session:
             return (await session.execute(text(said), {"t": self.site.ana.tenant})).all()
 
     async def settled(self):
@@ -332,7 +342,7 @@ class Loop:
             await self.delete(vm)
             await self.site.gone(vm)
         self.machines = []
-        await self.agree()
+        await self.site.ask(self.agree)
         self.worker.kill()
         self.worker.wait()
         await self.site.nothing_is_left()
@@ -409,7 +419,7 @@ async def test_a_worker_is_killed_in_each_window_from_the_order_to_the_end(site)
     await site.becomes(vm, "STOPPED")
     last.kill()
 
-    await site.vms.delete(site.ana, Intent(vm=vm.id))
+    await site.delete(vm)
     site.worker()
     await site.gone(vm)
     await site.nothing_is_left()
@@ -435,7 +445,7 @@ async def test_a_guest_dies_switches_itself_off_and_is_deleted_under_a_killed_wo
     await site.act(vm, Action.START)
     await site.becomes(vm, "RUNNING")
     worker.kill()
-    await site.vms.delete(site.ana, Intent(vm=vm.id))
+    await site.delete(vm)
     await site.dies(site.worker("ended"))
     assert site.running() == {}
     async with site.work() as work:
@@ -467,7 +477,7 @@ async def test_a_frozen_worker_that_wakes_up_is_refused_by_the_host(site):
     await site.until(site.running)
     await site.becomes(vm, "RUNNING")
     assert len(site.running()) == 1
-    await site.vms.delete(site.ana, Intent(vm=vm.id))
+    await site.delete(vm)
     await site.gone(vm)
     await site.nothing_is_left()
 
@@ -494,7 +504,7 @@ async def test_a_silent_guest_is_never_started_twice_and_a_host_that_was_cut_off
     site.worker()
     await site.tells(vm, "switchyard: boot 2")  # the disk is the same
     await site.becomes(vm, "RUNNING")
-    await site.vms.delete(site.ana, Intent(vm=vm.id))
+    await site.delete(vm)
     await site.gone(vm)
     await site.nothing_is_left()
 
@@ -524,6 +534,6 @@ async def test_a_worker_is_killed_between_what_is_done_to_a_snapshot_and_what_is
     await site.act(vm, Action.START)
     await site.tells(vm, "switchyard: boot 2")
     await site.becomes(vm, "RUNNING")
-    await site.vms.delete(site.ana, Intent(vm=vm.id))
+    await site.delete(vm)
     await site.gone(vm)
     await site.nothing_is_left()

@@ -27,6 +27,7 @@ PATIENCE = 60.0
 AGAIN = 60.0  # seconds until what is missing is looked for again
 CPU_INFO = Path("/proc/cpuinfo")
 KVM = Path("/dev/kvm")
+_NOT_SEEN = "a guest is being booted to see whether any does"
 _VERSION = re.compile(r"version (\d+(?:\.\d+)+)")
 
 
@@ -63,7 +64,7 @@ class Trial:
                 self.found, ran=False, trying=False, trouble="the built-in template was not made"
             )
         elif (accel := self._remembered(images[0])) is not None:
-            self.found = replace(self.found, ran=True, trying=False, accel=accel)
+            self.found = replace(self.found, ran=True, trying=False, accel=accel, trouble="")
         else:
             self.found = await self._tried(images[0])
         return self.found
@@ -79,7 +80,9 @@ class Trial:
         version = _VERSION.search(said)
         if version is None:
             return Probe(trouble=f"{EMULATOR} is there but does not tell its version")
-        return replace(self.found, version=version[1], trouble="", media=True)
+        # What was wrong the last time stays said until the next guest has shown whether it still is.
+        trouble = self.found.trouble if self.found.version else _NOT_SEEN
+        return replace(self.found, version=version[1], trouble=trouble, media=True)
 
     def _remembered(self, image: Image) -> str | None:
         """Return what the same QEMU ran the same template with before; None if that was never tried."""
@@ -102,7 +105,7 @@ class Trial:
                 OSError
             ):  # where nothing can be written it is tried again after a restart
                 homes.write(self._file, {"of": self._of(image), "accel": accel, "seconds": seconds})
-            return replace(self.found, ran=True, trying=False, accel=accel)
+            return replace(self.found, ran=True, trying=False, accel=accel, trouble="")
         return replace(self.found, ran=False, trying=False, trouble="; ".join(troubles))
 
     async def _boot(self, image: Image, accel: str) -> float:

@@ -80,7 +80,7 @@ class Order:
         template = self.source_type is SourceType.TEMPLATE
         needed, other = ("template_id", "iso_url") if template else ("iso_url", "template_id")
         if getattr(self, needed) is None:
-            raise _bad_source(needed, f"source_type {self.source_type} needs a {needed}")
+            raise _bad_source(needed, f"source_type {self.source_type} needs {needed}")
         if getattr(self, other) is not None:
             raise _bad_source(other, f"source_type {self.source_type} takes no {other}")
         if template and self.iso_sha256 is not None:

@@ -137,7 +137,8 @@ async def _source_stopped(work: Work, caller: Caller, new: NewTemplate) -> None:
         said = f"there is no machine {new.source_vm_id}"
         raise NoSuchVm(said, errors=(FieldError("/source_vm_id", said, NoSuchVm.code),))
     if found.status is not Status.STOPPED:
-        raise VmNotStopped(f"machine {found.name!r} is {found.status}: stop it first")
+        detail = f" ({found.status_detail})" if found.status_detail else ""
+        raise VmNotStopped(f"machine {found.name!r} is {found.status}{detail}: stop it first")
 
 
 def _there(found: Template | None, template_id: UUID) -> Template:

@@ -355,3 +355,19 @@ async def test_a_ticket_is_given_to_who_may_and_a_console_needs_a_websocket(clie
     assert (await client.post(f"{url}/console-tickets", headers=as_("otto"))).status_code == 404
     plain = await client.get(f"{url}/console")
     assert (plain.status_code, plain.json()["code"]) == (426, "compute.socket_needed")
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer", "message"),
+    [
+        ({"name": "a\u001bb"}, "/name", "must not hold control characters"),
+        ({"name": "a\u202eb"}, "/name", "marks of direction"),
+        ({"ssh_keys": ["nonsense"]}, "/ssh_keys/0", "must be an OpenSSH public key"),
+        ({"template_id": None}, "/template_id", "source_type template needs template_id"),
+    ],
+)
+async def test_what_is_wrong_is_said_in_words(client, change, pointer, message):
+    refused = await client.post("/api/v1/vms", json=SMALL | change)
+    [error] = refused.json()["errors"]
+    assert (refused.status_code, error["pointer"]) == (422, pointer)
+    assert message in error["message"]

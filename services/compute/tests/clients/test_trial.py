@@ -1,5 +1,6 @@
 """Looking for QEMU, among real programs in a folder of our own."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -105,3 +106,16 @@ def test_kvm_is_tried_where_the_processor_and_the_device_say_so(
     monkeypatch.setattr(trial_module, "CPU_INFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(trial_module, "KVM", tmp_path / ("cpuinfo" if device else "none"))
     assert trial_module.accelerators(wanted) == tried
+
+
+async def test_why_no_guest_ran_stays_said_while_another_is_tried(tmp_path):
+    images = Images((Path(__file__).parents[4] / ".images",))
+    trial = Trial(tmp_path, images, "no-such-accelerator")
+    first = await trial.look()
+    if first.version is None or not images.all():
+        pytest.skip(f"there is nothing to try: {first.trouble}")
+    assert first.trouble.startswith("no-such-accelerator: ")
+    again = asyncio.create_task(trial.look())
+    while not again.done():
+        assert trial.found.trouble == first.trouble
+        await asyncio.sleep(0)
