@@ -8,9 +8,11 @@ import subprocess
 import pytest
 
 from authz.apikeys import well_formed
-from yard import logbook, ports, procs, record, session, vault
+from yard import YardError, logbook, ports, procs, record, session, vault
+from yard.backup import unpack
 from yard.procs import Known
 from yard.record import Entry, Record
+from yard.site import Site
 from yard.terms import outer_for_trial, role_url
 
 KEY = re.compile(r"^sy_srv_[A-Za-z0-9]{16}_[A-Za-z0-9]{32}[A-Za-z0-9]{6}$")
@@ -29,6 +31,17 @@ def test_secrets_are_made_once_and_readable_by_the_owner_only(site):
     assert site.secrets.stat().st_mode & 0o777 == 0o600
     assert len(set(first.values())) == len(first)
     assert len(first["mesh"]) >= 32
+
+
+def test_a_data_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(YardError, match=r"cannot be made .*SWITCHYARD_DATA"):
+        Site(tmp_path / "file" / "data").make()
+
+
+def test_a_backup_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(YardError, match="there is no file"):
+        unpack(tmp_path / "none.tar", tmp_path)
 
 
 def test_ports_stay_the_same_unless_somebody_has_taken_them():

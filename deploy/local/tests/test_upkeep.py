@@ -42,7 +42,7 @@ def test_from_nothing_to_an_evaluated_flag_and_back(up, yard, site, port, eventu
 
     # Migrate and seed: again without harm; a name that is none is told.
     assert "flags is at revision 0" in yard("migrate", "flags").stdout
-    assert yard("seed").returncode == 0
+    assert "`hello` is there" in yard("seed").stdout
     assert "no service 'flag'" in yard("migrate", "flag").stderr
 
     # Status: everything healthy; a killed service and a killed Envoy come back.

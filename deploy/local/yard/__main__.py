@@ -103,6 +103,7 @@ def _seed(_: argparse.Namespace) -> None:
     if not session.is_locked(here()):
         raise YardError("the platform is not up: `make up`")
     seed.sow(here())
+    print("the demonstration flag `hello` is there, on, and evaluated")
 
 
 def _migrate(asked: argparse.Namespace) -> int:

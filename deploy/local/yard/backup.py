@@ -121,6 +121,8 @@ def restore(site: Site, file: Path) -> None:
 
 def unpack(file: Path, folder: Path) -> dict[str, Any]:
     """Unpack a backup and return its manifest; YardError where a member is missing or was changed."""
+    if not file.is_file():
+        raise YardError(f"there is no file {file}")
     try:
         with tarfile.open(file, "r:") as tar:
             _extract(tar, folder)

@@ -8,6 +8,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from yard import YardError
+
 CHECKOUT = Path(__file__).resolve().parents[3]
 IMAGES = CHECKOUT / ".images"  # templates that deploy/local/guest/prepare.py made, for all sites
 
@@ -79,9 +81,15 @@ class Site:
         return self.root / "valkey"
 
     def make(self) -> None:
-        """Create the folders, closed to others."""
-        for folder in (self.root, self.run, self.log, self.valkey, self.gate, self.keylog):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Create the folders, closed to others; YardError where that cannot be."""
+        try:
+            for folder in (self.root, self.run, self.log, self.valkey, self.gate, self.keylog):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as trouble:
+            raise YardError(
+                f"the data folder {self.root} cannot be made ({trouble.strerror}): "
+                "name another with SWITCHYARD_DATA"
+            ) from trouble
 
 
 def here() -> Site:
