@@ -206,7 +206,8 @@ class Vm:
         if self.wish not in follows:
             raise ActionDoesNotFit(f"{action} does not fit: the machine {_STANDS[self.wish]}")
         if action in _NEEDS_GUEST and self.step is not Step.UP:
-            raise ActionDoesNotFit(f"{action} does not fit: the machine is not up, but {self.step}")
+            shown = self.status_detail or self.status
+            raise ActionDoesNotFit(f"{action} does not fit: the machine is not up ({shown})")
         after = self.wished(wish, operation_id, now)
         return replace(
             after,

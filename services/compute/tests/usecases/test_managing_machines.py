@@ -186,7 +186,7 @@ async def test_an_action_is_a_wish_an_operation_a_fact_and_a_line_in_the_log(
 async def test_an_action_that_does_not_fit_changes_nothing(vms, ana, order, work, driven):
     vm = await vms.create(ana, order)
     with pytest.raises(
-        ActionDoesNotFit, match="pause does not fit: the machine is not up, but place"
+        ActionDoesNotFit, match=r"pause does not fit: the machine is not up \(waiting for a place"
     ):
         await vms.act(ana, Intent(vm=vm.id), Action.PAUSE)
     assert (work.vms.kept[vm.id], len(work.facts)) == (vm, 1)
