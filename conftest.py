@@ -13,11 +13,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx._transports.default as httpx_transports
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # The same examples in every run, so that it tells of the change; HYPOTHESIS_PROFILE=explore looks further.
-settings.register_profile("repeatable", derandomize=True)
-settings.register_profile("explore", max_examples=1000)
+# How long an example takes says how busy the machine is, not whether the code is right.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeatable", patient, derandomize=True)
+settings.register_profile("explore", patient, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # A client reads every certificate that the machine trusts, 25 ms, when it is made: here they share it.

@@ -194,7 +194,7 @@ async def test_the_job_tells_by_itself_what_was_counted(room, ana, monkeypatch):
     CURRENT.reset(token)
     job = asyncio.create_task(room.denials.run())
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(facts := await room.facts()) < 2:
                 await asyncio.sleep(0.01)
     finally:

@@ -120,7 +120,7 @@ class TestTransactions:
                 driver, pid = raw.driver_connection, await session.scalar(BACKEND)
             async with transaction(room.sessions) as session:
                 await session.execute(text(f"SELECT pg_terminate_backend({pid})"))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 while not driver.is_closed():
                     await asyncio.sleep(0.01)
             async with transaction(sessions) as session:
@@ -337,7 +337,7 @@ class TestOutbox:
     async def test_a_relay_that_stops_leaves_the_lease_to_the_next(self, room, relay, reader):
         running = asyncio.create_task(relay.run(every=30))
         await self.happen(room, relay, "a.one")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not reader.read:
                 await asyncio.sleep(0.01)
         running.cancel()
@@ -356,7 +356,7 @@ class TestOutbox:
         running = asyncio.create_task(relay.run(every=30))
         await asyncio.sleep(0)
         await self.happen(room, relay, "a.one")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not reader.read:
                 await asyncio.sleep(0.01)
         running.cancel()

@@ -90,7 +90,7 @@ async def test_how_far_it_is_can_be_seen_while_it_comes(templates, importer, ana
     depot.gate = asyncio.Event()
     having = asyncio.create_task(importer.process_due())
     before = made.revision
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while (found := await templates.read(ana, made.id)).image.progress.received_bytes < 5:
             await asyncio.sleep(0.01)
     assert (found.state, found.image.detail) == (ImageState.FETCHING, "5 of 10 bytes")
@@ -106,7 +106,7 @@ async def test_a_worker_that_lost_its_lease_stops_and_changes_nothing(
     made = await templates.create(ana, new())
     depot.gate = asyncio.Event()
     frozen = asyncio.create_task(importer.process_due())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not (await templates.read(ana, made.id)).image.progress.received_bytes:
             await asyncio.sleep(0.01)
         async with work() as opened:

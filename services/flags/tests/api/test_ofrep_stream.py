@@ -52,7 +52,7 @@ async def desk(ofrep, sdk, shop):
 
 
 async def heard(events):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         return await anext(events)
 
 

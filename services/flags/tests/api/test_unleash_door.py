@@ -228,7 +228,7 @@ async def test_the_stream_sends_everything_at_once_and_after_each_change(
     events = hydrations(Unleash(ofrep.desks), desk)
 
     async def heard():
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             lines = (await anext(events)).decode().strip().splitlines()
         said = dict(line.split(": ", 1) for line in lines)
         [hydration] = orjson.loads(said["data"])["events"]

@@ -133,7 +133,7 @@ async def test_a_disabled_user_is_told_as_inactive(iam, boss, stub, replica, mak
 async def test_a_stream_tells_only_the_kinds_that_were_asked_for(iam, boss, stub):
     stream = stub.Snapshot(pb.SnapshotRequest(kinds=[pb.KIND_TENANT]))
     kinds = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         async for event in stream:
             kinds.append(event.WhichOneof("event"))
             if kinds[-1] == "heartbeat":
@@ -145,7 +145,7 @@ async def test_a_stream_tells_only_the_kinds_that_were_asked_for(iam, boss, stub
 async def streamed(stub, **asked):
     """Return what a stream tells until the state is whole."""
     stream, told = stub.Snapshot(pb.SnapshotRequest(**asked)), []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         async for event in stream:
             told.append(event)
             if event.WhichOneof("event") == "ready":

@@ -316,7 +316,7 @@ async def test_waiting_ends_as_soon_as_something_happens(iam, make, boss, ear):
             iam.live.heard(listening.caller, EVERYTHING, listening.position, 30)
         )
         await iam.gitops.create(make.caller(boss), C.GROUPS, group())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             _, posted = await waiting
     assert [called(one) for one in posted] == ["g_ops"]
 

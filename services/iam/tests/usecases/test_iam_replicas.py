@@ -25,7 +25,7 @@ async def following(iam, *kinds):
 async def until(stream, wanted):
     """Return the events up to the first that is wanted."""
     seen = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         async for event in stream:
             seen.append(event)
             if wanted(event):
@@ -162,7 +162,7 @@ async def test_a_database_that_is_away_does_not_end_the_feed(iam, boss, make, ca
         await until(stream, lambda event: isinstance(event, Beat))
         iam.feed._work = away
         iam.feed.wake()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while "cannot be read" not in caplog.text:
                 await asyncio.sleep(0.01)
         iam.feed._work = broken
