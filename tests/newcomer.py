@@ -24,11 +24,8 @@ def registration(prefix="t"):
 
 async def registered(web, body=None):
     """Register one through a client, which carries the administrator's token from then on; return what was answered."""
-    body = body or registration()
-    while (made := await web.post(REGISTER, json=body)).status_code == 503:
-        await asyncio.sleep(
-            float(made.headers["retry-after"])
-        )  # nothing was done: a client tries again
+    while (made := await web.post(REGISTER, json=body or registration())).status_code in (503, 504):
+        await asyncio.sleep(float(made.headers.get("retry-after", 1)))  # a client tries again
     assert made.status_code == 201, made.text
     web.headers["authorization"] = f"Bearer {made.json()['access_token']}"
     return made.json()

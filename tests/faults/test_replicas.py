@@ -94,6 +94,11 @@ async def organized(url):
     """Register an organization through a gate; it has a flag that is on, and a key for evaluation."""
     async with httpx.AsyncClient(base_url=url, timeout=20) as web:
         await registered(web)
+
+        async def heard():
+            return (await web.get("/api/v1/feature-flags")).status_code == 200
+
+        await until(heard, 60, "flags has heard of the organization")
         flag = await web.post("/api/v1/feature-flags", json={"key": "f", "name": "F"})
         web.flag = f"/api/v1/feature-flags/{flag.raise_for_status().json()['id']}"
         (await web.post(f"{web.flag}/enable", json={})).raise_for_status()
