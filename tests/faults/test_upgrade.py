@@ -100,27 +100,13 @@ class Database:
         )
 
     @contextlib.asynccontextmanager
-    async def made(self, disk=None):
-        """Make it, on the server's own disk or on another; drop it at the end."""
-        place = f" TABLESPACE {self.name}" if disk else ""
-        if disk:
-            await self._do(self._server, f"CREATE TABLESPACE {self.name} LOCATION '{disk}'")
-        await self._do(self._server, f"CREATE DATABASE {self.name}{place}")
+    async def made(self):
+        """Make it; drop it at the end."""
+        await self._do(self._server, f"CREATE DATABASE {self.name}")
         try:
             yield self
         finally:
             await self._do(self._server, f"DROP DATABASE {self.name} WITH (FORCE)")
-            if disk:
-                await self._do(self._server, f"DROP TABLESPACE {self.name}")
-
-    @contextlib.asynccontextmanager
-    async def connected(self):
-        """Connect as the administrator."""
-        there = await asyncpg.connect(self.admin)
-        try:
-            yield there
-        finally:
-            await there.close()
 
     async def fill(self):
         """Put many old requests into a table that every write of the load writes to as well."""
