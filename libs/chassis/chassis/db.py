@@ -41,7 +41,7 @@ _AWAY = (
 
 
 class DatabaseAway(Unavailable):
-    """The database does not answer, or not in time. Nothing was changed."""
+    """The database does not answer in time. Nothing was changed, or all: ask again with the same Idempotency-Key."""
 
     code = "database_unavailable"
 

@@ -28,6 +28,7 @@ from switchyard.iam.v1 import iam_pb2_grpc
 MOST_CACHED = 20_000
 EPOCH = "x-authz-epoch"
 PATIENCE = 1.0  # seconds that iam has for an answer
+ON_ITS_WAY = 15.0  # seconds in which a new account reaches every replica, a busy one too
 UNKNOWN_FOR = 10.0  # seconds for which iam is not asked again about a key that it does not know
 
 
@@ -177,7 +178,7 @@ class Identity:
         await self.as_fresh_as(epoch, claims.session)
         if claims.session in self.authority.state.ended:
             raise BadToken("the session was ended; log in again")
-        subject = await self._subject(claims.subject)
+        subject = await self._subject(claims)
         if not subject.active or not subject.acts_in(claims.tenant):
             raise BadToken("the account is disabled or no longer in this tenant")
         self._open_tenant(claims.tenant, subject.tenant)
@@ -213,15 +214,14 @@ class Identity:
         self._verified[name] = (generation, claims)
         return claims
 
-    async def _subject(self, subject_id: str) -> Subject:
+    async def _subject(self, claims: Claims) -> Subject:
         """Return a subject; one who was created a moment ago may still be on the way to us."""
-        state = self.authority.state
-        if subject_id not in state.subjects:
-            await self.authority.until(lambda s: subject_id in s.subjects)
-        if subject := self.authority.state.subjects.get(subject_id):
+        if claims.subject not in self.authority.state.subjects:
+            await self.authority.until(lambda s: claims.subject in s.subjects)
+        if subject := self.authority.state.subjects.get(claims.subject):
             return subject
-        if not self.authority.fresh:
-            raise NoAuthority("iam cannot be asked about this account", retry_after=2)
+        if not self.authority.fresh or claims.issued + ON_ITS_WAY > self.clock():
+            raise NoAuthority("this account is not known here yet: try again", retry_after=1)
         raise BadToken("the account behind the token is gone")
 
     def _open_tenant(self, *ids: str) -> None:

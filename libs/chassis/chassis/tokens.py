@@ -38,6 +38,7 @@ class Claims:
     tenant: str
     session: str
     scope: frozenset[str]
+    issued: float
     expires: float
 
 
@@ -65,17 +66,14 @@ class Verifier:
             cast("list[Any]", audience) if isinstance(audience, list) else [audience]
         ):
             raise BadToken("the token is meant for another audience")
-        expires = _number(claims, "exp")
-        if expires + LEEWAY <= now:
+        exp, iat = _number(claims, "exp"), _number(claims, "iat")
+        if exp + LEEWAY <= now:
             raise BadToken("the token has expired; refresh it or log in again")
-        if _number(claims, "iat") - AHEAD > now or _number(claims, "nbf", 0) - AHEAD > now:
+        if iat - AHEAD > now or _number(claims, "nbf", 0) - AHEAD > now:
             raise BadToken("the token is from the future: are the clocks right?")
+        sub, tid, sid = (_text(claims, name) for name in ("sub", "tid", "sid"))
         return Claims(
-            subject=_text(claims, "sub"),
-            tenant=_text(claims, "tid"),
-            session=_text(claims, "sid"),
-            scope=_scope(claims),
-            expires=expires,
+            subject=sub, tenant=tid, session=sid, scope=_scope(claims), issued=iat, expires=exp
         )
 
 

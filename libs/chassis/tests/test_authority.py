@@ -16,6 +16,7 @@ from chassis.authority import PRUNE, Authority, stamp
 from chassis.caller import Caller
 from chassis.errors import Forbidden, NotFound, Unavailable
 from chassis.identity import (
+    ON_ITS_WAY,
     BadEpoch,
     BadKey,
     Identity,
@@ -235,6 +236,9 @@ class TestTokens:
 
     async def test_an_unknown_account_is_refused_or_undecidable(self, identity, clock, signer):
         token = bearer(signer.sign(sub="nobody"))
+        with pytest.raises(NoAuthority, match="yet"):  # iam has made it a moment ago
+            await identity.of(token)
+        signer.now += ON_ITS_WAY
         with pytest.raises(BadToken, match="gone"):
             await identity.of(token)
         clock.now += 10

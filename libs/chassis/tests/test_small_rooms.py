@@ -133,7 +133,12 @@ class TestMesh:
 
     def test_a_signature_does_not_last(self):
         with pytest.raises(mesh.NotAService, match="clock"):
-            self.verified(mesh.sign(self.SECRET, "flags", self.METHOD, 1000), 1061)
+            self.verified(mesh.sign(self.SECRET, "flags", self.METHOD, 1000), 1361)
+
+    @pytest.mark.parametrize("behind", [-300, 300])
+    def test_a_signature_holds_where_the_clock_is_five_minutes_off(self, behind):
+        shown = mesh.sign(self.SECRET, "flags", self.METHOD, 1000)
+        assert self.verified(shown, 1000 + behind) == "flags"
 
     def test_a_signature_of_another_secret_does_not_hold(self):
         with pytest.raises(mesh.NotAService):
