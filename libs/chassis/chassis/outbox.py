@@ -151,13 +151,14 @@ class Relay:
         async with transaction(self._sessions) as session:
             if await hold(session, self._lease, "relay", LEASE) is None:
                 return []
-            oldest = select(row).where(waiting).order_by(row.seq).limit(size)
-            rows = (await session.scalars(oldest)).all()
+            columns = select(row.seq, row.event_id, row.written_at, row.body)
+            rows = await session.execute(columns.where(waiting).order_by(row.seq).limit(size))
+            letters = [Letter(seq, id_, at.astimezone(UTC), body) for seq, id_, at, body in rows]
             count = select(func.count(), func.count(row.parked_at)).select_from(row)
             everything, parked = (await session.execute(count)).one()
             BACKLOG.set(everything - parked)
             ASIDE.set(parked)
-            return [Letter(r.seq, r.event_id, r.written_at.astimezone(UTC), r.body) for r in rows]
+            return letters
 
     async def _one_by_one(self, letters: Sequence[Letter]) -> int:
         """Deliver what can be delivered of a batch that was refused, and count a failure for the rest.
@@ -180,8 +181,9 @@ class Relay:
 
     async def _forget(self, letters: Sequence[Letter]) -> None:
         async with transaction(self._sessions) as session:
-            seqs = [letter.seq for letter in letters]
-            await session.execute(delete(self._row).where(self._row.seq.in_(seqs)))
+            gone = delete(self._row).where(text("seq = ANY(:seqs)"))  # one value, not five hundred
+            gone = gone.execution_options(synchronize_session=False)
+            await session.execute(gone, {"seqs": [letter.seq for letter in letters]})
 
     async def _failed(self, letter: Letter, refusal: Fault) -> int:
         row = self._row

@@ -58,6 +58,7 @@ OPTIONS: list[tuple[str, Any]] = [
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # a server hangs up on more
     ("grpc.so_reuseport", 0),
 ]
 # A deadline in the service configuration fires early (an open bug of grpcio), so there is none here.

@@ -61,10 +61,8 @@ class Verifier:
     def _checked(self, claims: Mapping[str, Any], now: float) -> Claims:
         if claims.get("iss") != self.issuer:
             raise BadToken("the token is from another issuer")
-        audience = claims.get("aud")
-        if self.audience not in (
-            cast("list[Any]", audience) if isinstance(audience, list) else [audience]
-        ):
+        aud = claims.get("aud")
+        if self.audience not in (cast("list[Any]", aud) if isinstance(aud, list) else [aud]):
             raise BadToken("the token is meant for another audience")
         exp, iat = _number(claims, "exp"), _number(claims, "iat")
         if exp + LEEWAY <= now:
