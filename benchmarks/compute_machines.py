@@ -15,20 +15,13 @@ throw-away database.
 """
 
 import argparse
-import cProfile
 import os
-import pstats
-import statistics
-import sys
 import time
-from datetime import UTC, datetime
-from urllib.parse import urlsplit, urlunsplit
 
-import orjson
 import uvloop
+from doors import Known, as_role, ask, now, profiled, tell, timed
 from uuid_utils.compat import uuid7
 
-from chassis.caller import Caller
 from chassis.db import database
 from chassis.http import Wiring, rest_app
 from chassis.idempotency import Idempotency as Retries
@@ -48,16 +41,8 @@ from compute.usecases.snapshotting import Snapshotting
 from compute.usecases.vms import Vms
 from schemas.migrate import migrate
 
-TARGETS = {"an order": (50, "p99"), "a page of the list": (5, "p50"), "a pass": (1000, "median")}
 PLENTY = Amount(vms=10**6, cpu=10**6, memory_gb=10**6, disk_gb=10**6)
-TENANT = uuid7()
-ANA = Caller(
-    subject="ana", tenant=TENANT, name="Ana", permissions=frozenset({"vm:create", "vm:read"})
-)
-
-
-def now():
-    return datetime.now(UTC)
+ANA = Known("vm:create", "vm:read")
 
 
 class Host:
@@ -87,13 +72,6 @@ class Host:
         self.guests[key.vm] = up(key.generation)
 
 
-class Ana:
-    """An identity that knows one person."""
-
-    async def of(self, headers):
-        return ANA
-
-
 def up(generation=1):
     return Seen(power=Power.RUNNING, up=True, made=True, generation=generation, reset_at=generation)
 
@@ -101,7 +79,7 @@ def up(generation=1):
 def machine(number, template, **said):
     return Vm(
         id=uuid7(),
-        tenant=TENANT,
+        tenant=ANA.caller.tenant,
         number=-number,
         name=f"machine {number}",
         owner_id="ana",
@@ -117,27 +95,6 @@ def machine(number, template, **said):
     )
 
 
-async def timed(action, times):
-    """Return the milliseconds of each time, and the processor milliseconds of this process for one."""
-    for _ in range(max(1, times // 20)):
-        await action()
-    taken, before = [], time.process_time()
-    for _ in range(times):
-        begun = time.perf_counter()
-        await action()
-        taken.append(1000 * (time.perf_counter() - begun))
-    return sorted(taken), 1000 * (time.process_time() - before) / times
-
-
-def tell(what, measured):
-    taken, processor = measured
-    median, late = statistics.median(taken), taken[int(len(taken) * 0.99)]
-    target, of = TARGETS.get(what, (None, ""))
-    wanted = f"target {of} <= {target} ms" if target else ""
-    figures = f"{median:8.1f} ms median {late:8.1f} ms p99 {processor:8.2f} ms processor"
-    print(f"{what:28} {figures}   {wanted}", flush=True)
-
-
 async def measure(given, sessions):
     work, host = sql_work(sessions, lambda: None), Host()
     template = Template(
@@ -148,32 +105,9 @@ async def measure(given, sessions):
         await opened.templates.put(template)
     vms = Vms(work=work, hypervisor=host, depot=None, limit=PLENTY, now=now, new_id=uuid7)
     uses = {Vms: vms, Operations: Operations(work)}
-    wiring = Wiring(identity=Ana(), idempotency=Retries(sessions, Idempotency), uses=uses)
+    wiring = Wiring(identity=ANA, idempotency=Retries(sessions, Idempotency), uses=uses)
     await measure_doors(given, rest_app("compute", routers, wiring), template)
     await measure_passes(given, work, host, template)
-
-
-async def ask(app, verb, path, body=None, **headers):
-    """Return status and body of one request, put to an app as a server puts it."""
-    sent = b"" if body is None else orjson.dumps(body)
-    named = {"host": "bench", "content-type": "application/json"} | headers
-    place, _, query = path.partition("?")
-    scope = {
-        "type": "http", "http_version": "1.1", "method": verb, "scheme": "http", "root_path": "",
-        "path": place, "raw_path": place.encode(), "query_string": query.encode(), "state": {},
-        "headers": [(name.encode(), value.encode()) for name, value in named.items()],
-        "client": ("127.0.0.1", 1), "server": ("bench", 80),
-    }  # fmt: skip
-    told = []
-
-    async def receive():
-        return {"type": "http.request", "body": sent, "more_body": False}
-
-    async def send(message):
-        told.append(message)
-
-    await app(scope, receive, send)
-    return told[0]["status"], orjson.loads(b"".join(it.get("body", b"") for it in told[1:]))
 
 
 async def measure_doors(given, app, template):
@@ -188,23 +122,14 @@ async def measure_doors(given, app, template):
         _, said = await ask(app, "GET", "/api/v1/vms?limit=50")
         assert len(said["items"]) == 50
 
-    tell("an order", await timed(order, given.orders))
+    tell("an order", await timed(order, given.orders), "p99 <= 50 ms")
     keyed = lambda: order(**{"idempotency-key": uuid7().hex})  # noqa: E731
     tell("an order with a key", await timed(keyed, given.orders))
     while (await ask(app, "GET", "/api/v1/vms"))[1]["total"] < given.vms:
         await order()
-    tell("a page of the list", await timed(page, 200))
+    tell("a page of the list", await timed(page, 200), "p50 <= 5 ms")
     if given.profile:
         await profiled(order)
-
-
-async def profiled(action):
-    seen = cProfile.Profile()
-    seen.enable()
-    for _ in range(200):
-        await action()
-    seen.disable()
-    pstats.Stats(seen, stream=sys.stdout).sort_stats("cumulative").print_stats(60)
 
 
 async def measure_passes(given, work, host, template):
@@ -228,18 +153,13 @@ async def measure_passes(given, work, host, template):
     begun = time.perf_counter()
     await reconciler.sweep()
     print(f"{'the first pass':28} {1000 * (time.perf_counter() - begun):8.1f} ms")
-    tell("a pass", await timed(reconciler.sweep, 20))
+    tell("a pass", await timed(reconciler.sweep, 20), "median <= 1000 ms")
     host.guests = {vm: Seen(power=Power.OFF, made=True, crashed=True) for vm in host.guests}
     begun, passes = time.perf_counter(), 1
     while await reconciler.sweep():
         passes += 1
     seconds = time.perf_counter() - begun
     print(f"all {given.vms} guests died: up again in {passes} passes, {seconds:.1f} s of our work")
-
-
-def as_role(url, role, password):
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=f"{role}:{password}@{parts.netloc.rpartition('@')[2]}"))
 
 
 async def main(given):

@@ -10,11 +10,11 @@ import argparse
 import os
 
 import uvloop
-from doors import Known, as_role, now, profiled, tell, timed, web
+from doors import Known, as_role, ask, now, profiled, tell, timed
 from uuid_utils.compat import uuid7
 
 from chassis.db import database
-from chassis.http import Wiring
+from chassis.http import Wiring, rest_app
 from chassis.idempotency import Idempotency as Retries
 from flags.api.rest import routers
 from flags.store.tables import Idempotency
@@ -38,28 +38,30 @@ async def measure(given, sessions):
     flags = Flags(sql_work(sessions, lambda: None, NoNews()), now, uuid7)
     retries = Retries(sessions, Idempotency)
     wiring = Wiring(identity=Known(*PERMISSIONS), idempotency=retries, uses={Flags: flags})
-    async with web("flags", routers, wiring) as client:
-        await measure_doors(given, client)
+    await measure_doors(given, rest_app("flags", routers, wiring))
 
 
-async def measure_doors(given, client):
-    async def post(path, body, **headers):
-        answer = await client.post(path, json=body, headers=headers)
-        assert answer.is_success, answer.text
-        return answer.json()
+async def measure_doors(given, app):
+    async def asked(verb, path, body=None, **headers):
+        status, said = await ask(app, verb, path, body, **headers)
+        assert status < 300, said
+        return said
 
-    made = [await post(PATH, {"key": f"f{n}", "name": f"F{n}"}) for n in range(FLAGS)]
+    made = [await asked("POST", PATH, {"key": f"f{n}", "name": f"F{n}"}) for n in range(FLAGS)]
     path = f"{PATH}/{made[0]['id']}"
 
+    async def toggle(**headers):
+        await asked("POST", f"{path}/toggle", {"reason": "x"}, **headers)
+
     async def keyed():
-        await post(f"{path}/toggle", {"reason": "x"}, **{"idempotency-key": uuid7().hex})
+        await toggle(**{"idempotency-key": uuid7().hex})
 
     async def page():
-        assert len((await client.get(PATH, params={"limit": FLAGS})).json()["items"]) == FLAGS
+        assert len((await asked("GET", f"{PATH}?limit={FLAGS}"))["items"]) == FLAGS
 
-    tell("a toggle", await timed(lambda: post(f"{path}/toggle", {"reason": "x"}), given.times))
+    tell("a toggle", await timed(toggle, given.times))
     tell("a toggle with a key", await timed(keyed, given.times))
-    tell("a flag", await timed(lambda: client.get(path), given.times))
+    tell("a flag", await timed(lambda: asked("GET", path), given.times))
     tell(f"a page of {FLAGS}", await timed(page, given.times))
     if given.profile:
         await profiled(keyed)
