@@ -28,7 +28,7 @@ from switchyard.iam.v1 import iam_pb2_grpc
 MOST_CACHED = 20_000
 EPOCH = "x-authz-epoch"
 PATIENCE = 1.0  # seconds that iam has for an answer
-ON_ITS_WAY = 15.0  # seconds in which a new account reaches every replica, a busy one too
+ON_ITS_WAY, WAITED_FOR = 15.0, 5.0  # seconds in which we hear of a new account; that requests wait
 UNKNOWN_FOR = 10.0  # seconds for which iam is not asked again about a key that it does not know
 
 
@@ -216,11 +216,12 @@ class Identity:
 
     async def _subject(self, claims: Claims) -> Subject:
         """Return a subject; one who was created a moment ago may still be on the way to us."""
-        if claims.subject not in self.authority.state.subjects:
-            await self.authority.until(lambda s: claims.subject in s.subjects)
+        young = claims.issued + ON_ITS_WAY > self.clock()
+        if young and claims.subject not in self.authority.state.subjects:
+            await self.authority.until(lambda s: claims.subject in s.subjects, WAITED_FOR)
         if subject := self.authority.state.subjects.get(claims.subject):
             return subject
-        if not self.authority.fresh or claims.issued + ON_ITS_WAY > self.clock():
+        if young or not self.authority.fresh:
             raise NoAuthority("this account is not known here yet: try again", retry_after=1)
         raise BadToken("the account behind the token is gone")
 

@@ -234,7 +234,10 @@ class TestTokens:
         await authority.apply(subject(id=new, name="new"))
         assert (await asking).name == "new"
 
-    async def test_an_unknown_account_is_refused_or_undecidable(self, identity, clock, signer):
+    async def test_an_unknown_account_is_refused_or_undecidable(
+        self, identity, clock, signer, monkeypatch
+    ):
+        monkeypatch.setattr("chassis.identity.WAITED_FOR", 0.1)
         token = bearer(signer.sign(sub="nobody"))
         with pytest.raises(NoAuthority, match="yet"):  # iam has made it a moment ago
             await identity.of(token)
