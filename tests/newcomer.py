@@ -32,17 +32,22 @@ async def registered(web, body=None):
 
 
 class Patient(httpx.AsyncHTTPTransport):
-    """What a client does whom the gateway cannot serve at the moment: wait as it says, and ask again, some times.
+    """What a client does who cannot be served at the moment: wait as it is told, and ask again, some times.
 
-    On a machine that tests keep busy a service can miss its health checks; the gateway sent it nothing then.
+    On a machine that tests keep busy a service can miss its health checks, or have each of its connections to the
+    database in use for two seconds: nothing was done then.
     """
 
     TIMES = 15
+    NOTHING_DONE = (b"gateway.unavailable", b"the database has no free connection")
 
     async def handle_async_request(self, request):
         for _ in range(self.TIMES):
             answer = await super().handle_async_request(request)
-            if answer.status_code != 503 or b"gateway.unavailable" not in await answer.aread():
+            if answer.status_code != 503:
+                break
+            said = await answer.aread()
+            if not any(why in said for why in self.NOTHING_DONE):
                 break
             await asyncio.sleep(float(answer.headers.get("retry-after", 1)))
         return answer
