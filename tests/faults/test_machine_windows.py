@@ -447,7 +447,7 @@ async def test_a_guest_dies_switches_itself_off_and_is_deleted_under_a_killed_wo
     worker.kill()
     await site.delete(vm)
     await site.dies(site.worker("ended"))
-    assert site.running() == {}
+    await site.until(lambda: not site.running())
     async with site.work() as work:
         assert (await work.quotas.find(site.ana.tenant, LIMIT)).used.vms == 1, (
             "nobody has seen it gone"
