@@ -33,10 +33,12 @@ def _is_key(said: object) -> object:
 
 Name = Annotated[
     str,
-    BeforeValidator(_fit_to_be_seen),
     StringConstraints(
         strip_whitespace=True, min_length=1, max_length=100, pattern=f"^[^{_UNSEEN}]*$"
     ),
+    BeforeValidator(
+        _fit_to_be_seen
+    ),  # the last is asked first; put first, it hid the pattern from OpenAPI
 ]
 Reason = Annotated[str, StringConstraints(max_length=1000)]
 LabelName = Annotated[
@@ -53,8 +55,8 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^(sha256:)?[0-9a-f]{64}$")]
 UserData = Annotated[str, StringConstraints(max_length=65536)]
 SshKey = Annotated[
     str,
-    BeforeValidator(_is_key),
     StringConstraints(pattern=_KEY, max_length=8192),
+    BeforeValidator(_is_key),
 ]
 SshKeys = Annotated[list[SshKey], Field(max_length=32)]
 # PostgreSQL holds no NUL, so nothing with one in it can be found.
