@@ -17,10 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -291,6 +293,18 @@ def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
+
+
+@contextlib.contextmanager
+def lent(members: int = 1) -> Iterator[Engine]:
+    """Lend a test an Incus of its own, of so many members; where none can be had it is skipped, and says why."""
+    engine = Engine(members)
+    try:
+        engine.start()
+    except Unusable as why:
+        pytest.skip(f"no {'cluster of ' if members > 1 else ''}Incus runs here: {why}")
+    yield engine
+    engine.stop()
 
 
 def main(members: int) -> None:

@@ -15,8 +15,8 @@ from compute.clients.incus_places import Places
 from compute.clients.incus_trial import IncusTrial
 from compute.clients.incus_wire import Wire, trust
 from compute.domain.guest import ABSENT, Definition, Key, Switch
-from tests.incus_daemon import POOL, PROJECT, Engine
-from tests.incus_image import PROPERTIES, Unusable
+from tests.incus_daemon import POOL, PROJECT, lent
+from tests.incus_image import PROPERTIES
 
 SMALL = Definition(
     name="small",
@@ -29,13 +29,8 @@ SMALL = Definition(
 
 @pytest.fixture(scope="module")
 def cluster():
-    cluster = Engine(2)
-    try:
-        cluster.start()
-    except Unusable as why:
-        pytest.skip(f"no cluster of Incus here: {why}")
-    yield cluster
-    cluster.stop()
+    with lent(2) as cluster:
+        yield cluster
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.incus_daemon import Engine, free_port
-from tests.incus_image import PROPERTIES, READY, Unusable
+from tests.incus_daemon import free_port, lent
+from tests.incus_image import PROPERTIES, READY
 from tests.machines import VMS, act, done, gone, order, said, shown, sitting
 from tests.newcomer import Patient, httpx, registered
 from tests.waiting import until
@@ -23,13 +23,8 @@ LONG = 180
 
 @pytest.fixture(scope="module")
 def engine():
-    engine = Engine()
-    try:
-        engine.start()
-    except Unusable as why:
-        pytest.skip(f"no Incus runs here: {why}")
-    yield engine
-    engine.stop()
+    with lent() as engine:
+        yield engine
 
 
 @pytest.fixture(scope="module")

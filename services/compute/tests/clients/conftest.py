@@ -18,8 +18,8 @@ from compute.clients.incus_wire import Wire, trust
 from compute.clients.qemu import Qemu
 from compute.clients.trial import Trial
 from compute.domain.guest import Definition
-from tests.incus_daemon import POOL, Engine
-from tests.incus_image import PROPERTIES, Unusable
+from tests.incus_daemon import POOL, lent
+from tests.incus_image import PROPERTIES
 
 IMAGES = Path(__file__).parents[4] / ".images"
 LITTLE = {"name": "little", "cpu": 1, "memory_gb": 1, "disk_gb": 1}
@@ -103,13 +103,8 @@ class IncusHand:
 @pytest.fixture(scope="session")
 def engine():
     """An Incus of these tests' own; where none can be had they are skipped, and say why."""
-    engine = Engine()
-    try:
-        engine.start()
-    except Unusable as why:
-        pytest.skip(f"no Incus runs here: {why}")
-    yield engine
-    engine.stop()
+    with lent() as engine:
+        yield engine
 
 
 @pytest.fixture
