@@ -81,9 +81,9 @@ def set_trap():
 
 
 async def main():
-    set_trap()
     trial = Trial(Path(os.environ["IMAGES"]), Images((Path(os.environ["IMAGES"]),)), "tcg")
     await trial.look()
+    set_trap()  # the trial may end a guest of its own: that is not the one to die at
     host = Trapped(Path(os.environ["GUESTS"]), Images((Path(os.environ["IMAGES"]),)), trial)
     async with database(os.environ["COMPUTE_URL"], "compute") as sessions:
         work = sql_work(sessions, lambda: None)

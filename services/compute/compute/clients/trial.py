@@ -86,12 +86,18 @@ class Trial:
 
     def _remembered(self, image: Image) -> str | None:
         """Return what the same QEMU ran the same template with before; None if that was never tried."""
-        before = homes.read(self._file)
+        before = homes.read(self._file).get(self._wanted, {})
         return before.get("accel") if before.get("of") == self._of(image) else None
+
+    def _remember(self, image: Image, accel: str, seconds: float) -> None:
+        """Write down what was seen, beside what others saw who wanted another accelerator."""
+        seen = {"of": self._of(image), "accel": accel, "seconds": seconds}
+        with suppress(OSError):  # where nothing can be written it is tried again after a restart
+            homes.write(self._file, homes.read(self._file) | {self._wanted: seen})
 
     def _of(self, image: Image) -> list[str]:
         kernel = image.folder / "vmlinuz"
-        return [str(self.found.version), self._wanted, str(kernel), str(kernel.stat().st_mtime_ns)]
+        return [str(self.found.version), str(kernel), str(kernel.stat().st_mtime_ns)]
 
     async def _tried(self, image: Image) -> Probe:
         troubles: list[str] = []
@@ -101,10 +107,7 @@ class Trial:
             except HostTrouble as trouble:
                 troubles.append(f"{accel}: {trouble}")
                 continue
-            with suppress(
-                OSError
-            ):  # where nothing can be written it is tried again after a restart
-                homes.write(self._file, {"of": self._of(image), "accel": accel, "seconds": seconds})
+            self._remember(image, accel, seconds)
             return replace(self.found, ran=True, trying=False, accel=accel, trouble="")
         return replace(self.found, ran=False, trying=False, trouble="; ".join(troubles))
 

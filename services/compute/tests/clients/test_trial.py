@@ -1,6 +1,7 @@
 """Looking for QEMU, among real programs in a folder of our own."""
 
 import asyncio
+import json
 import os
 from pathlib import Path
 
@@ -119,3 +120,15 @@ async def test_why_no_guest_ran_stays_said_while_another_is_tried(tmp_path):
     while not again.done():
         assert trial.found.trouble == first.trouble
         await asyncio.sleep(0)
+
+
+async def test_what_was_seen_is_remembered_beside_what_another_saw(tmp_path, monkeypatch):
+    images = Images((Path(__file__).parents[4] / ".images",))
+    others = {"auto": {"of": ["what another wanted"], "accel": "kvm", "seconds": 1.0}}
+    (tmp_path / "trial.json").write_text(json.dumps(others))
+    first = await Trial(tmp_path, images, "tcg").look()
+    if not first.ran:
+        pytest.skip(f"no guest runs here: {first.trouble}")
+    assert json.loads((tmp_path / "trial.json").read_text())["auto"] == others["auto"]
+    monkeypatch.setattr(trial_module, "start", None)  # nothing is booted a second time
+    assert (await Trial(tmp_path, images, "tcg").look()).ran
