@@ -82,6 +82,8 @@ def _action(door: Door, limits: Limits) -> Doc:
     action: Doc = {"cluster": door.service, "timeout": seconds(_timeout(door, limits))}
     if door.repeatable:
         action["retry_policy"] = retry(REPEAT)
+    if door.hot:
+        action["retry_policy"]["per_try_timeout"] = seconds(limits.try_time)
     if door.kind is Kind.STREAM:
         action["idle_timeout"] = seconds(limits.event_idle_time)
     if door.kind is Kind.WEBSOCKET:
