@@ -5,9 +5,10 @@ import contextlib
 import itertools
 import socket
 import struct
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
-from tests.faults.replicas import free_ports
+from tests.faults.replicas import Replica, free_ports, running
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER of no time: closing sends a reset
 
@@ -103,3 +104,20 @@ class Wire:
         for writer in ends:
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             writer.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def wired(platform, folder, **env):
+    """Lend a replica of flags and the wires on which its database, iam and its own door are."""
+    replica = Replica(platform, "flags", folder, **env)
+    wires = SimpleNamespace(
+        database=Wire.spliced(replica.env, "FLAGS_DATABASE_URL"),
+        iam=Wire.spliced(replica.env, "SWITCHYARD_IAM_ADDRESS"),
+        door=Wire("127.0.0.1", replica.http),
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        for wire in vars(wires).values():
+            await stack.enter_async_context(wire.joined())
+        await stack.enter_async_context(running(replica))
+        await replica.start()
+        yield replica, wires
