@@ -25,7 +25,7 @@ pytestmark = pytest.mark.journey
 
 AT_ONCE = 4  # requests that the gate has under way to a service; as many may wait for a connection
 LATE = 0.1  # seconds
-SERVED = 60  # answers by which capacity and goodput are measured
+SERVED = 40  # answers by which capacity and goodput are measured
 PAUSE = 0.5  # seconds until somebody who was refused asks again
 
 
