@@ -118,7 +118,8 @@ def retry(conditions: str) -> Doc:
         "num_retries": 1,
         "retry_back_off": {"base_interval": "0.02s", "max_interval": "0.2s"},
         "retry_host_predicate": [{"name": name, "typed_config": typed(message)}],
-        "host_selection_retry_max_attempts": 3,
+        # Of two replicas the dice name the first again and again now and then; it is asked only if all ten do.
+        "host_selection_retry_max_attempts": 10,
     }
 
 
