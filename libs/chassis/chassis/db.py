@@ -18,10 +18,7 @@ from sqlalchemy.orm import DeclarativeBase
 from chassis.errors import Unavailable
 from schemas.addresses import driver_url
 
-PATIENCE, FREE = (
-    1.8,
-    1.6,
-)  # seconds for a connection that answers, of them until one is free: a refusal comes in two
+PATIENCE, FREE = 1.8, 1.6  # seconds for a connection that answers, and of them for a free one
 
 Sessions = async_sessionmaker[AsyncSession]
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
@@ -116,7 +113,7 @@ async def _begun(session: AsyncSession, options: dict[str, str]) -> None:
     try:
         await lent._start_transaction()
     except BaseException as trouble:
-        lent.driver_connection.terminate()  # else SQLAlchemy says farewell first, for up to two seconds
+        lent.driver_connection.terminate()  # SQLAlchemy would say farewell, for two seconds
         await connection.invalidate()
         if isinstance(trouble.__cause__, _AWAY):  # SQLAlchemy has not seen it, and does not say so
             raise trouble.__cause__ from None
