@@ -7,6 +7,7 @@ soon the others hear, depends on the machine: it is compared with the same machi
 
 import asyncio
 import contextlib
+import random
 import time
 from collections import Counter
 from types import SimpleNamespace
@@ -44,7 +45,7 @@ class Crowd:
             if said.status_code != 200:
                 self.refused.append(time.monotonic() - begun)
                 assert problem(said) == 503
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(PAUSE * (0.5 + random.random()))  # not all at once
 
     @contextlib.asynccontextmanager
     async def asking(self, clients):
