@@ -115,5 +115,6 @@ def tell(finding, share, burst):
         f" {late * 1000:.0f} ms; nothing else, and nothing waits afterwards",
         partly=(f"goodput was {share:.0%} in this run, wanted ≥ 90 %; " if share < 0.9 else "")
         + slower(late, 0.05, "a refusal")
-        + "capacity was made small, and the clients share the machine",
+        + "capacity was made small at the gate (a service that lacks connections refuses after two seconds, see R5),"
+        " and the clients share the machine",
     )
