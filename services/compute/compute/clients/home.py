@@ -132,7 +132,7 @@ def write(path: Path, said: Mapping[str, Any]) -> None:
 def in_words(
     verb: Callable[P, Coroutine[Any, Any, T]],
 ) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Say HostTrouble where the host's disk is full, cannot be written or ails: one machine waits then, and no other."""
+    """Say HostTrouble where its disk is full, shut or ailing: one machine waits then, and no other."""
 
     @wraps(verb)
     async def worded(*args: P.args, **kwargs: P.kwargs) -> T:
