@@ -18,6 +18,7 @@ from gate.shapes import Doc, seconds, typed
 OFF = typed("config.route.v3.FilterConfig", disabled=True)
 PER_ROUTE_JWT = filters.FILTERS + "jwt_authn.v3.PerRouteConfig"
 CAREFUL = "connect-failure,refused-stream,reset-before-request"
+OVERWRITE = "OVERWRITE_IF_EXISTS_OR_ADD"
 REPEAT = "connect-failure,refused-stream,reset,retriable-status-codes"
 
 
@@ -37,7 +38,16 @@ def _route(door: Door, match: Doc, keylog: str, limits: Limits) -> Doc:
         "route": _action(door, limits),
         "metadata": meaning(door.auth, door=door.kind, service=door.service),
         "typed_per_filter_config": _per_filter(door, keylog, limits),
+        **_budget(door, limits),
     }
+
+
+def _budget(door: Door, limits: Limits) -> Doc:
+    """Say how long a hot door waits, so that who asks a neighbour for it asks for less."""
+    if not door.hot:
+        return {}
+    said = {"key": "x-budget-ms", "value": str(int(limits.try_time * 1000))}
+    return {"request_headers_to_add": [{"header": said, "append_action": OVERWRITE}]}
 
 
 def meaning(auth: Auth, **more: str) -> Doc:
@@ -82,6 +92,8 @@ def _action(door: Door, limits: Limits) -> Doc:
     action: Doc = {"cluster": door.service, "timeout": seconds(_timeout(door, limits))}
     if door.repeatable:
         action["retry_policy"] = retry(REPEAT)
+    if door.hot:
+        action["retry_policy"]["per_try_timeout"] = seconds(limits.try_time)
     if door.kind is Kind.STREAM:
         action["idle_timeout"] = seconds(limits.event_idle_time)
     if door.kind is Kind.WEBSOCKET:
@@ -106,7 +118,8 @@ def retry(conditions: str) -> Doc:
         "num_retries": 1,
         "retry_back_off": {"base_interval": "0.02s", "max_interval": "0.2s"},
         "retry_host_predicate": [{"name": name, "typed_config": typed(message)}],
-        "host_selection_retry_max_attempts": 3,
+        # Of two replicas the dice name the first again and again now and then; it is asked only if all ten do.
+        "host_selection_retry_max_attempts": 10,
     }
 
 

@@ -82,6 +82,13 @@ def test_a_flag_key_may_contain_slashes(client, world):
     assert client.post("/ofrep/v1/evaluate/flags/a").status_code == 401
 
 
+def test_a_hot_door_tells_how_long_it_waits(client, world):
+    headers = {"x-api-key": world.key(), "x-budget-ms": "999999"}
+    for path in ("/ofrep/v1/evaluate/flags/a", "/ofrep/v1/evaluate/flags"):
+        told = client.post(path, headers=headers).json()["headers"]
+        assert [value for name, value in told if name == "x-budget-ms"] == ["2500"]
+
+
 def test_a_wrong_method_is_answered_by_the_service(client):
     response = client.post("/api/v1/reading")
     assert (response.status_code, response.json()) == (405, {"code": "own"})

@@ -137,9 +137,13 @@ class Gate:
 
     async def hosts(self, service):
         """Return how many replicas of a service it would ask now."""
+        return await self.counted(service, "membership_healthy")
+
+    async def counted(self, service, what):
+        """Return what Envoy has counted about a service."""
         async with httpx.AsyncClient(timeout=5) as web:
             said = await web.get(
-                f"http://127.0.0.1:{self._admin}/stats?filter=^cluster.{service}.membership_healthy"
+                f"http://127.0.0.1:{self._admin}/stats?filter=^cluster.{service}.{what}$"
             )
         return int(said.text.rpartition(" ")[2])
 

@@ -5,60 +5,22 @@ answered before; killed and started again, it still does, and says how old its s
 """
 
 import asyncio
-import contextlib
 import signal
 import sys
 import time
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from tests.faults.replicas import environment, free_ports
+from tests.faults.wire import Wire
 from tests.newcomer import Patient, registered
 from tests.waiting import until
 
 OFREP = "/ofrep/v1/evaluate/flags"
 ASKED = 200
-
-
-class Wire:
-    """A TCP connection that can be cut: nobody answers at its port then, and open connections break."""
-
-    def __init__(self, host, port):
-        self.there, self.port, self._server = (host, port), free_ports(1)[0], None
-        self._open, self._carrying = set(), set()
-
-    async def join(self):
-        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
-
-    async def cut(self):
-        self._server.close()
-        for writer in self._open:
-            writer.transport.abort()
-        await asyncio.gather(*self._carrying, return_exceptions=True)
-        self._open.clear()
-        self._carrying.clear()
-
-    async def _carry(self, reader, writer):
-        self._carrying.add(asyncio.current_task())
-        try:
-            there, back = await asyncio.open_connection(*self.there)
-        except OSError:
-            writer.close()
-            return
-        self._open |= {writer, back}
-        await asyncio.gather(_pump(reader, back), _pump(there, writer))
-
-
-async def _pump(reader, writer):
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
 
 
 class Replica:
@@ -67,9 +29,9 @@ class Replica:
     def __init__(self, like, folder):
         self.env = dict(like)
         self.wires = [
-            self._wired("FLAGS_DATABASE_URL"),
-            self._wired("SWITCHYARD_REDIS_URL"),
-            self._wired("SWITCHYARD_IAM_ADDRESS"),
+            Wire.spliced(self.env, "FLAGS_DATABASE_URL"),
+            Wire.spliced(self.env, "SWITCHYARD_REDIS_URL"),
+            Wire.spliced(self.env, "SWITCHYARD_IAM_ADDRESS"),
         ]
         self.env |= {
             "FLAGS_HTTP_PORT": str(free_ports(1)[0]),
@@ -79,20 +41,13 @@ class Replica:
         self.url = f"http://127.0.0.1:{self.env['FLAGS_HTTP_PORT']}"
         self.process = None
 
-    def _wired(self, name):
-        said = self.env[name]
-        place = urlsplit(said if "//" in said else f"//{said}")
-        wire = Wire(place.hostname, place.port)
-        self.env[name] = said.replace(f":{place.port}", f":{wire.port}")
-        return wire
-
     async def start(self):
         command = (sys.executable, "-m", "flags", "serve", "--no-jobs")
         nothing = asyncio.subprocess.DEVNULL
         self.process = await asyncio.create_subprocess_exec(
             *command, env=self.env, stdout=nothing, stderr=nothing
         )
-        await until(self.ready, 30, "the replica is ready")
+        await until(self.ready, 120, "the replica is ready")
 
     async def ready(self):
         async with httpx.AsyncClient(base_url=self.url, timeout=2) as web:

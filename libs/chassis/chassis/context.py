@@ -2,8 +2,10 @@
 
 import re
 import secrets
+import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from math import inf
 from uuid import UUID
 
 WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
@@ -25,6 +27,11 @@ class Asked:
     credential: tuple[str, str] | None = None
     epoch: str = ""
     answer: dict[str, str] = field(default_factory=dict[str, str])
+    ends: float = inf  # when whoever asks stops waiting, on the monotonic clock
+
+    def left(self, most: float) -> float:
+        """Return the seconds that a neighbour has, `most` at most: a fifth of what is left is for our own answer."""
+        return max(0.0, min(most, 0.8 * (self.ends - time.monotonic())))
 
     @property
     def sampled(self) -> bool:

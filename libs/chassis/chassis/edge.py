@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterable
+from math import inf
 
 import orjson
 from starlette.requests import ClientDisconnect
@@ -16,9 +17,11 @@ log = logging.getLogger(__name__)
 Headers = Iterable[tuple[bytes, bytes]]
 
 
-def asked_by(headers: Headers) -> Asked:
-    """Read a request's id, trace and origin off its headers."""
+def asked_by(headers: Headers, seconds: float | None = None) -> Asked:
+    """Read a request's id, trace and origin off its headers; who asks waits some seconds, or as the headers say."""
     found = dict(headers)
+    if (said := _text(found, b"x-budget-ms")).isdecimal() and len(said) < 8:
+        seconds = int(said) / 1000
     request_id = request_id_of(_text(found, b"x-request-id"))
     trace_id, traceparent = trace_of(_text(found, b"traceparent"), request_id)
     return Asked(
@@ -29,6 +32,7 @@ def asked_by(headers: Headers) -> Asked:
         user_agent=_text(found, b"user-agent"),
         credential=_credential(found),
         epoch=_text(found, b"x-authz-epoch"),
+        ends=inf if seconds is None else time.monotonic() + seconds,
     )
 
 
@@ -62,10 +66,8 @@ class Edge:
                 status = 101
             elif message["type"].endswith("http.response.start"):
                 status = message["status"]
-                message["headers"] = [
-                    *message["headers"],
-                    (b"x-request-id", request.request_id.encode()),
-                ]
+                ours = (b"x-request-id", request.request_id.encode())
+                message["headers"] = [*message["headers"], ours]
             await send(message)
 
         with span(scope.get("method", "WS")) as opened:

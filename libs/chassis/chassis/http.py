@@ -181,9 +181,8 @@ async def _once(request: Request, wiring: Wiring, caller: Caller, answer: Handle
     key = request.headers.get(HEADER)
     if key is None or wiring.idempotency is None or request.method not in ("POST", "PATCH"):
         return await answer(request)
-    scope = (
-        f"{caller.tenant} {caller.subject} {request.method} {request.url.path}?{request.url.query}"
-    )
+    url = request.url
+    scope = f"{caller.tenant} {caller.subject} {request.method} {url.path}?{url.query}"
     retry = Retry(scope=scope, key=key, body=await request.body())
     return await wiring.idempotency.once(retry, lambda: answer(request))
 
@@ -270,9 +269,8 @@ async def expected_version(request: Request) -> int | None:
         return None
     if not (tag := _OUR_TAG.fullmatch(sent.strip())):
         said = 'send one ETag as you were given it, such as "3", or *'
-        raise BadIfMatch(
-            f"If-Match: {said}", errors=(FieldError("header:if-match", said, "bad_etag"),)
-        )
+        wrong = FieldError("header:if-match", said, "bad_etag")
+        raise BadIfMatch(f"If-Match: {said}", errors=(wrong,))
     return int(tag[1])
 
 
@@ -313,9 +311,8 @@ async def _pager(
     cursor: Annotated[str | None, Query(max_length=2048)] = None,
 ) -> Pager:
     if page is not None and cursor is not None:
-        raise BadRequest(
-            "page and cursor together say two things; send one", code="page_and_cursor"
-        )
+        said = "page and cursor together say two things; send one"
+        raise BadRequest(said, code="page_and_cursor")
     cursors = request.app.state.wiring.cursors
     scope = _scope(request)
     after = cursors.open(scope, cursor) if cursor else None
@@ -324,14 +321,11 @@ async def _pager(
 
 
 Paging = Annotated[Pager, Depends(_pager)]
+_PAGING = ("page", "limit", "cursor")
 
 
 def _scope(request: Request) -> str:
     """Name the list that a cursor belongs to: tenant, path and every filter."""
     caller: Caller = request.state.caller
-    filters = sorted(
-        (name, value)
-        for name, value in request.query_params.multi_items()
-        if name not in ("page", "limit", "cursor")
-    )
+    filters = sorted(one for one in request.query_params.multi_items() if one[0] not in _PAGING)
     return f"{caller.tenant} {request.url.path} {filters}"

@@ -139,7 +139,7 @@ class Guard(aio.ServerInterceptor):
 def _answering(context: Context, method: str) -> Generator[Callable[[Fault], None]]:
     """Set up the request of a call, and count how it ended."""
     headers = [(name.encode(), value.encode()) for name, value in _metadata(context).items()]
-    token = CURRENT.set(asked_by(headers))
+    token = CURRENT.set(asked_by(headers, context.time_remaining()))
     ended = "OK"
 
     def end(fault: Fault) -> None:
@@ -213,19 +213,19 @@ def as_fault(error: aio.AioRpcError) -> Fault:
     )
 
 
+@dataclass(frozen=True, slots=True)
 class _Tell:
     """What our calls say about who asks, and on whose behalf."""
 
-    def __init__(self, service: str, secret: str) -> None:
-        self._service = service
-        self._secret = secret
+    service: str
+    secret: str
 
     def details(self, given: aio.ClientCallDetails, *, deadline: bool) -> aio.ClientCallDetails:
-        """Return the call's details with our metadata and, for a unary call, a deadline."""
+        """Return the call's details with our metadata and, for a unary call, a deadline: no later than our caller's."""
         request = asked()
         metadata = aio.Metadata(*(given.metadata or ()))
         method = given.method.decode() if isinstance(given.method, bytes) else given.method
-        metadata.add(mesh.HEADER, mesh.sign(self._secret, self._service, method, time.time()))
+        metadata.add(mesh.HEADER, mesh.sign(self.secret, self.service, method, time.time()))
         if request.request_id:
             metadata.add("x-request-id", request.request_id)
             metadata.add("traceparent", traceparent())
@@ -233,7 +233,7 @@ class _Tell:
             metadata.add(*request.credential)
         if request.epoch:
             metadata.add(EPOCH, request.epoch)
-        timeout = given.timeout or (DEADLINE if deadline else None)
+        timeout = request.left(given.timeout or DEADLINE) if deadline else given.timeout
         return aio.ClientCallDetails(
             given.method, timeout, metadata, given.credentials, given.wait_for_ready
         )

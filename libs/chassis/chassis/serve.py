@@ -159,22 +159,19 @@ async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
 async def _grpc(service: Service, settings: ServiceSettings, state: Health) -> AsyncGenerator[None]:
     servicer = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, service.rpc)  # type: ignore[arg-type]
-    names = ("", *service.rpc_names)
-    reflection.enable_server_reflection(
-        (*service.rpc_names, _HEALTH, reflection.SERVICE_NAME), service.rpc
-    )
+    shown = (*service.rpc_names, _HEALTH, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(shown, service.rpc)
     try:
         service.rpc.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
     except RuntimeError:
-        raise SystemExit(
-            f"port {settings.grpc_port} for gRPC cannot be had: is it taken?"
-        ) from None
+        taken = f"port {settings.grpc_port} for gRPC cannot be had: is it taken?"
+        raise SystemExit(taken) from None
     await service.rpc.start()
 
     async def report() -> None:
         while True:
             status = _STATUS.NOT_SERVING if state.trouble() else _STATUS.SERVING
-            for name in names:
+            for name in ("", *service.rpc_names):
                 await servicer.set(name, status)  # type: ignore[arg-type]
             await asyncio.sleep(0.2)
 

@@ -2,12 +2,14 @@
 
 import time
 from contextlib import asynccontextmanager
+from math import inf
 
 import grpc
 import pytest
 from grpc import aio
 
 from chassis.context import CURRENT, Asked, asked
+from chassis.edge import asked_by
 from chassis.errors import FieldError, Invalid, NotFound, Unavailable
 from chassis.rpc import FAMILY, STATUS, Guard, as_fault, neighbour
 from switchyard.iam.v1 import iam_pb2 as pb
@@ -115,6 +117,30 @@ async def test_the_request_and_its_caller_are_passed_on(iam, stub):
 async def test_every_unary_call_has_a_deadline(iam, stub):
     await stub.Check(pb.CheckRequest())
     assert 0 < iam.seen[0][2] < 2.5
+
+
+async def test_what_is_left_of_a_callers_time_is_passed_on_less_a_fifth(iam, stub):
+    token = CURRENT.set(asked_by([(b"x-budget-ms", b"30000")]))
+    try:
+        await stub.Check(pb.CheckRequest(), timeout=100)
+    finally:
+        CURRENT.reset(token)
+    _, there, remaining = iam.seen[0]
+    assert 0 < remaining <= 25  # what grpc sends is rounded up, by a hundredth at most
+    assert 0 < there.left(100) <= 0.8 * 25
+    assert there.left(1e-3) == 1e-3
+    await stub.Check(pb.CheckRequest(), timeout=100)
+    assert 25 < iam.seen[1][2] <= 102
+
+
+def test_when_the_time_is_up_nothing_is_left_for_a_neighbour():
+    assert Asked(ends=time.monotonic() - 1).left(5) == 0
+    assert Asked().left(5) == 5
+
+
+@pytest.mark.parametrize("said", [b"", b"-1", b"1e3", b"soon", b"9" * 30, "²".encode("latin-1")])
+def test_a_budget_that_is_none_is_as_long_as_ever(said):
+    assert asked_by([(b"x-budget-ms", said)]).ends == inf
 
 
 async def test_an_internal_method_is_for_services_only(iam):

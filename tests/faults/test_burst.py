@@ -1,0 +1,118 @@
+"""Ten times as many clients as can be served: those who are served stay as many, the others are told at once (R15).
+
+Capacity is made small, so that a burst is one on any machine: PostgreSQL answers late, and the gate lets a few requests
+in at a time. That nobody is refused without a sentence and nothing queues up is asserted; how many are served, and how
+soon the others hear, depends on the machine: it is compared with the same machine a moment before, and told.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from types import SimpleNamespace
+
+import httpx
+import pytest
+
+from tests.faults.asking import PATIENT, SOON, known, problem, token
+from tests.faults.replicas import Gate, running
+from tests.faults.table import slower
+from tests.faults.test_replicas import organized
+from tests.faults.wire import wired
+from tests.waiting import until
+
+pytestmark = pytest.mark.journey
+
+AT_ONCE = 4  # requests that the gate has under way to a service; as many may wait for a connection
+LATE = 0.1  # seconds
+SERVED = 40  # answers by which capacity and goodput are measured
+PAUSE = 0.5  # seconds until somebody who was refused asks again
+
+
+class Crowd:
+    """Clients who read the same thing again and again, and wait a little where they are refused."""
+
+    def __init__(self, gate, org):
+        self._url, self._path, self._token = gate.url, org.flag, token(org)
+        self.told, self.refused = Counter(), []
+
+    async def _ask(self, web):
+        while True:
+            begun = time.monotonic()
+            said = await web.get(self._path, headers=self._token)
+            self.told[said.status_code] += 1
+            if said.status_code != 200:
+                self.refused.append(time.monotonic() - begun)
+                assert problem(said) == 503
+                await asyncio.sleep(PAUSE)
+
+    @contextlib.asynccontextmanager
+    async def asking(self, clients):
+        limits = httpx.Limits(max_connections=clients)
+        async with httpx.AsyncClient(base_url=self._url, timeout=PATIENT, limits=limits) as web:
+            tasks = [asyncio.create_task(self._ask(web)) for _ in range(clients)]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                ended = await asyncio.gather(*tasks, return_exceptions=True)
+                assert all(isinstance(e, asyncio.CancelledError) for e in ended), ended
+
+    async def goodput(self):
+        """Return how many are served a second."""
+        begun, before = time.monotonic(), self.told[200]
+        await until(lambda: self.told[200] >= before + SERVED, SOON, "some are served")
+        return (self.told[200] - before) / (time.monotonic() - begun)
+
+
+async def test_a_burst_is_served_as_far_as_it_can_be_and_refused_at_once_beyond(
+    platform, tmp_path, finding
+):
+    await until(platform.healthy, SOON)
+    async with (
+        wired(platform, tmp_path) as (replica, wires),
+        organized(platform.url) as org,
+    ):
+        door = SimpleNamespace(service="flags", http=wires.door.port, grpc=replica.grpc)
+        gate = Gate(platform, tmp_path, [door], only=True, upstream_requests=AT_ONCE)
+        async with running(gate):
+            await gate.start()
+            calm, burst = Crowd(gate, org), Crowd(gate, org)
+            async with httpx.AsyncClient(base_url=gate.url, timeout=PATIENT) as web:
+                await known(web, org)
+                wires.database.late = LATE
+                async with calm.asking(AT_ONCE):
+                    await until(lambda: calm.told[200] > AT_ONCE, SOON, "the replica serves")
+                    capacity = await calm.goodput()
+                async with burst.asking(10 * AT_ONCE):
+                    await until(lambda: burst.told[503] > AT_ONCE, SOON, "some are refused")
+                    goodput = await burst.goodput()
+                await nothing_queues(gate)
+                assert (await web.get(org.flag, headers=token(org))).status_code == 200
+    assert set(burst.told) == {200, 503}, burst.told
+    assert (
+        wires.door.most <= 2 * AT_ONCE
+    )  # the gate's health checks among them; there are 40 clients
+    tell(finding, goodput / capacity, burst)
+
+
+async def nothing_queues(gate):
+    async def idle():
+        waiting = ("upstream_rq_active", "upstream_rq_pending_active")
+        return not any([await gate.counted("flags", what) for what in waiting])
+
+    await until(idle, SOON, "nobody waits any more")
+
+
+def tell(finding, share, burst):
+    late = sorted(burst.refused)[int(len(burst.refused) * 0.9) - 1]
+    finding(
+        "R15",
+        f"ten times as many clients as the gate lets in at a time ({AT_ONCE}), PostgreSQL {LATE * 1000:.0f} ms late",
+        f"goodput {share:.0%} of capacity; {len(burst.refused)} × 503 with Retry-After, nine of ten within"
+        f" {late * 1000:.0f} ms; nothing else, and nothing waits afterwards",
+        partly=(f"goodput was {share:.0%} in this run, wanted ≥ 90 %; " if share < 0.9 else "")
+        + slower(late, 0.05, "a refusal")
+        + "capacity was made small, and the clients share the machine",
+    )
