@@ -50,8 +50,13 @@ async def is_on(org, key):
 
 async def gauge(platform, service, name):
     """Return the sum of a metric of a service over its labels."""
+    return await gauge_at(platform.http(service), name)
+
+
+async def gauge_at(url, name):
+    """Return the sum of a metric of the process at a place."""
     async with httpx.AsyncClient() as web:
-        text = (await web.get(f"{platform.http(service)}/metrics")).raise_for_status().text
+        text = (await web.get(f"{url}/metrics")).raise_for_status().text
     return sum(
         float(v) for v in re.findall(rf"^{name}(?:{{.*}})? ([0-9.e+]+)$", text, re.MULTILINE)
     )

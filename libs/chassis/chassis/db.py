@@ -18,7 +18,7 @@ from sqlalchemy.orm import DeclarativeBase
 from chassis.errors import Unavailable
 from schemas.addresses import driver_url
 
-PATIENCE = 2.0  # seconds for a connection that answers; one that does not takes SQLAlchemy two more to give up
+PATIENCE, FREE = 1.8, 1.6  # seconds for a connection that answers, and of them for a free one
 
 Sessions = async_sessionmaker[AsyncSession]
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
@@ -58,7 +58,7 @@ async def database(url: str, schema: str, pool: int = 5) -> AsyncGenerator[Sessi
         driver_url(url),
         pool_size=pool,
         max_overflow=pool,
-        pool_timeout=2,
+        pool_timeout=FREE,
         connect_args={
             "timeout": 2,
             "command_timeout": 4,
@@ -113,6 +113,7 @@ async def _begun(session: AsyncSession, options: dict[str, str]) -> None:
     try:
         await lent._start_transaction()
     except BaseException as trouble:
+        lent.driver_connection.terminate()  # SQLAlchemy would say farewell, for two seconds
         await connection.invalidate()
         if isinstance(trouble.__cause__, _AWAY):  # SQLAlchemy has not seen it, and does not say so
             raise trouble.__cause__ from None

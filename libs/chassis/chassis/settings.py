@@ -46,9 +46,8 @@ class ServiceSettings(BaseSettings):
     otlp_endpoint: str = ""
     build_id: str = "development"
     shutdown_delay: float = Field(default=0.0, ge=0)
-    rate_limit: int = Field(
-        default=0, ge=0
-    )  # requests a second per credential; 0: the profile's own
+    # Requests a second per credential; 0: the profile's own.
+    rate_limit: int = Field(default=0, ge=0)
 
     @field_validator("mesh_secret")
     @classmethod

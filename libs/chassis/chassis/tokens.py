@@ -144,9 +144,7 @@ def _number(claims: Mapping[str, Any], name: str, default: float | None = None) 
     value = claims.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise BadToken(f"the token's {name} is missing or not a number")
-    if (
-        not abs(value) < _END
-    ):  # NaN and infinity, which JSON does not have, but Python's reader does
+    if not abs(value) < _END:  # NaN is none either, which JSON does not have, but Python's reader
         raise BadToken(f"the token's {name} is no time")
     return float(value)
 
