@@ -28,6 +28,7 @@ from audit.clients.seal import AesVault
 from audit.domain.draft import Draft
 from audit.domain.entry import PLATFORM, Origin
 from audit.domain.wanted import Wanted
+from audit.main import collect_seldom
 from audit.store.log import _COLUMNS
 from audit.store.work import sql_work
 from audit.usecases.reader import Reader
@@ -177,6 +178,7 @@ async def measure_reading(work, tenant):
 
 
 async def main(given):
+    collect_seldom()
     admin = os.environ["TEST_DATABASE_URL"]
     url = urlsplit(admin)
     role = url._replace(netloc=f"bench_audit:bench@{url.netloc.rpartition('@')[2]}").geturl()

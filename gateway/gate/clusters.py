@@ -1,16 +1,22 @@
-"""Where requests go: an HTTP and a gRPC cluster per service, Envoy's own admin, the collector."""
+"""Where requests go: an HTTP and a gRPC cluster per service, Envoy's own admin, the collector.
 
-from gate.graph import Endpoint, Service, Topology
+And one where none goes: the gates themselves, counted so that each knows its share of the limits.
+"""
+
+from gate.graph import LOOPBACK, Endpoint, Service, Topology
 from gate.limits import Limits
 from gate.settings import Settings
 from gate.shapes import Doc, extension, seconds, typed
 
+# What the rest of the configuration calls the cluster that the gate is itself a member of.
+GATES = "gates"
 PROTOCOL = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
 def clusters(topology: Topology, settings: Settings) -> list[Doc]:
     """Return all clusters."""
     found = [c for s in topology.services for c in _pair(s, topology, settings.limits)]
+    found.append(_gates(topology, settings))
     found.append(_cluster("admin", (Endpoint("127.0.0.1", topology.admin),), fixed=True))
     if settings.otlp:
         host, _, port = settings.otlp.rpartition(":")
@@ -26,6 +32,18 @@ def _pair(service: Service, topology: Topology, limits: Limits) -> list[Doc]:
     http = _cluster(name, service.http, fixed=fixed) | guard | _http1()
     grpc = _cluster(f"{name}_grpc", service.grpc, fixed=fixed) | guard | _http2()
     return [http | _checked(readiness, limits), grpc | _checked(serving, limits)]
+
+
+def _gates(topology: Topology, settings: Settings) -> Doc:
+    """Return the cluster of all gates, as DNS knows them: Envoy divides the shared limits by its size.
+
+    Where DNS is away the last answer stands; where it knows nobody, the gate takes itself for the only one.
+    """
+    if not settings.peers:
+        return _cluster(GATES, (Endpoint(LOOPBACK, topology.public),), fixed=True)
+    hosts = tuple(Endpoint(name, topology.public) for name in settings.peers)
+    asked = {"dns_refresh_rate": seconds(settings.limits.gates_interval)}
+    return _cluster(GATES, hosts, fixed=False) | asked
 
 
 def _cluster(name: str, endpoints: tuple[Endpoint, ...], *, fixed: bool) -> Doc:

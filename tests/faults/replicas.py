@@ -89,10 +89,11 @@ class Replica:
 class Gate:
     """An Envoy beside the platform's: `more` adds replicas to a service, `only` puts them in its place.
 
+    `peers` are the addresses of all gates that share the limits.
     Run as in the cluster, so that SIGTERM drains it; `end` does not wait for that, `drained` does.
     """
 
-    def __init__(self, platform, folder, replicas, *, only=False, **limits):
+    def __init__(self, platform, folder, replicas, *, only=False, peers=(), **limits):
         public, metrics, self._admin = free_ports(3)
         self._folder, self.process = folder / f"gate-{public}", None
         state = json.loads((platform.data / "run" / "state.json").read_text())
@@ -103,7 +104,7 @@ class Gate:
             state["ports"][service] = {
                 door: [p[door] for p in own + more] for door in ("http", "grpc")
             }
-        self._state, self._limits = state, limits
+        self._state, self._limits, self._peers = state, limits, peers
         self._env = environment(platform.pid("key-agent")) | DRAINED
         self.url = f"http://127.0.0.1:{public}"
 
@@ -112,7 +113,8 @@ class Gate:
         (self._folder / "state.json").write_text(json.dumps(self._state))
         topology = load(ROOT / "deploy/service-graph.yaml", self._folder / "state.json")
         settings = read(self._env, None, topology.urls)
-        settings = replace(settings, otlp="", limits=replace(settings.limits, **self._limits))
+        limits = replace(settings.limits, **self._limits)
+        settings = replace(settings, otlp="", peers=self._peers, limits=limits)
         document = gather.read(ROOT / "gateway/openapi.json")
         return render.write(document, topology, settings, self._folder)
 

@@ -7,6 +7,7 @@ looks like them, are left to the module.
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, cast
 
 import orjson
@@ -33,5 +34,26 @@ def canonical(value: Any) -> str:  # noqa: ANN401 - JSON is anything
         fast = orjson.dumps(value, option=_OPTIONS)
     except orjson.JSONEncodeError:
         return _encode(value)
-    flat = isinstance(value, dict) and _FLAT.issuperset(map(type, cast("Json", value).values()))
-    return fast.decode() if flat or not _MAY_BE_FLOAT(fast) else _encode(value)
+    return fast.decode() if _flat(value) or not _MAY_BE_FLOAT(fast) else _encode(value)
+
+
+def inside(value: Any) -> Any:  # noqa: ANN401 - JSON is anything
+    """Return a JSON value as it may stand in what `written` writes."""
+    return value if value is None or _flat(value) else orjson.Fragment(canonical(value))
+
+
+def written(said: Mapping[str, object]) -> bytes:
+    """Return the canonical bytes of an object that has texts in it, objects of texts, and what `inside` returned.
+
+    At once, and unlike `canonical` without a look for what orjson writes otherwise than the module.
+    """
+    try:
+        return orjson.dumps(said, option=_OPTIONS)
+    except orjson.JSONEncodeError:  # a number beyond 64 bits in a flat document
+        apart = ((n, orjson.Fragment(canonical(v)) if _flat(v) else v) for n, v in said.items())
+        return orjson.dumps(dict(apart), option=_OPTIONS)
+
+
+def _flat(value: Any) -> bool:  # noqa: ANN401
+    """Tell whether a value is an object that orjson writes as the module does, unless its numbers are too large."""
+    return isinstance(value, dict) and _FLAT.issuperset(map(type, cast("Json", value).values()))

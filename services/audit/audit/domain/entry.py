@@ -83,6 +83,14 @@ class Event(NamedTuple):
         """Whose person the target's part is about; empty if the target is no person."""
         return self.target.id if self.target.type in PEOPLE else ""
 
+    @property
+    def people(self) -> dict[str, str]:
+        """Of each personal part, whose it is."""
+        found = {ACTOR: doer} if (doer := self.doer) else {}
+        if subject := self.subject:
+            found[TARGET] = subject
+        return found
+
 
 Secrets = Mapping[str, bytes]  # of each personal part: its salt, and behind it its value as JSON
 
@@ -168,19 +176,27 @@ def instant(at: datetime) -> str:
     return at.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
-def words(event: Event) -> str:
-    """Return what a search looks through: everything that people call by name and that is no person's, folded."""
-    actor, target = event.actor, event.target
-    doer = "" if event.doer else actor.name
-    subject = "" if event.subject else target.name
+def words(event: Event, people: Mapping[str, str] | None = None) -> str:
+    """Return what a search looks through: everything that people call by name and that is no person's, folded.
+
+    `people` are the event's, if they are known already.
+    """
+    actor, target, known = event.actor, event.target, event.people if people is None else people
+    doer = "" if ACTOR in known else actor.name
+    subject = "" if TARGET in known else target.name
     named = (event.action, actor.id, doer, target.type, target.id, subject, event.reason)
     return folded("\n".join(named))
 
 
-def names(event: Event) -> dict[str, str]:
+def names(event: Event, people: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return what people are called in an event, folded, by their ids; a search looks through these too."""
-    called = ((event.doer, event.actor.name), (event.subject, event.target.name))
-    return {person: folded(name) for person, name in called if person}
+    known = event.people if people is None else people
+    called: dict[str, str] = {}
+    if ACTOR in known:
+        called[known[ACTOR]] = folded(event.actor.name)
+    if TARGET in known:
+        called[known[TARGET]] = folded(event.target.name)
+    return called
 
 
 def without(event: Event, *erased: str) -> Event:

@@ -68,16 +68,18 @@ Counts = dict[UUID, dict[Strand, int]]
 
 def strands_of(events: Iterable[Prepared]) -> Strands:
     """Return every strand that an event of these belongs to."""
-    found: dict[UUID, set[Strand]] = {}
+    found: dict[int, tuple[UUID, set[Strand]]] = {}
     for one in events:
-        if (ours := found.get(one.event.tenant)) is None:
-            ours = found[one.event.tenant] = set()
-        ours.update(one.strands)
-    return found
+        tenant = one.event.tenant
+        if (ours := found.get(tenant.int)) is None:
+            ours = found[tenant.int] = (tenant, set())
+        ours[1].update(one.strands)
+    return dict(found.values())
 
 
 @dataclass(slots=True)
 class _End:
+    tenant: UUID
     seq: int
     ts: datetime
     tree: Frontier
@@ -91,8 +93,9 @@ class Placing:
     """
 
     def __init__(self, heads: Mapping[UUID, Head], counts: Counts) -> None:
-        self._ends = {
-            tenant: _End(
+        self._ends = {  # by number, which is hashed ten times as fast
+            tenant.int: _End(
+                tenant,
                 head.seq,
                 head.ts,
                 Frontier.of(head.leaves, head.edge),
@@ -104,14 +107,15 @@ class Placing:
 
     def add(self, one: Prepared, now: datetime) -> Leaf:
         """Place an event at the end of its tenant's log."""
-        end = self._ends[one.event.tenant]
+        end = self._ends[one.event.tenant.int]
         end.seq += 1
-        end.ts = max(now, end.ts)
+        if now > end.ts:
+            end.ts = now
         return _leaf(one, end, end.seq, end.ts)
 
     def adopt(self, one: Prepared, seq: int, ts: datetime) -> Leaf:
         """Place an event where it stands already, as the next leaf."""
-        end = self._ends[one.event.tenant]
+        end = self._ends[one.event.tenant.int]
         if seq != end.tree.size + 1:
             raise ValueError(f"entry {seq} is not the next leaf of a tree of {end.tree.size}")
         return _leaf(one, end, seq, ts)
@@ -120,14 +124,14 @@ class Placing:
         """Return the heads that moved, where they are now."""
         return [
             Head(
-                tenant=tenant,
+                tenant=end.tenant,
                 seq=end.seq,
                 ts=end.ts,
                 leaves=end.tree.size,
                 edge=end.tree.packed(),
             )
-            for tenant, end in self._ends.items()
-            if end.tree.size > self._were[tenant]
+            for end in self._ends.values()
+            if end.tree.size > self._were[end.tenant]
         ]
 
 
@@ -139,8 +143,10 @@ def _leaf(one: Prepared, end: _End, seq: int, ts: datetime) -> Leaf:
 
 
 def _numbered(strands: Sequence[Strand], counts: dict[Strand, int]) -> Ordinals:
-    numbers = [counts.get(strand, 0) + 1 for strand in strands]
-    counts.update(zip(strands, numbers, strict=True))
+    numbers: list[int] = []
+    for strand in strands:
+        counts[strand] = number = counts.get(strand, 0) + 1
+        numbers.append(number)
     return tuple(numbers)
 
 

@@ -115,6 +115,13 @@ def test_the_bytes_of_form_2_never_change():
     )
 
 
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 1e16, 1.0])
+def test_numbers_that_others_spell_otherwise_are_written_as_ever(number):
+    one = prepared(EVENT._replace(before={"n": number, "a": "ä"}, after={"b": 1, "a": 2}), SALTS)
+    said = json.dumps({"a": "ä", "n": number}, ensure_ascii=False, separators=(",", ":"))
+    assert f'"after":{{"a":2,"b":1}},"before":{said},'.encode() in one.begin
+
+
 def test_the_documents_of_a_person_are_personal():
     event = EVENT._replace(target=Target("user", "u-2", "Bea"), after={"email": "bea@example.com"})
     one = prepared(event, SALTS)
