@@ -17,7 +17,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.faults.replicas import ROOT, environment, family
+from tests.faults.replicas import ROOT, environment, memory
 from tests.faults.test_kill import VICTIMS
 from tests.faults.test_poison import gauge
 from tests.newcomer import registered
@@ -135,12 +135,6 @@ def forget_snapshots(platform):
         place.unlink(missing_ok=True)
 
 
-def peak(pid):
-    """Return the most memory that a process and its children have had, in MiB."""
-    said = [Path(f"/proc/{one}/status").read_text() for one in family(pid)]
-    return sum(int(re.search(r"VmHWM:\s+(\d+)", one)[1]) for one in said) / 1024
-
-
 def allowed(service):
     """Return the memory in MiB that a process of a service is given in Kubernetes."""
     text = (ROOT / f"deploy/k8s/base/{service}.yaml").read_text()
@@ -175,7 +169,7 @@ async def test_all_restart_at_once_and_a_thousand_streams_come_back(platform, fi
             pid = platform.pid("flags")
             await evaluated(platform, orgs)
             await until(platform.healthy, BACK, "all is well again")
-            used = {name: peak(platform.pid(name)) for name in ("flags", "gateway")}
+            used = {name: memory(platform.pid(name), "VmHWM") for name in ("flags", "gateway")}
             read = await gauge(platform, "flags", "flags_readings_total")
             assert platform.pid("flags") == pid
     told(finding, crowd.told - before, spread, used, read, took)
