@@ -118,8 +118,8 @@ async def test_evaluation_goes_on_while_postgres_hangs_and_writes_are_refused_so
         "R4",
         f"SIGSTOP to every process of PostgreSQL, 200 evaluations, a write, then {CROWD} writes at once",
         f"0 evaluations failed, p99 {still * 1000:.0f} ms ({quick * 1000:.0f} before); the write was 503 with"
-        f" Retry-After after {late:.1f} s, all others were refused; writes went on {normal:.1f} s after SIGCONT, flags had"
-        f" no more than its {POOL} connections and {after:.0f} MiB ({before:.0f} before)",
+        f" Retry-After after {late:.1f} s, the others were refused; writes went on {normal:.1f} s after SIGCONT, flags"
+        f" had no more than its {POOL} connections and {after:.0f} MiB ({before:.0f} before)",
         partly=slower(late, 2, "the refusal")
         + slower(normal, 5, "the way back")
         + "some seconds, not 30",
