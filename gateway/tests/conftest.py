@@ -41,6 +41,7 @@ LIMITS = replace(
     request_headers_time=1,
     request_time=2,
     health_interval=0.3,
+    gates_interval=0.2,
     keys_poll=0.05,
 )
 EITHER = [{"bearer": []}, {"apiKey": []}]
