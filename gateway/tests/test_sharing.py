@@ -18,7 +18,7 @@ from gateway.tests.conftest import LIMITS, build, eventually, stop
 from gateway.tests.names import Names
 
 QUOTA = 20  # a minute, at the strict door
-RATE = 12  # a second, of a tenant and of a key
+RATE = 4  # a second, of a tenant and of a key
 ASKED = 60
 BOTH = ("127.0.0.1", "127.0.0.2")
 SHARED = replace(LIMITS, strict_per_minute=QUOTA, tenant_rate=RATE, key_rate=RATE)
