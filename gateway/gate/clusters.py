@@ -68,16 +68,9 @@ def _cluster(name: str, endpoints: tuple[Endpoint, ...], *, fixed: bool) -> Doc:
 
 
 def _guard(limits: Limits) -> Doc:
-    most = limits.upstream_requests
-    thresholds = {
-        "max_connections": most,
-        "max_pending_requests": most,
-        "max_requests": most,
-        "track_remaining": True,
-        "retry_budget": {"budget_percent": {"value": 20}, "min_retry_concurrency": 3},
-    }
+    thresholds = [_most(limits.upstream_requests), {"priority": "HIGH", **_most(limits.streams)}]
     return {
-        "circuit_breakers": {"thresholds": [thresholds]},
+        "circuit_breakers": {"thresholds": thresholds},
         # Only what fails on the way ejects a host. A 503 with Retry-After is an answer: a service whose
         # database is away still evaluates flags from memory.
         "outlier_detection": {
@@ -94,6 +87,16 @@ def _guard(limits: Limits) -> Doc:
         },
         # The default sends traffic to hosts that are known to be unhealthy.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+    }
+
+
+def _most(most: int) -> Doc:
+    return {
+        "max_connections": most,
+        "max_pending_requests": most,
+        "max_requests": most,
+        "track_remaining": True,
+        "retry_budget": {"budget_percent": {"value": 20}, "min_retry_concurrency": 3},
     }
 
 

@@ -30,6 +30,8 @@ class Limits:
     headers_count: int = 64
     connections: int = 20_000
     upstream_requests: int = 1024
+    # Open event streams and sockets of one service: counted apart, so that they take no place of a request.
+    streams: int = 10_000
     request_headers_time: float = 5
     # The whole request must have arrived by then (slow bodies).
     request_time: float = 30
