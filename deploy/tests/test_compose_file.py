@@ -1,5 +1,6 @@
 """docker-compose.yml: valid, hardened, and in agreement with the service graph and with what the services read."""
 
+import importlib
 import json
 import shutil
 import subprocess
@@ -94,6 +95,17 @@ def test_the_gate_starts_after_every_service_is_healthy(compose):
     assert {name: need["condition"] for name, need in needs.items()} == dict.fromkeys(
         SERVICES, "service_healthy"
     )
+
+
+def test_who_writes_files_has_a_volume_for_them(compose):
+    """The root cannot be written: compute's jobs once failed each second of a container's life for the want of it."""
+    for name in SERVICES:
+        settings = importlib.import_module(f"{name}.settings").Settings
+        said = [str(field.default) for field in settings.model_fields.values()]
+        said += map(str, compose["services"][name]["environment"].values())
+        writes = any(value.startswith("/data/") for value in said)
+        mounted = compose["services"][name].get("volumes", [])
+        assert (f"{name}-data:/data" in mounted) is writes, name
 
 
 def test_addresses_are_those_of_the_graph(compose, graph):

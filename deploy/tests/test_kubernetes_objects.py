@@ -161,6 +161,17 @@ def test_services_are_headless_so_that_grpc_spreads(name, overlay):
         assert named(overlay(name), "Service", service)["spec"]["clusterIP"] == "None"
 
 
+@in_each_overlay
+def test_gates_count_one_another_by_a_headless_name(name, overlay):
+    objects = overlay(name)
+    spec = named(objects, "Service", "gateway-peers")["spec"]
+    pods = named(objects, "Deployment", "gateway")["spec"]["template"]
+    assert spec["clusterIP"] == "None"
+    assert spec["selector"].items() <= pods["metadata"]["labels"].items()
+    said = {e["name"]: e.get("value") for e in pods["spec"]["containers"][0]["env"]}
+    assert said["GATE_PEERS"] == "gateway-peers"
+
+
 @pytest.mark.parametrize("who", [*SERVICES, "gateway"])
 def test_every_variable_is_one_that_some_process_reads(who, overlay, known_variables):
     objects = overlay("overlays/dev")

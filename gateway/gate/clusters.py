@@ -1,16 +1,22 @@
-"""Where requests go: an HTTP and a gRPC cluster per service, Envoy's own admin, the collector."""
+"""Where requests go: an HTTP and a gRPC cluster per service, Envoy's own admin, the collector.
 
-from gate.graph import Endpoint, Service, Topology
+And one where none goes: the gates themselves, counted so that each knows its share of the limits.
+"""
+
+from gate.graph import LOOPBACK, Endpoint, Service, Topology
 from gate.limits import Limits
 from gate.settings import Settings
 from gate.shapes import Doc, extension, seconds, typed
 
+# What the rest of the configuration calls the cluster that the gate is itself a member of.
+GATES = "gates"
 PROTOCOL = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
 def clusters(topology: Topology, settings: Settings) -> list[Doc]:
     """Return all clusters."""
     found = [c for s in topology.services for c in _pair(s, topology, settings.limits)]
+    found.append(_gates(topology, settings))
     found.append(_cluster("admin", (Endpoint("127.0.0.1", topology.admin),), fixed=True))
     if settings.otlp:
         host, _, port = settings.otlp.rpartition(":")
@@ -26,6 +32,18 @@ def _pair(service: Service, topology: Topology, limits: Limits) -> list[Doc]:
     http = _cluster(name, service.http, fixed=fixed) | guard | _http1()
     grpc = _cluster(f"{name}_grpc", service.grpc, fixed=fixed) | guard | _http2()
     return [http | _checked(readiness, limits), grpc | _checked(serving, limits)]
+
+
+def _gates(topology: Topology, settings: Settings) -> Doc:
+    """Return the cluster of all gates, as DNS knows them: Envoy divides the shared limits by its size.
+
+    Where DNS is away the last answer stands; where it knows nobody, the gate takes itself for the only one.
+    """
+    if not settings.peers:
+        return _cluster(GATES, (Endpoint(LOOPBACK, topology.public),), fixed=True)
+    hosts = tuple(Endpoint(name, topology.public) for name in settings.peers)
+    asked = {"dns_refresh_rate": seconds(settings.limits.gates_interval)}
+    return _cluster(GATES, hosts, fixed=False) | asked
 
 
 def _cluster(name: str, endpoints: tuple[Endpoint, ...], *, fixed: bool) -> Doc:
@@ -50,16 +68,9 @@ def _cluster(name: str, endpoints: tuple[Endpoint, ...], *, fixed: bool) -> Doc:
 
 
 def _guard(limits: Limits) -> Doc:
-    most = limits.upstream_requests
-    thresholds = {
-        "max_connections": most,
-        "max_pending_requests": most,
-        "max_requests": most,
-        "track_remaining": True,
-        "retry_budget": {"budget_percent": {"value": 20}, "min_retry_concurrency": 3},
-    }
+    thresholds = [_most(limits.upstream_requests), {"priority": "HIGH", **_most(limits.streams)}]
     return {
-        "circuit_breakers": {"thresholds": [thresholds]},
+        "circuit_breakers": {"thresholds": thresholds},
         # Only what fails on the way ejects a host. A 503 with Retry-After is an answer: a service whose
         # database is away still evaluates flags from memory.
         "outlier_detection": {
@@ -76,6 +87,16 @@ def _guard(limits: Limits) -> Doc:
         },
         # The default sends traffic to hosts that are known to be unhealthy.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+    }
+
+
+def _most(most: int) -> Doc:
+    return {
+        "max_connections": most,
+        "max_pending_requests": most,
+        "max_requests": most,
+        "track_remaining": True,
+        "retry_budget": {"budget_percent": {"value": 20}, "min_retry_concurrency": 3},
     }
 
 

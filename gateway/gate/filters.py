@@ -167,6 +167,10 @@ def _bucket(tokens: int, interval: float = 1) -> Doc:
     return {"max_tokens": tokens, "tokens_per_fill": tokens, "fill_interval": seconds(interval)}
 
 
+# Of all gates together: Envoy lets its share through, one part in as many as there are gates (clusters.GATES).
+SHARED: Doc = {"local_cluster_rate_limit": {}}
+
+
 def _rate(prefix: str, quota: int, window: int, **fields: object) -> Doc:
     always = {"default_value": {"numerator": 100}}
     told = {
@@ -210,6 +214,7 @@ def _tenant_rate(limits: Limits) -> Doc:
         "tenant",
         limits.tenant_rate,
         1,
+        **SHARED,
         token_bucket=_bucket(1_000_000_000),
         max_dynamic_descriptors=10_000,
         rate_limits=[{"actions": [action]} for action in actions],
@@ -226,6 +231,7 @@ def strict_rate(limits: Limits) -> Doc:
         "address",
         quota,
         60,
+        **SHARED,
         token_bucket=_bucket(1_000_000_000),
         max_dynamic_descriptors=10_000,
         rate_limits=[{"actions": [per_address]}],

@@ -1,6 +1,7 @@
 """How much may pass: rate limits, timeouts and sizes, one set per environment.
 
-Test runs carry their own quota; nothing is ever switched off.
+Test runs carry their own quota; nothing is ever switched off. `total_rate` is the process's own; the other rates are
+of all gates together: each of N lets an N-th through (docs/adr/0081), so N must stay below the smallest of them.
 """
 
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ class Limits:
     headers_count: int = 64
     connections: int = 20_000
     upstream_requests: int = 1024
+    # Open event streams and sockets of one service: counted apart, so that they take no place of a request.
+    streams: int = 10_000
     request_headers_time: float = 5
     # The whole request must have arrived by then (slow bodies).
     request_time: float = 30
@@ -47,6 +50,8 @@ class Limits:
     keys_fresh_for: float = 10
     keys_poll: float = 0.25
     health_interval: float = 1
+    # How often DNS is asked who the other gates are: by then a new one has its share, and who is gone leaves his.
+    gates_interval: float = 5
 
 
 PROFILES = {

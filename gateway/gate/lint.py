@@ -128,6 +128,8 @@ def _route(route: Doc, names: list[str]) -> Iterator[str]:
         if key not in names:
             yield f"{where}: {key!r} is the name of no filter"
     words = route.get("metadata", {}).get("filter_metadata", {}).get("switchyard", {})
+    if words.get("door") in ("stream", "websocket") and route["route"].get("priority") != "HIGH":
+        yield f"{where}: stays open, and takes the place of requests"
     declared = words.get("auth")
     if declared not in list(Auth):
         yield f"{where}: does not say who is let in"
@@ -180,8 +182,9 @@ def _clusters(clusters: list[Doc]) -> Iterator[str]:
         panic = cluster.get("common_lb_config", {}).get("healthy_panic_threshold", {})
         if panic.get("value") != 0:
             yield f"cluster {cluster['name']}: sends traffic to unhealthy hosts"
-        if "circuit_breakers" not in cluster:
-            yield f"cluster {cluster['name']}: has no circuit breaker"
+        told = cluster.get("circuit_breakers", {}).get("thresholds", [])
+        if {"DEFAULT", "HIGH"} - {t.get("priority", "DEFAULT") for t in told}:
+            yield f"cluster {cluster['name']}: has no circuit breaker, or none for what stays open"
 
 
 def _names(manager: Doc) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 
 from gate import certificate, static
-from gate.clusters import clusters, connection_limit
+from gate.clusters import GATES, clusters, connection_limit
 from gate.doors import doors
 from gate.graph import LOOPBACK, Topology
 from gate.listeners import listeners
@@ -38,6 +38,7 @@ def render(document: Doc, topology: Topology, settings: Settings, out: Path) -> 
     return {
         "node": {"id": "gateway", "cluster": "gateway"},
         "admin": _admin(topology),
+        "cluster_manager": {"local_cluster_name": GATES},
         "layered_runtime": {
             "layers": [{"name": "static", "static_layer": {}}, {"name": "admin", "admin_layer": {}}]
         },

@@ -94,6 +94,8 @@ def _action(door: Door, limits: Limits) -> Doc:
         action["retry_policy"] = retry(REPEAT)
     if door.hot:
         action["retry_policy"]["per_try_timeout"] = seconds(limits.try_time)
+    if door.kind is not Kind.PLAIN:
+        action["priority"] = "HIGH"  # what stays open is counted apart from requests
     if door.kind is Kind.STREAM:
         action["idle_timeout"] = seconds(limits.event_idle_time)
     if door.kind is Kind.WEBSOCKET:
@@ -186,7 +188,8 @@ def _refusal(name: str) -> Doc:
 def _rpc_route(service: Service, name: str, keylog: str, limits: Limits, *, streams: bool) -> Doc:
     action: Doc = {"cluster": f"{service.name}_grpc", "timeout": seconds(limits.door_time)}
     if streams:
-        action |= {"timeout": "0s", "idle_timeout": seconds(limits.event_idle_time)}
+        idle = seconds(limits.event_idle_time)
+        action |= {"timeout": "0s", "idle_timeout": idle, "priority": "HIGH"}
     else:
         action["max_stream_duration"] = {"grpc_timeout_header_max": seconds(limits.request_time)}
     return {

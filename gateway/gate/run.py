@@ -8,6 +8,7 @@ nothing is in flight, and has not been for a moment; then stop Envoy.
 import contextlib
 import http.client
 import os
+import resource
 import signal
 import subprocess
 import threading
@@ -79,6 +80,8 @@ def run(config: Path, concurrency: int, times: Patience, helper: Sequence[str] |
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each stream takes two of Envoy's
     process = subprocess.Popen(_command(config, concurrency, times), start_new_session=True)
     threading.Thread(target=_watch, args=(process, ended, asked), daemon=True).start()
     companion = Companion(helper, ended) if helper else None

@@ -25,6 +25,8 @@ class Settings:
     otlp: str
     build_id: str
     started_at: str
+    # Names (or addresses) of all gates, this one among them, which share the limits; empty: there is no other.
+    peers: tuple[str, ...] = ()
     # Folder with tls.crt and tls.key; empty: the public port speaks plain text.
     tls: str = ""
 
@@ -40,12 +42,17 @@ def read(environment: Mapping[str, str], profile: str | None, urls: Mapping[str,
         limits=_limits(profile or setting("PROFILE", "development")),
         issuer=setting("ISSUER", urls.get("issuer", urls.get("gateway", ISSUER))).rstrip("/"),
         audience=setting("AUDIENCE", "switchyard"),
-        origins=tuple(o.strip() for o in setting("CORS_ORIGINS", "").split(",") if o.strip()),
+        origins=_words(setting("CORS_ORIGINS", "")),
         otlp=setting("OTLP_ENDPOINT", "").removeprefix("http://").rstrip("/"),
         build_id=setting("BUILD_ID", "dev"),
+        peers=_words(setting("PEERS", "")),
         tls=setting("TLS_DIR", ""),
         started_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     )
+
+
+def _words(listed: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in listed.split(",") if word.strip())
 
 
 def _limits(profile: str) -> Limits:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -41,6 +42,7 @@ LIMITS = replace(
     request_headers_time=1,
     request_time=2,
     health_interval=0.3,
+    gates_interval=0.2,
     keys_poll=0.05,
 )
 EITHER = [{"bearer": []}, {"apiKey": []}]
@@ -83,14 +85,14 @@ def documents():
 
 
 def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
+    with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         return [one.getsockname()[1] for one in sockets]
 
 
-def eventually(condition, within: float = 20):
+def eventually(condition, within: float = 90):
     """Wait for a condition to hold, and return what it returned."""
     latest = time.monotonic() + within
     while not (held := condition()):
@@ -188,18 +190,24 @@ def build(folder: Path, limits=LIMITS, edit=None, *, ready=True, delay=0.0, **se
         edit(document)
         config.write_text(yaml.safe_dump(document))
     upstream = [str(HERE / "upstream.py"), str(rest), str(grpc), str(folder / "jwks.json")]
-    world.processes.append(start(upstream, folder))
-    eventually(lambda: answers(f"http://127.0.0.1:{rest}/readyz"))
     quick = {"GATE_SHUTDOWN_DELAY": str(delay), "GATE_DRAIN_TIME": "10"}
     running = ["-m", "gate", "run", "--config", str(config), "--concurrency", "2"]
-    world.processes.append(start(running, folder, **quick))
-    admin = f"http://127.0.0.1:{admin}/ready"
-    eventually(lambda: answers(admin))
-    if ready:
-        eventually(lambda: answers(f"{world.url}/api/v1/public"))
-        url, known = f"{world.url}/api/v1/token", world.bearer()
-        eventually(lambda: answers(url, 200, known))
+    with ExitStack() as failed:
+        failed.callback(stop, world)
+        world.processes.append(start(upstream, folder))
+        eventually(lambda: answers(f"http://127.0.0.1:{rest}/readyz"))
+        world.processes.append(start(running, folder, **quick))
+        eventually(lambda: answers(f"http://127.0.0.1:{admin}/ready"))
+        if ready:
+            lets_through(world)
+        failed.pop_all()
     return world
+
+
+def lets_through(world: World) -> None:
+    """Wait until it asks its upstream, and knows who signs tokens."""
+    eventually(lambda: answers(f"{world.url}/api/v1/public"))
+    eventually(lambda: answers(f"{world.url}/api/v1/token", 200, world.bearer()))
 
 
 def configure(world: World, limits=LIMITS, **settings) -> Path:
@@ -220,7 +228,7 @@ def stop(world: World) -> None:
     for process in reversed(world.processes):
         process.terminate()
     for process in world.processes:
-        process.wait(15)
+        process.wait(60)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from gateway.tests.conftest import eventually
+
 ORIGIN = "https://app.example"
 
 
@@ -254,7 +256,10 @@ def test_one_tenant_is_limited_and_its_neighbour_is_not(client, world, kind):
         return world.bearer() if kind == "token" else {"x-api-key": world.key()}
 
     loud, quiet = made(), made()
-    assert flood(world, loud) == {200, 429}
+    found = set()
+    # A machine that is busy enough takes a flood as slowly as the limit gives tokens back.
+    eventually(lambda: 429 in (found.update(flood(world, loud)) or found))
+    assert found == {200, 429}
     assert client.get("/api/v1/echo", headers=quiet).status_code == 200
 
 

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -43,6 +44,12 @@ def family(pid):
     """Return a process and all that it started."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *(p for child in children for p in family(int(child)))]
+
+
+def memory(pid, what):
+    """Return what a process and its children have of memory now (VmRSS), or had at most (VmHWM), in MiB."""
+    said = [Path(f"/proc/{one}/status").read_text() for one in family(pid)]
+    return sum(int(re.search(rf"{what}:\s+(\d+)", one)[1]) for one in said) / 1024
 
 
 async def answers(url):
@@ -89,30 +96,32 @@ class Replica:
 class Gate:
     """An Envoy beside the platform's: `more` adds replicas to a service, `only` puts them in its place.
 
+    `peers` are the addresses of all gates that share the limits.
     Run as in the cluster, so that SIGTERM drains it; `end` does not wait for that, `drained` does.
     """
 
-    def __init__(self, platform, folder, replicas, *, only=False, **limits):
-        public, metrics, self._admin = free_ports(3)
+    def __init__(self, platform, folder, replicas, *, only=False, peers=(), **limits):
+        public, metrics, admin = free_ports(3)
         self._folder, self.process = folder / f"gate-{public}", None
         state = json.loads((platform.data / "run" / "state.json").read_text())
-        state["ports"]["gateway"] = {"public": public, "metrics": metrics, "admin": self._admin}
+        state["ports"]["gateway"] = {"public": public, "metrics": metrics, "admin": admin}
         for service in {r.service for r in replicas}:
             own = [] if only else [state["ports"][service]]
             more = [{"http": r.http, "grpc": r.grpc} for r in replicas if r.service == service]
             state["ports"][service] = {
                 door: [p[door] for p in own + more] for door in ("http", "grpc")
             }
-        self._state, self._limits = state, limits
+        self._state, self._limits, self._peers = state, limits, peers
         self._env = environment(platform.pid("key-agent")) | DRAINED
-        self.url = f"http://127.0.0.1:{public}"
+        self.url, self.admin = (f"http://127.0.0.1:{port}" for port in (public, admin))
 
     def _rendered(self):
         self._folder.mkdir(exist_ok=True)
         (self._folder / "state.json").write_text(json.dumps(self._state))
         topology = load(ROOT / "deploy/service-graph.yaml", self._folder / "state.json")
         settings = read(self._env, None, topology.urls)
-        settings = replace(settings, otlp="", limits=replace(settings.limits, **self._limits))
+        limits = replace(settings.limits, **self._limits)
+        settings = replace(settings, otlp="", peers=self._peers, limits=limits)
         document = gather.read(ROOT / "gateway/openapi.json")
         return render.write(document, topology, settings, self._folder)
 
@@ -124,9 +133,7 @@ class Gate:
             self.process = await asyncio.create_subprocess_exec(
                 *command, *config, env=self._env, cwd=ROOT, stdout=log, stderr=log
             )
-        await until(
-            lambda: answers(f"http://127.0.0.1:{self._admin}/ready"), STARTING, "Envoy is ready"
-        )
+        await until(lambda: answers(f"{self.admin}/ready"), STARTING, "Envoy is ready")
 
     async def drained(self):
         """Ask it to end, and return its exit status when it has."""
@@ -140,9 +147,7 @@ class Gate:
     async def counted(self, service, what):
         """Return what Envoy has counted about a service."""
         async with httpx.AsyncClient(timeout=5) as web:
-            said = await web.get(
-                f"http://127.0.0.1:{self._admin}/stats?filter=^cluster.{service}.{what}$"
-            )
+            said = await web.get(f"{self.admin}/stats?filter=^cluster.{service}.{what}$")
         return int(said.text.rpartition(" ")[2])
 
     async def end(self):

@@ -47,7 +47,6 @@ ROWS = {
 # Held by tests of their own, which have no figure to tell: where they are.
 ELSEWHERE = {
     "R20": "`tests/journeys/test_bad_input.py` (fifty at once), `libs/chassis/tests` (the crash before the answer)",
-    "R22": "`gateway/tests/test_wire.py` (dribbled headers and bodies, 64 kB of headers, bodies over the limit)",
 }
 HEAD = """# What it survives
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.faults.asking import PATIENT, SOON
 from tests.faults.replicas import environment, free_ports
 from tests.faults.wire import Wire
 from tests.newcomer import Patient, registered
@@ -47,7 +48,7 @@ class Replica:
         self.process = await asyncio.create_subprocess_exec(
             *command, env=self.env, stdout=nothing, stderr=nothing
         )
-        await until(self.ready, 120, "the replica is ready")
+        await until(self.ready, SOON, "the replica is ready")
 
     async def ready(self):
         async with httpx.AsyncClient(base_url=self.url, timeout=2) as web:
@@ -85,7 +86,7 @@ async def knows_all(sdk):
         flags = got.json().get("flags", [])
         return [flag["reason"] for flag in flags] == ["TARGETING_MATCH"] * 20
 
-    await until(known, 30, "the replica knows the flags")
+    await until(known, SOON, "the replica knows the flags")
 
 
 async def asked(sdk):
@@ -105,7 +106,7 @@ async def asked(sdk):
 
 @pytest.fixture
 async def replica(platform, tmp_path):
-    await until(platform.healthy, 30, "healthy at the start")
+    await until(platform.healthy, SOON, "healthy at the start")
     made = Replica(environment(platform.pid("flags")), tmp_path / "snapshots")
     for wire in made.wires:
         await wire.join()
@@ -121,10 +122,10 @@ async def replica(platform, tmp_path):
 @pytest.mark.journey
 async def test_evaluation_outlives_everything_even_a_restart(platform, replica, finding):
     patient = Patient()
-    async with httpx.AsyncClient(base_url=platform.url, timeout=15, transport=patient) as web:
+    async with httpx.AsyncClient(base_url=platform.url, timeout=PATIENT, transport=patient) as web:
         key = await prepared(web)
         headers = {"x-api-key": key}
-        async with httpx.AsyncClient(base_url=replica.url, headers=headers, timeout=5) as sdk:
+        async with httpx.AsyncClient(base_url=replica.url, headers=headers, timeout=PATIENT) as sdk:
             await knows_all(sdk)
             alive, quick = await asked(sdk)
             assert len(alive) == 4
@@ -161,7 +162,7 @@ async def on_disk(replica, key):
         confirmed = float(files.get("confirmed", 0)) > since
         return confirmed and sha256(key.encode()).hexdigest() in files.get("api.keys", "")
 
-    await until(kept, 30, "the state is on disk")
+    await until(kept, SOON, "the state is on disk")
     assert key not in "".join(replica.written().values())
 
 
@@ -169,7 +170,7 @@ async def says_how_old_it_is(sdk):
     async def old():
         return int((await sdk.post(f"{OFREP}/f1", json={})).headers.get("age", 0)) >= 15
 
-    await until(old, 30, "answers say how old they are")
+    await until(old, SOON, "answers say how old they are")
 
 
 async def catches_up(sdk):
@@ -177,12 +178,12 @@ async def catches_up(sdk):
         got = await sdk.post(f"{OFREP}/f1", json={})
         return got.json()["reason"] == "DISABLED" and "age" not in got.headers
 
-    await until(caught_up, 30, "the replica has caught up")
+    await until(caught_up, SOON, "the replica has caught up")
 
 
 async def refuses_what_it_cannot_know(replica, web):
     """A person or an unknown key is not refused as wrong, but as undecidable; nothing breaks."""
-    async with httpx.AsyncClient(base_url=replica.url, timeout=10) as nobody:
+    async with httpx.AsyncClient(base_url=replica.url, timeout=PATIENT) as nobody:
         token = {"authorization": web.headers["authorization"]}
         got = await nobody.get("/api/v1/feature-flags", headers=token)
         assert (got.status_code, got.json()["code"]) == (503, "authority_unavailable")

@@ -7,6 +7,7 @@ soon the others hear, depends on the machine: it is compared with the same machi
 
 import asyncio
 import contextlib
+import random
 import time
 from collections import Counter
 from types import SimpleNamespace
@@ -44,7 +45,7 @@ class Crowd:
             if said.status_code != 200:
                 self.refused.append(time.monotonic() - begun)
                 assert problem(said) == 503
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(PAUSE * (0.5 + random.random()))  # not all at once
 
     @contextlib.asynccontextmanager
     async def asking(self, clients):
@@ -114,5 +115,6 @@ def tell(finding, share, burst):
         f" {late * 1000:.0f} ms; nothing else, and nothing waits afterwards",
         partly=(f"goodput was {share:.0%} in this run, wanted ≥ 90 %; " if share < 0.9 else "")
         + slower(late, 0.05, "a refusal")
-        + "capacity was made small, and the clients share the machine",
+        + "capacity was made small at the gate (a service that lacks connections refuses after two seconds, see R5),"
+        " and the clients share the machine",
     )

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.faults.replicas import DRAINED, Gate, Replica, beside, running
-from tests.newcomer import registered
+from tests.newcomer import Patient, registered
 from tests.waiting import until
 
 pytestmark = pytest.mark.journey
@@ -147,7 +147,7 @@ class Load:
 @contextlib.asynccontextmanager
 async def organized(url):
     """Register an organization through a gate; it has a flag that is on, and a key for evaluation."""
-    async with httpx.AsyncClient(base_url=url, timeout=20) as web:
+    async with httpx.AsyncClient(base_url=url, timeout=20, transport=Patient()) as web:
         await registered(web)
 
         async def heard():

@@ -1,6 +1,7 @@
 """The composition root: the only place where flags is put together."""
 
 import logging
+import resource
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -66,6 +67,7 @@ RPC_NAMES = (
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncGenerator[Service]:
     """Wire the service from the inside out; close whatever it opened."""
+    _room_for_streams()
     async with (
         framed("flags", settings, TABLES, INTERNAL) as frame,
         redis_at(settings.redis_url) as redis,
@@ -104,8 +106,9 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         rest = ofrep.before(
             frame.rest("flags", routers, flags, projects, *others, *plans, *evaluating)
         )
-        allocations = Allocations(work, _now, uuid7)
-        servicer = FlagsServicer(flags, allocations, frame.identity, frame.cursors)
+        servicer = FlagsServicer(
+            flags, Allocations(work, _now, uuid7), frame.identity, frame.cursors
+        )
         flags_pb2_grpc.add_FlagsServicer_to_server(servicer, frame.rpc)
         evaluation_v1.add_ServiceServicer_to_server(EvaluationV1(desks), frame.rpc)
         evaluation_v2.add_ServiceServicer_to_server(EvaluationV2(desks), frame.rpc)
@@ -133,6 +136,12 @@ def _looking(rulesets: Rulesets) -> str:
 def _tickets(settings: Settings) -> Tickets:
     secret = sha256(f"tickets {settings.mesh_secret}".encode()).digest()
     return Tickets(secret, settings.issuer.rstrip("/"))
+
+
+def _room_for_streams() -> None:
+    """Have as many open files as this process may: each stream is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _now() -> datetime:

@@ -10,11 +10,12 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from compute.domain.guest import Key
@@ -28,6 +29,8 @@ DISK, SEED, BOOT, ENDED = "disk.qcow2", "seed.iso", "boot.json", "ended"
 MEDIUM = "medium.iso"
 DEFINITION, SERIAL, MONITOR, CONSOLE = "definition.json", "serial.log", "monitor", "console"
 _OF_A_RUN = (MONITOR, CONSOLE, "pid")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +59,12 @@ class Homes:
         return self.fetched / "blobs" / f"{sha256}.iso"
 
     def make(self) -> None:
-        """Create the folders, closed to others."""
-        for folder in (self.root, self.guests, self.fences):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Create the folders, closed to others. HostTrouble where the host does not let us."""
+        try:
+            for folder in (self.root, self.guests, self.fences):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise _trouble(error) from error
 
     def of(self, vm: UUID) -> Path:
         """Return the home of a guest, there or not."""
@@ -121,6 +127,26 @@ def write(path: Path, said: Mapping[str, Any]) -> None:
         os.fsync(file.fileno())
     half.rename(path)
     settle(path.parent)
+
+
+def in_words(
+    verb: Callable[P, Coroutine[Any, Any, T]],
+) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Say HostTrouble where its disk is full, shut or ailing: one machine waits then, and no other."""
+
+    @wraps(verb)
+    async def worded(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await verb(*args, **kwargs)
+        except OSError as error:
+            raise _trouble(error) from error
+
+    return worded
+
+
+def _trouble(error: OSError) -> HostTrouble:
+    """Say what ails without naming the host's folders: tenants read it."""
+    return HostTrouble(f"the host's folder for guests: {error.strerror or 'no answer'}")
 
 
 def read(path: Path) -> dict[str, Any]:

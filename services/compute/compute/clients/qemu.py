@@ -82,6 +82,7 @@ class Qemu:
 
     # --- looking ------------------------------------------------------------------------------------------------------
 
+    @homes.in_words
     async def list(self) -> Mapping[UUID, Seen]:
         """Return every guest of this host."""
         self.homes.make()
@@ -93,6 +94,7 @@ class Qemu:
         off = {vm: self._off(vm) for vm in there if vm not in alive}
         return off | dict(zip(running, looked, strict=True))
 
+    @homes.in_words
     async def observe(self, vm: UUID) -> Seen:
         """Look at one guest."""
         pid = processes.running(self.homes.of(vm))
@@ -155,6 +157,7 @@ class Qemu:
 
     # --- making -------------------------------------------------------------------------------------------------------
 
+    @homes.in_words
     async def ensure_disk(self, key: Key, definition: Definition) -> None:
         """Make the disk, a linked clone of its template, unless it is there."""
         self.homes.make()
@@ -166,6 +169,7 @@ class Qemu:
         if not (home / DISK).exists():
             await make_disk(home / DISK, definition.disk_gb, base)
 
+    @homes.in_words
     async def ensure_defined(self, key: Key, definition: Definition) -> None:
         """Write down what the guest is to be like when it is switched on next."""
         self.homes.admit(key)
@@ -175,6 +179,7 @@ class Qemu:
         said = {"cpu": definition.cpu, "memory_mb": definition.memory_gb * 1024}
         homes.write(home / DEFINITION, {**said, "template": template})
 
+    @homes.in_words
     async def grow_disk(self, key: Key, gb: int) -> None:
         """Make the disk so big, unless it is; of a guest that runs, through its QEMU."""
         self.homes.admit(key)
@@ -184,6 +189,7 @@ class Qemu:
         else:
             await qemu_img("resize", "-q", str(home / DISK), f"{gb}G")
 
+    @homes.in_words
     async def snapshot(self, key: Key, name: str, verb: SnapshotVerb) -> None:
         """Take a snapshot inside the disk, go back to it, or drop it; done already, it is done."""
         self.homes.admit(key)
@@ -214,6 +220,7 @@ class Qemu:
 
     # --- switching ----------------------------------------------------------------------------------------------------
 
+    @homes.in_words
     async def ensure_power(self, key: Key, switch: Switch) -> None:
         """Switch a guest; what is as wished already stays."""
         self.homes.admit(key)
@@ -270,6 +277,7 @@ class Qemu:
         except Silent as silent:
             raise HostTrouble("the guest's monitor does not answer") from silent
 
+    @homes.in_words
     async def ensure_absent(self, key: Key) -> None:
         """End the guest and free everything that it has."""
         self.homes.make()

@@ -10,6 +10,9 @@ import pytest
 
 from compute.clients import processes, seed, serial
 from compute.clients.home import Homes, demolish
+from compute.clients.images import Images
+from compute.clients.qemu import Qemu
+from compute.clients.trial import Trial
 from compute.domain.guest import Definition, Key, Power, Switch
 from compute.ports.hypervisor import HostTrouble, StaleFence
 
@@ -148,3 +151,26 @@ def test_a_home_whose_removal_was_cut_off_is_still_seen_and_removed_again(tmp_pa
     demolish(home)
     demolish(home)
     assert list(homes.guests.iterdir()) == []
+
+
+async def test_a_folder_that_cannot_be_made_is_the_hosts_trouble(tmp_path):
+    (tmp_path / "file").touch()
+    nowhere = Qemu(tmp_path / "file" / "guests", Images(()), Trial(tmp_path, Images(())))
+    with pytest.raises(HostTrouble, match="folder for guests: Not a directory"):
+        await nowhere.list()
+
+
+async def test_what_cannot_be_written_is_trouble_of_one_machine(tmp_path, vm_id):
+    driver = Qemu(tmp_path, Images(()), Trial(tmp_path, Images(())))
+    driver.homes.make()
+    driver.homes.of(vm_id).touch()  # a file where its folder should be
+    little = Definition(name="x", cpu=1, memory_gb=1, disk_gb=1)
+    with pytest.raises(HostTrouble, match="folder for guests: File exists"):
+        await driver.ensure_disk(Key(vm_id, 1, 1), little)
+    assert str(tmp_path) not in (await _complaint(driver.ensure_defined(Key(vm_id, 1, 1), little)))
+
+
+async def _complaint(asked):
+    with pytest.raises(HostTrouble) as told:
+        await asked
+    return str(told.value)

@@ -17,7 +17,7 @@ from chassis.context import CURRENT
 from chassis.denials import Denials
 from chassis.edge import asked_by
 from chassis.errors import BadRequest, Forbidden, TooMany, Unauthenticated
-from chassis.identity import EPOCH, BadKey, Identity, credentials
+from chassis.identity import EPOCH, BadKey, Identity, NoAuthority, credentials
 from flags.api.rendered import Fields, Rendered
 from flags.domain.ruleset import Ruleset
 from flags.usecases.rulesets import Held, Rulesets
@@ -98,8 +98,13 @@ class Desks:
         return await self._made(headers, credential, door) if _EPOCH in headers else desk
 
     async def by_digest(self, digest: str, door: str) -> Desk:
-        """Return the desk of a key that is known by its digest only; BadKey if it does not hold (any more)."""
+        """Return the desk of a key that is known by its digest only; BadKey if it does not hold (any more).
+
+        NoAuthority if it is not known and iam was not heard lately: it may be a key that is new.
+        """
         known = self.identity.authority.state.keys.get(digest)
+        if known is None and not self.identity.authority.fresh:
+            raise NoAuthority("iam cannot be asked about this API key", retry_after=2)
         if known is None:
             raise BadKey("the API key is unknown or was revoked")
         return await self._seat(self.identity.caller_of(known), known, {}, door)

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 from chassis.caller import Caller
 from chassis.errors import Fault
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 REFUSED = Gauge("flags_refused", "Flags whose stored form cannot be served", ["environment"])
 AGE = Gauge("flags_snapshot_age_seconds", "How long ago the oldest state in force was confirmed")
+READINGS = Counter("flags_readings", "Places that were read from the database")
 UNKEPT = Gauge("flags_snapshots_not_kept", "Places whose last state could not be written to disk")
 
 
@@ -184,6 +185,7 @@ class Rulesets:
     async def _take(self, held: Held) -> None:
         asked_at = self.clock()
         self._put(held, await self.shelf.read(held.place))
+        READINGS.inc()
         held.at = asked_at
 
     def _put(self, held: Held, reading: Reading) -> None:

@@ -32,9 +32,16 @@ class Rotation:
 
 
 def signing(keys: Sequence[SigningKey], now: datetime) -> SigningKey | None:
-    """Return the key that signs now: the newest whose time has come."""
-    ready = [key for key in keys if key.signs_from <= now]
-    return max(ready, key=lambda key: (key.signs_from, key.kid), default=None)
+    """Return the key that signs now: the newest whose time has come.
+
+    By a clock that is behind the maker's that of no key may have come; then the first one signs (docs/adr/0077).
+    """
+    ready = [key for key in keys if key.signs_from <= now] or sorted(keys, key=_age)[:1]
+    return max(ready, key=_age, default=None)
+
+
+def _age(key: SigningKey) -> tuple[datetime, str]:
+    return key.signs_from, key.kid
 
 
 def next_from(keys: Sequence[SigningKey], rotation: Rotation, now: datetime) -> datetime | None:

@@ -228,6 +228,7 @@ async def test_in_an_emergency_only_the_new_key_is_left_and_signs_at_once(iam):
     made = await iam.signing.rotate(at_once=True, revoke_old=True, reason="a leaked backup")
     assert set(iam.world.signing_keys) == {made.kid}
     assert signing([made], iam.clock()) == made
+    assert signing([made], iam.clock() - timedelta(minutes=5)) == made  # by a clock that is behind
     await iam.signing.turn()
     assert [key["kid"] for key in iam.ring.published()] == [made.kid]
     revoked = [f for f in iam.world.facts if f.action == "signing_key.revoked"]
