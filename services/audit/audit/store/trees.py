@@ -6,9 +6,10 @@ the entries, or what the full tiles below it come to.
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text, tuple_
+from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,7 +17,7 @@ from audit.domain.entry import CHECKPOINTS
 from audit.domain.merkle import Frontier, leaf_hash
 from audit.domain.tiles import WIDTH, Tile, root, split
 from audit.ports import Signed
-from audit.store.tables import CheckpointRow, EntryRow, HeadRow, SignerRow, TileRow
+from audit.store.tables import CheckpointRow, HeadRow, SignerRow, TileRow
 
 _KEY = "checkpoints"
 _UNSIGNED = text(
@@ -25,6 +26,23 @@ _UNSIGNED = text(
         SELECT size FROM audit.checkpoint WHERE checkpoint.tenant = head.tenant
         ORDER BY size DESC LIMIT 1), 0)
     ORDER BY tenant
+    """
+)
+_NEWEST = text(
+    "SELECT tenant, size, root, note, at FROM audit.checkpoint WHERE tenant = :tenant"
+    " ORDER BY size DESC LIMIT 1"
+)
+# A full tile is there; of the last one of a level, its hashes are what is below it.
+_TILES = text(
+    """
+    SELECT asked.level, asked.number, coalesce(tile.hashes, CASE asked.level
+        WHEN 0 THEN (SELECT string_agg(leaf, NULL ORDER BY seq) FROM audit.entry
+            WHERE entry.tenant = :tenant AND seq BETWEEN asked.number * 256 + 1 AND asked.number * 256 + 256)
+        ELSE (SELECT string_agg(below.root, NULL ORDER BY below.number) FROM audit.tile AS below
+            WHERE below.tenant = :tenant AND below.level = asked.level - 1
+            AND below.number BETWEEN asked.number * 256 AND asked.number * 256 + 255) END, '')
+    FROM unnest(CAST(:levels AS smallint[]), CAST(:numbers AS bigint[])) AS asked (level, number)
+    LEFT JOIN audit.tile ON tile.tenant = :tenant AND tile.level = asked.level AND tile.number = asked.number
     """
 )
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('audit checkpoint'), hashtext(:tenant))")
@@ -47,9 +65,7 @@ class SqlTrees:
 
     async def newest(self, tenant: UUID) -> Signed | None:
         """Read the end of the checkpoints."""
-        row = CheckpointRow
-        query = select(row).filter_by(tenant=tenant).order_by(row.size.desc()).limit(1)
-        return _signed(await self._session.scalar(query))
+        return _signed((await self._session.execute(_NEWEST, {"tenant": tenant})).one_or_none())
 
     async def at(self, tenant: UUID, size: int) -> Signed | None:
         """Look a checkpoint up."""
@@ -93,37 +109,25 @@ class SqlTrees:
         return (await self.tiles(tenant, [tile]))[tile]
 
     async def tiles(self, tenant: UUID, tiles: Collection[Tile]) -> Mapping[Tile, Sequence[bytes]]:
-        """Read the full ones at once, and put the others together."""
-        row = TileRow
-        query = select(row.level, row.number, row.hashes).filter_by(tenant=tenant)
-        rows = await self._session.execute(query.where(tuple_(row.level, row.number).in_(tiles)))
+        """Read all of them at once; only the hashes of checkpoints are to be computed."""
+        asked = sorted(tiles)
+        told = {"levels": [level for level, _ in asked], "numbers": [number for _, number in asked]}
+        rows = await self._session.execute(_TILES, {"tenant": tenant, **told})
         found: dict[Tile, Sequence[bytes]] = {
-            (one.level, one.number): split(one.hashes) for one in rows
+            (level, number): split(hashes) for level, number, hashes in rows
         }
-        for tile in tiles:
-            if tile not in found:
-                found[tile] = await self._last(tenant, tile)
+        if tenant == CHECKPOINTS:
+            for tile in tiles:
+                if not tile[0] and not found[tile]:
+                    found[tile] = await self._notes(tile)
         return found
 
-    async def _last(self, tenant: UUID, tile: Tile) -> Sequence[bytes]:
-        level, number = tile
-        row = TileRow
-        low, high = number * WIDTH, number * WIDTH + WIDTH - 1
-        if level:
-            below = select(row.root).filter_by(tenant=tenant, level=level - 1)
-            below = below.where(row.number.between(low, high)).order_by(row.number)
-            return list(await self._session.scalars(below))
-        return await self._leaves(tenant, low + 1, high + 1)
-
-    async def _leaves(self, tenant: UUID, low: int, high: int) -> Sequence[bytes]:
-        if tenant == CHECKPOINTS:
-            one = CheckpointRow
-            notes = select(one.note).where(one.number.between(low, high)).order_by(one.number)
-            return [leaf_hash(note.encode()) for note in await self._session.scalars(notes)]
-        row = EntryRow
-        leaves = select(row.leaf).where(row.tenant == tenant, row.seq.between(low, high))
-        found = await self._session.scalars(leaves.order_by(row.seq))
-        return [leaf for leaf in found if leaf is not None]
+    async def _notes(self, tile: Tile) -> Sequence[bytes]:
+        """Return the leaves of the last tile of the log of checkpoints, which has no entries."""
+        one, low = CheckpointRow, tile[1] * WIDTH + 1
+        notes = select(one.note).where(one.number.between(low, low + WIDTH - 1))
+        found = await self._session.scalars(notes.order_by(one.number))
+        return [leaf_hash(note.encode()) for note in found]
 
     async def full(self, tenant: UUID, level: int) -> int:
         """Count by the newest number."""
@@ -150,7 +154,7 @@ class SqlTrees:
         await self._session.execute(new.on_conflict_do_nothing())
 
 
-def _signed(row: CheckpointRow | None) -> Signed | None:
+def _signed(row: Any) -> Signed | None:  # noqa: ANN401 - a row of SQLAlchemy
     if row is None:
         return None
     return Signed(
