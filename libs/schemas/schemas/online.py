@@ -22,6 +22,14 @@ def index(name: str, table: str, columns: Sequence[Any], *, schema: str, **optio
         op.execute("SET lock_timeout = '1s'")
 
 
+def no_index(name: str, table: str, *, schema: str) -> None:
+    """Drop an index that another has made needless (DROP INDEX CONCURRENTLY)."""
+    with op.get_context().autocommit_block():
+        op.execute("SET lock_timeout = 0")
+        op.drop_index(name, table, schema=schema, if_exists=True, postgresql_concurrently=True)
+        op.execute("SET lock_timeout = '1s'")
+
+
 def check(name: str, table: str, holds: str, *, schema: str) -> None:
     """Demand that a condition holds: of new rows at once, then of the old ones (NOT VALID, VALIDATE)."""
     place = f'"{schema}"."{table}"'

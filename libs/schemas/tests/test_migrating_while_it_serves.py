@@ -45,6 +45,16 @@ def upgrade():
     online.index("thing_n", "thing", ["n"], schema={0!r}, unique=True)
 """
 INDEX = "".join(line for line in ONLINE.splitlines(True) if "s IS" not in line)
+GONE = """
+from schemas import online
+
+revision = "3"
+down_revision = "2"
+
+def upgrade():
+    online.no_index("thing_n", "thing", schema={0!r})
+    online.no_index("thing_n", "thing", schema={0!r})
+"""
 
 
 class Service:
@@ -166,3 +176,12 @@ async def test_a_writer_goes_on_while_an_index_is_made(service):
             await writer.execute(f"INSERT INTO {service.name}.thing VALUES (0, 'x')")
         assert not migrating.done()
     assert await asyncio.wait_for(migrating, 60) == "2"
+
+
+async def test_a_needless_index_goes_also_where_it_is_gone_already(service):
+    service.revision("2", INDEX)
+    assert await service.migrate() == "2"
+    assert await service.ask(f"SELECT to_regclass('{service.name}.thing_n')") is not None
+    service.revision("3", GONE)
+    assert await service.migrate() == "3"
+    assert await service.ask(f"SELECT to_regclass('{service.name}.thing_n')") is None

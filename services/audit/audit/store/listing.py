@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, text
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, text, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import TextClause
 
@@ -50,6 +50,11 @@ def _of_each(template: str) -> tuple[TextClause, ...]:
 
 _ENDS_OF, _PLACE_IN = _of_each(_ENDS), _of_each(_PLACE)
 _VALUES = tuple(getattr(EntryRow, column) for column, _ in STRANDS.values())
+# The same by what the indexes of the other strands hold (tables.BESIDES).
+_INSIDE = tuple(
+    func.split_part(EntryRow.action, ".", 2) if name == "verb" else value
+    for name, value in zip(STRANDS, _VALUES, strict=True)
+)
 
 
 class SqlListing:
@@ -98,15 +103,7 @@ class SqlListing:
         self, tenant: UUID, span: Span, wanted: Wanted, along: Asked | None, most: int
     ) -> Window:
         """Look back along a strand, or along the log, and count what matches; only numbers leave the database."""
-        row = EntryRow
-        where = [row.tenant == tenant, row.seq.between(span.low, span.high)]
-        if along is not None:
-            where.append(_VALUES[along[0]] == along[1])
-        within = and_(*_rest(tenant, wanted))
-        looked = select(row.seq, within.label("fits")).where(*where)
-        looked = looked.order_by(row.seq.desc()).limit(most + 1).subquery()
-        seq = looked.c.seq
-        query = select(func.array_agg(seq).filter(looked.c.fits), func.min(seq), func.count(seq))
+        query = _looked_at(tenant, span, wanted, along, most + 1)
         fits, oldest, count = (await self._reading.execute(query)).one()
         whole = count <= most  # if not, the oldest is one too many
         down_to = span.low if oldest is None else oldest + (not whole)
@@ -164,6 +161,24 @@ def _matching(tenant: UUID, span: Span, wanted: Wanted) -> Sequence[ColumnElemen
         row.seq.between(span.low, span.high),
         *_rest(tenant, wanted),
     )
+
+
+def _looked_at(
+    tenant: UUID, span: Span, wanted: Wanted, along: Asked | None, most: int
+) -> Select[Sequence[int] | None, int | None, int]:
+    """Ask for the newest entries of a strand which are wanted, the oldest that was looked at, and how many were."""
+    row = EntryRow
+    where = [row.tenant == tenant, row.seq.between(span.low, span.high)]
+    strands = wanted.strands
+    if along is not None:
+        where.append(_VALUES[along[0]] == along[1])
+        del strands[along[0]]
+    fits = [_INSIDE[which] == value for which, value in strands.items()]
+    within = and_(true(), *fits, *(_called(tenant, term) for term in wanted.terms))
+    looked = select(row.seq, within.label("fits")).where(*where)
+    looked = looked.order_by(row.seq.desc()).limit(most).subquery()
+    seq = looked.c.seq
+    return select(func.array_agg(seq).filter(looked.c.fits), func.min(seq), func.count(seq))
 
 
 def _rest(tenant: UUID, wanted: Wanted) -> Sequence[ColumnElement[bool]]:

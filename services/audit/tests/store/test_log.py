@@ -11,18 +11,20 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select, text
+from sqlalchemy import Column, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql import visitors
 from uuid_utils.compat import uuid7
 
 from audit.clients.seal import AesVault
 from audit.domain.entry import PLATFORM, instant, names, read, words
 from audit.domain.errors import TooDeep
 from audit.domain.merkle import Frontier, leaf_hash
+from audit.domain.strands import STRANDS
 from audit.domain.wanted import Wanted
 from audit.ports import Span
-from audit.store.listing import _matching
+from audit.store.listing import _looked_at, _matching
 from audit.store.tables import Base, EntryRow
 from audit.store.work import sql_work
 from audit.usecases.reader import Reader
@@ -527,12 +529,12 @@ async def test_every_filter_has_an_index_that_finds_a_needle(sessions, event, cl
     await put(sql_work(sessions, VAULT), hay, clock)
     asked = {
         "entry_pkey": {},
-        "entry_actor": {"user_id": "u7"},
-        "entry_entity": {"entity_id": "e7"},
-        "entry_entity_type": {"entity_type": "kind7"},
-        "entry_verb": {"action_type": "done7"},
-        "entry_action": {"action_type": "flag.done7"},
-        "entry_outcome": {"outcome": "denied"},
+        "entry_by_actor": {"user_id": "u7"},
+        "entry_by_entity": {"entity_id": "e7"},
+        "entry_by_entity_type": {"entity_type": "kind7"},
+        "entry_by_verb": {"action_type": "done7"},
+        "entry_by_action": {"action_type": "flag.done7"},
+        "entry_by_outcome": {"outcome": "denied"},
     }
     async with transaction(sessions) as session:
         await session.execute(text("ANALYZE audit.entry"))
@@ -544,3 +546,29 @@ async def test_every_filter_has_an_index_that_finds_a_needle(sessions, event, cl
             )
             plan = "\n".join(await session.scalars(text(f"EXPLAIN {sql}")))
             assert f" {index} " in plan, plan
+
+
+@pytest.mark.parametrize(
+    ("along", "others"),
+    [
+        ({"user_id": "u"}, {"action_type": "done"}),
+        ({"user_id": "u"}, {"outcome": "denied", "entity_type": "flag"}),
+        ({"entity_id": "e"}, {"entity_type": "flag"}),
+        ({"entity_type": "flag"}, {"action_type": "flag.done"}),
+        ({"action_type": "done"}, {"entity_type": "flag", "outcome": "denied"}),
+        ({"action_type": "flag.done"}, {"outcome": "denied"}),
+        ({"outcome": "denied"}, {"entity_type": "flag", "action_type": "done"}),
+    ],
+)
+def test_two_filters_at_once_read_nothing_that_is_not_in_the_index(along, others, tenant):
+    (strand,) = Wanted(**along).strands.items()
+    query = _looked_at(tenant, Span(1, 10), Wanted(**along, **others), strand, 10)
+    read_by_it = {
+        one.name
+        for one in visitors.iterate(query)
+        if isinstance(one, Column) and one.table is EntryRow.__table__
+    }
+    name = f"entry_by_{STRANDS[strand[0]]}"
+    (index,) = (one for one in EntryRow.__table__.indexes if one.name == name)
+    held = {one.name for one in index.columns} | set(index.kwargs["postgresql_include"])
+    assert {"tenant", "seq"} < read_by_it <= held
