@@ -14,20 +14,29 @@ from sqlalchemy import text
 def index(name: str, table: str, columns: Sequence[Any], *, schema: str, **options: Any) -> None:  # noqa: ANN401 - alembic's
     """Make an index while others write (CREATE INDEX CONCURRENTLY); `options` as `op.create_index` takes them."""
     with op.get_context().autocommit_block():
-        op.execute("SET lock_timeout = 0")  # it waits for writers, who do not wait for it
-        op.drop_index(name, table, schema=schema, if_exists=True, postgresql_concurrently=True)
-        op.create_index(
-            name, table, columns, schema=schema, postgresql_concurrently=True, **options
-        )
+        beside = _beside_writers(table, schema)
+        op.drop_index(name, table, schema=schema, if_exists=True, **beside)
+        op.create_index(name, table, columns, schema=schema, **beside, **options)
         op.execute("SET lock_timeout = '1s'")
 
 
 def no_index(name: str, table: str, *, schema: str) -> None:
     """Drop an index that another has made needless (DROP INDEX CONCURRENTLY)."""
     with op.get_context().autocommit_block():
-        op.execute("SET lock_timeout = 0")
-        op.drop_index(name, table, schema=schema, if_exists=True, postgresql_concurrently=True)
+        op.drop_index(name, table, schema=schema, if_exists=True, **_beside_writers(table, schema))
         op.execute("SET lock_timeout = '1s'")
+
+
+def _beside_writers(table: str, schema: str) -> dict[str, Any]:
+    """Return how an index is made or dropped: beside its writers, for whom it waits and who do not wait for it.
+
+    CONCURRENTLY waits for every transaction of the whole database, at a platform's first start for all the other
+    migrations, again for each index. An empty table has nothing to go through, so there it is done the plain way.
+    """
+    if not op.get_bind().scalar(text(f'SELECT EXISTS (SELECT FROM "{schema}"."{table}")')):  # noqa: S608
+        return {}
+    op.execute("SET lock_timeout = 0")
+    return {"postgresql_concurrently": True}
 
 
 def check(name: str, table: str, holds: str, *, schema: str) -> None:

@@ -131,6 +131,15 @@ async def test_what_is_wrong_is_said_at_once(service):
     assert await service.ask(f"SELECT version_num FROM {service.name}.alembic_version") == "1"
 
 
+async def test_an_index_on_an_empty_table_waits_for_nobody(service):
+    service.revision("2", INDEX)
+    async with service.connected() as other:
+        await other.execute(f"TRUNCATE {service.name}.thing")
+        async with other.transaction(isolation="repeatable_read"):
+            await other.fetchval("SELECT count(*) FROM pg_class")  # a snapshot of the database
+            assert await asyncio.wait_for(service.migrate(), 60) == "2"
+
+
 async def test_two_may_migrate_at_once_also_what_waits_for_everybody_with_a_snapshot(service):
     service.revision("2", ONLINE)
     assert await asyncio.gather(*(service.migrate() for _ in range(3))) == ["2", "2", "2"]
