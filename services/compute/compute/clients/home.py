@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from compute.domain.guest import Key
@@ -29,8 +29,7 @@ DISK, SEED, BOOT, ENDED = "disk.qcow2", "seed.iso", "boot.json", "ended"
 MEDIUM = "medium.iso"
 DEFINITION, SERIAL, MONITOR, CONSOLE = "definition.json", "serial.log", "monitor", "console"
 _OF_A_RUN = (MONITOR, CONSOLE, "pid")
-P = ParamSpec("P")
-T = TypeVar("T")
+V = TypeVar("V", bound=Callable[..., Coroutine[Any, Any, Any]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +128,17 @@ def write(path: Path, said: Mapping[str, Any]) -> None:
     settle(path.parent)
 
 
-def in_words(
-    verb: Callable[P, Coroutine[Any, Any, T]],
-) -> Callable[P, Coroutine[Any, Any, T]]:
+def in_words(verb: V) -> V:
     """Say HostTrouble where its disk is full, shut or ailing: one machine waits then, and no other."""
 
     @wraps(verb)
-    async def worded(*args: P.args, **kwargs: P.kwargs) -> T:
+    async def worded(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - what the verb takes and gives
         try:
             return await verb(*args, **kwargs)
         except OSError as error:
             raise _trouble(error) from error
 
-    return worded
+    return cast("V", worded)
 
 
 def _trouble(error: OSError) -> HostTrouble:
