@@ -26,10 +26,11 @@ from compute.usecases.snapshotting import Snapshotting
 from compute.usecases.templates import Templates
 from compute.usecases.usage import Usage
 from compute.usecases.vms import Vms
-from services.compute.tests.fakes.common import ISO, LIMIT, NOON, TEMPLATE, Clock, Names
+from services.compute.tests.fakes.common import ISO, LIMIT, TEMPLATE
 from services.compute.tests.fakes.host import Host
 from services.compute.tests.fakes.templates import FakeDepot
 from services.compute.tests.fakes.work import MemoryWork
+from tests.standing import NOON, Clock, Names
 
 PERMISSIONS = (
     *(

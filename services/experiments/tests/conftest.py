@@ -18,9 +18,9 @@ from experiments.usecases.layers import Holdouts, Layers
 from experiments.usecases.metrics import Metrics
 from experiments.usecases.reports import Reports
 from experiments.usecases.results import Results
-from services.experiments.tests.fakes.common import Clock, Names
 from services.experiments.tests.fakes.intake import MemoryFlags, MemoryStream
 from services.experiments.tests.fakes.work import MemoryWork
+from tests.standing import Clock, Names
 
 VERBS = ("read", "create", "update", "delete", "schedule", "process")
 

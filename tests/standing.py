@@ -1,4 +1,4 @@
-"""A clock and names."""
+"""What the fakes of several services stand on: a clock that is set by hand, and an identity without credentials."""
 
 from datetime import UTC, datetime, timedelta
 
