@@ -172,7 +172,7 @@ async def _admitted(request: Request, wiring: Wiring, *, key_only: bool, reads: 
     caller = request.state.caller = await wiring.identity.of(request.headers)
     if caller.confirm is not None and not reads:
         caller = request.state.caller = await caller.confirm()
-    if key_only and caller.kind != "api_key":
+    if key_only and caller.kind not in ("api_key", "service_account"):
         raise BadRequest("this path is for API keys: send one as X-API-Key", code="api_key_needed")
     return caller
 

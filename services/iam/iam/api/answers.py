@@ -41,7 +41,7 @@ def _spelled(kind: str, masks: Mapping[str, int]) -> Mapping[str, pb.Permissions
 
 def standing_of(caller: Caller, expires: float | None) -> pb.IntrospectResponse:
     """Return what a credential that holds stands for."""
-    key = caller.kind == "api_key"
+    key = caller.kind != "user"
     return pb.IntrospectResponse(
         active=True,
         scope=" ".join(sorted(caller.scope or ())),

@@ -22,9 +22,9 @@ from chassis.http import (
     etag,
     given,
     needs,
-    tagged,
 )
 from iam.api.fields import Email, Password, PersonName, RoleName, Username
+from iam.api.tags import shown
 from iam.domain.roles import DEFAULT
 from iam.domain.tenant import Tenant
 from iam.domain.user import User
@@ -205,9 +205,14 @@ def _fields(user: User) -> dict[str, Any]:
 
 
 @router.get("/me", **anybody())
-async def me(caller: Asking, logins: Entering) -> MeView:
-    """Return who is logged in, with what they may do."""
-    return me_view(*await logins.me(caller))
+async def me(caller: Asking, logins: Entering, response: Response) -> MeView:
+    """Return who is logged in, with what they may do.
+
+    The ETag is for `If-Match`; the answer is always whole, as what you may do can change without your account.
+    """
+    user, tenant = await logins.me(caller)
+    response.headers["etag"] = etag(user.version)
+    return me_view(user, tenant)
 
 
 @router.patch("/me", **anybody())
@@ -267,9 +272,7 @@ async def get(
     """Return one user; without `user:read`, the name of one who is active."""
     whole = caller.may("user:read")
     user = await (users.get(caller, user_id) if whole else users.colleague(caller, user_id))
-    if tagged(response, request, user.version):
-        return Response(status_code=304, headers={"etag": etag(user.version)})
-    return view(user) if whole else brief(user)
+    return shown(request, response, user.version, view(user) if whole else brief(user))
 
 
 @router.patch("/{user_id}", **needs("user:update"))

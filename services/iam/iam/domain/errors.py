@@ -205,6 +205,12 @@ class KeyNotFound(NotFound):
     code = "iam.api_key_not_found"
 
 
+class SessionStale(Stale):
+    """The session was refreshed since it was read."""
+
+    code = "iam.session_stale"
+
+
 class KeyStale(Stale):
     """The API key was changed since it was read."""
 

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, cast, func, or_, select, text, upd
 from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
-from sqlalchemy.types import Uuid
+from sqlalchemy.types import Text, Uuid
 
 from chassis.pages import PageAsk, Slice, cut
 from iam.domain.acl import Acl
@@ -47,6 +47,19 @@ _GROUPS = text(
     SELECT DISTINCT id FROM reached WHERE steps > 0
     """
 )
+_KEY = func.concat("u_", func.coalesce(UserRow.username, UserRow.email))
+
+
+def _edge_key() -> ColumnElement[str]:
+    """Return the key that a membership has by its ends: `{principal}::{group}`."""
+    end, group = aliased(EntityRow), aliased(EntityRow)
+    thing = select(end.key).where(end.id == EntityRow.principal).scalar_subquery()
+    person = select(_KEY).where(UserRow.id == EntityRow.principal).scalar_subquery()
+    whole = select(group.key).where(group.id == EntityRow.parent).scalar_subquery()
+    return func.concat(func.coalesce(thing, person), "::", whole)
+
+
+_EDGE = _edge_key()
 
 
 class SqlEntities:
@@ -287,7 +300,8 @@ def _wanted(query: EntityQuery, ask: PageAsk) -> Select[EntityRow]:
     if query.readers is not None:
         found = found.where(EntityRow.readers.overlap(sorted(query.readers)))
     if query.search:
-        found = found.where(EntityRow.key.icontains(query.search, autoescape=True))
+        key = _EDGE if query.collection is C.MEMBERSHIPS else cast(EntityRow.key, Text)
+        found = found.where(key.icontains(query.search, autoescape=True))
     if ask.after:
         found = found.where(EntityRow.id > UUID(ask.after[0]))
     return found.order_by(EntityRow.id)
@@ -300,7 +314,7 @@ def _people_wanted(query: EntityQuery, ask: PageAsk) -> Select[UserRow]:
         shown = select(EntityRow.id).where(EntityRow.collection == C.USERS, readers)
         found = found.where(or_(UserRow.id.in_(query.readers), UserRow.id.in_(shown)))
     if query.search:
-        texts = (UserRow.username, UserRow.email)
+        texts = (_KEY, UserRow.email)
         found = found.where(or_(*(t.icontains(query.search, autoescape=True) for t in texts)))
     if ask.after:
         found = found.where(UserRow.id > UUID(ask.after[0]))

@@ -15,6 +15,7 @@ from chassis.caller import Caller
 from chassis.pages import PageAsk
 from iam.domain.errors import TooManyRows, UserNotFound
 from iam.domain.grant_errors import UnknownPermission
+from iam.domain.machine import Machine
 from iam.domain.user import User
 from iam.ports import Means, OpenWork, UserQuery, Work
 from iam.usecases.gitops_asker import DEPTH, recognised
@@ -111,11 +112,13 @@ class Decisions:
             return Asked(asker.compiled, asker.names)
         id_, reach = _uuid(question.subject), None if caller.platform else caller.tenant
         user = await work.users.get(reach, id_) if id_ else None
-        if user is None:
+        known = user or (await work.machines.get(caller.tenant, id_) if id_ else None)
+        if known is None:
             raise UserNotFound("there is no such user")
-        return Asked(self._compiled(user), await work.entities.groups(user.id, DEPTH) | {user.id})
+        names = await work.entities.groups(known.id, DEPTH) | {known.id}
+        return Asked(self._compiled(known), names)
 
-    def _compiled(self, user: User) -> Compiled:
+    def _compiled(self, user: User | Machine) -> Compiled:
         who = Who(id=str(user.id), tenant=str(user.tenant), active=user.active)
         return compile_subject(who, user.bindings, self.means.now())
 
