@@ -109,6 +109,12 @@ class BadName(Invalid):
     code = "iam.bad_name"
 
 
+class RegistrationClosed(Forbidden):
+    """No tenant takes registrations, or not the one that was named. IAM_REGISTRATION_TENANT says which one does."""
+
+    code = "iam.registration_closed"
+
+
 class UnknownUser(Invalid):
     """One of the users that a role shall be given to is not in the tenant."""
 
