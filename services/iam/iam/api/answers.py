@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from uuid import UUID
 
 from authz.decision import Explanation
 from authz.replica import Membership, Subject
@@ -75,11 +74,3 @@ def principal_of(entity: Entity) -> pb.Principal:
         name=entity.fields.get("name") or entity.fields.get("email") or entity.key,
         tenant_id=str(entity.tenant),
     )
-
-
-def uuid_of(text: str) -> UUID | None:
-    """Return an id; None if it is none."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
 from chassis.http import (
     TAGGED,
@@ -23,7 +23,7 @@ from chassis.http import (
     public,
 )
 from chassis.pages import PageAsk
-from iam.api.fields import Email, Name, Password, PersonName, Subdomain, Username
+from iam.api.fields import Email, Name, Password, Patch, PersonName, Subdomain, Username
 from iam.api.tags import shown
 from iam.api.tokens import TokensView, private
 from iam.api.tokens import view as tokens_view
@@ -78,7 +78,7 @@ class OrganizationBody(Body):
         )
 
 
-class OrganizationPatch(Body):
+class OrganizationPatch(Patch):
     """What shall be different about an organization; what is not sent stays. The subdomain is for ever."""
 
     name: Name | None = None
@@ -87,13 +87,6 @@ class OrganizationPatch(Body):
     phone: Phone | None = None
     organization_email: Annotated[str, StringConstraints(max_length=254)] | None = None
     is_active: bool | None = None
-
-    @model_validator(mode="after")
-    def _no_null(self) -> "OrganizationPatch":
-        for name in self.model_fields_set:
-            if getattr(self, name) is None:
-                raise ValueError(f"{name} cannot be null; leave it out to keep it")
-        return self
 
     def fields(self) -> dict[str, Any]:
         """Return the change by the names of the fields of a tenant."""

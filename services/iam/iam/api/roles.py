@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Path, Query, Request, Response
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
 from authz.permissions import Permission, catalogue
 from chassis.http import (
@@ -19,7 +19,7 @@ from chassis.http import (
     given,
     needs,
 )
-from iam.api.fields import Note, PermissionName
+from iam.api.fields import Note, Patch, PermissionName
 from iam.api.tags import shown
 from iam.domain.roles import Role
 from iam.usecases.roles import NewRole, RoleChange, Roles
@@ -61,19 +61,12 @@ class RoleBody(Body):
     permission_ids: PermissionIds = Field(default_factory=list[str])
 
 
-class RolePatch(Body):
+class RolePatch(Patch):
     """What shall be different about a role; what is not sent stays."""
 
     name: OwnName | None = None
     description: Note | None = None
     permission_ids: PermissionIds | None = None
-
-    @model_validator(mode="after")
-    def _no_null(self) -> "RolePatch":
-        for name in self.model_fields_set:
-            if getattr(self, name) is None:
-                raise ValueError(f"{name} cannot be null; leave it out to keep it")
-        return self
 
 
 class PermissionsBody(Body):

@@ -16,6 +16,7 @@ from chassis.pages import PageAsk
 from iam.domain.errors import TooManyRows, UserNotFound
 from iam.domain.grant_errors import UnknownPermission
 from iam.domain.machine import Machine
+from iam.domain.names import as_id
 from iam.domain.user import User
 from iam.ports import Means, OpenWork, UserQuery, Work
 from iam.usecases.gitops_asker import DEPTH, recognised
@@ -110,7 +111,7 @@ class Decisions:
         if question.subject is None or question.subject == caller.subject:
             asker = await recognised(work, caller, self.means.now())
             return Asked(asker.compiled, asker.names)
-        id_, reach = _uuid(question.subject), None if caller.platform else caller.tenant
+        id_, reach = as_id(question.subject), None if caller.platform else caller.tenant
         user = await work.users.get(reach, id_) if id_ else None
         known = user or (await work.machines.get(caller.tenant, id_) if id_ else None)
         if known is None:
@@ -125,10 +126,3 @@ class Decisions:
 
 def _about_another(caller: Caller, question: Question) -> bool:
     return question.subject not in (None, caller.subject)
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
