@@ -1,7 +1,7 @@
 """A transport of httpx for tests that ask ten thousand times: HTTP/1.1 over kept connections, parsed in C.
 
-The one that httpx brings takes many times as long for a small answer, on a machine whose two cores the platform needs
-itself. It gives whole answers only, but for a stream of events: of that the head is enough, and its connection ends.
+The one that httpx brings takes several times as long for a small answer, on a machine whose two cores the platform
+needs itself.
 """
 
 import asyncio
@@ -22,24 +22,25 @@ class Lean(httpx.AsyncBaseTransport):
         place = request.url.host, request.url.port or 80
         body = await request.aread()
         patience = request.extensions["timeout"]
-        try:
-            async with asyncio.timeout(patience["connect"]):
-                line = await self._line(place)
-            async with asyncio.timeout(patience["read"]):
-                status, headers, said = await line.ask(_head(request) + body)
-        except TimeoutError:
-            raise httpx.ReadTimeout(f"{request.method} {request.url}") from None
-        if not line.closed:
-            self._idle.setdefault(place, []).append(line)
-        return httpx.Response(status, headers=headers, content=said)
+        line = await self._line(place, patience["connect"])
+        line.patience, line.bodiless = patience["read"], request.method == "HEAD"
+        status, headers = await line.ask(_head(request) + body)
+        return httpx.Response(status, headers=headers, stream=_Body(line, self._keep(place)))
 
-    async def _line(self, place):
+    def _keep(self, place):
+        return self._idle.setdefault(place, []).append
+
+    async def _line(self, place, patience):
         idle = self._idle.get(place, [])
         while idle:
             if not (line := idle.pop()).closed:
                 return line
+        loop = asyncio.get_running_loop()
         try:
-            return (await asyncio.get_running_loop().create_connection(_Line, *place))[1]
+            async with asyncio.timeout(patience):
+                return (await loop.create_connection(_Line, *place))[1]
+        except TimeoutError:
+            raise httpx.ConnectTimeout(str(place)) from None
         except OSError as error:
             raise httpx.ConnectError(str(error)) from error
 
@@ -54,24 +55,60 @@ def _head(request):
     return b"".join([*lines, b"\r\n"])
 
 
+class _Body(httpx.AsyncByteStream):
+    """What comes after the head. Whoever does not read it to its end closes the connection."""
+
+    def __init__(self, line, keep):
+        self._line, self._keep = line, keep
+
+    async def __aiter__(self):
+        while (part := await self._line.said()) is not None:
+            yield part
+
+    async def aclose(self):
+        if self._line.free():
+            self._keep(self._line)
+        else:
+            self._line.close()
+
+
 class _Line(asyncio.Protocol):
-    """A connection, and the answer that is under way on it. `closed`: it can be asked nothing more."""
+    """A connection, and the answer that is under way on it.
+
+    `closed`: it can be asked nothing more. `patience`: seconds of waiting. `bodiless`: only a head will come.
+    What was heard is queued: the head, parts of the body, None at the end; or why there will be no more.
+    """
 
     def __init__(self):
-        self.closed = False
-        self._answer = None
+        self.closed = self.bodiless = False
+        self.patience = None
+        self._under_way = False
 
     async def ask(self, request):
-        """Send a request; return (status, headers, body). Who stops waiting closes the connection."""
+        """Send a request; return (status, headers)."""
         self._parser = httptools.HttpResponseParser(self)
-        self._headers, self._body = [], []
-        self._answer = asyncio.get_running_loop().create_future()
+        self._headers, self._heard, self._under_way = [], asyncio.Queue(), True
         self._transport.write(request)
         try:
-            return await self._answer
+            return await self.said()
         except BaseException:
             self.close()
             raise
+
+    async def said(self):
+        """Wait for what comes next, and return it."""
+        try:
+            async with asyncio.timeout(self.patience):
+                heard = await self._heard.get()
+        except TimeoutError:
+            raise httpx.ReadTimeout(f"nothing for {self.patience} s") from None
+        if isinstance(heard, httpx.HTTPError):
+            raise heard
+        return heard
+
+    def free(self):
+        """Whether the answer came to its end, and another may be asked for."""
+        return not (self._under_way or self.closed)
 
     def close(self):
         self.closed = True
@@ -83,8 +120,8 @@ class _Line(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data):
-        if self._answer is None or self._answer.done():
-            self.close()  # said without being asked, or after the head of a stream
+        if not self._under_way:
+            self.close()  # it speaks without being asked
             return
         try:
             self._parser.feed_data(data)
@@ -96,8 +133,9 @@ class _Line(asyncio.Protocol):
 
     def _fail(self, why):
         self.close()
-        if self._answer and not self._answer.done():
-            self._answer.set_exception(httpx.RemoteProtocolError(why))
+        if self._under_way:
+            self._under_way = False
+            self._heard.put_nowait(httpx.RemoteProtocolError(why))
 
     # what the parser calls
 
@@ -105,20 +143,20 @@ class _Line(asyncio.Protocol):
         self._headers.append((name, value))
 
     def on_headers_complete(self):
-        kinds = [value for name, value in self._headers if name.lower() == b"content-type"]
-        if any(kind.startswith(b"text/event-stream") for kind in kinds):
+        self._heard.put_nowait((self._parser.get_status_code(), self._headers))
+        if self.bodiless:  # the parser would wait for what content-length says
             self.close()
-            self._told()
+            self._end()
 
     def on_body(self, body):
-        self._body.append(body)
+        self._heard.put_nowait(body)
 
     def on_message_complete(self):
         if not self._parser.should_keep_alive():
             self.close()
-        self._told()
+        self._end()
 
-    def _told(self):
-        if not self._answer.done():
-            said = self._parser.get_status_code(), self._headers, b"".join(self._body)
-            self._answer.set_result(said)
+    def _end(self):
+        if self._under_way:
+            self._under_way = False
+            self._heard.put_nowait(None)
