@@ -6,7 +6,8 @@ from uuid import UUID
 
 from audit.domain.entry import ACTOR, TARGET, Event
 from audit.domain.writing import Prepared
-from audit.ports import Person, PersonId, Vault, Work
+from audit.ports import Work
+from audit.ports.people import Person, PersonId, Vault
 
 _MOST = 50_000
 Sealed = Mapping[str, bytes]
