@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from audit.domain.stream import Stream
-from audit.ports.people import Vault
+from audit.ports import Vault
 from audit.store.tables import HeadRow, StreamRow
 
 

@@ -11,8 +11,7 @@ from audit.domain.errors import BadAddress, NoSuchStream, StaleStream, TooManySt
 from audit.domain.ocsf import cloud_event
 from audit.domain.stream import BATCH, MOST_STREAMS, State, Stream, signature
 from audit.domain.wanted import Wanted
-from audit.ports import OpenWork, Span, Work
-from audit.ports.streams import Poster
+from audit.ports import OpenWork, Poster, Span, Work
 from audit.usecases.facts import SYSTEM, event_of
 from audit.usecases.reader import whose
 from audit.usecases.recorder import Recorder
