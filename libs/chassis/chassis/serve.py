@@ -272,7 +272,7 @@ def main(
         sys.stdout.write(asyncio.run(verb.run(settings(), asked)) + "\n")
         return
     if asked.verb == "migrate":
-        from schemas.migrate import from_environment, migrate  # noqa: PLC0415 - 4 MB that serving never needs
+        from schemas.migrate import from_environment, migrate  # 4 MB that serving never needs
 
         asyncio.run(migrate(name, *from_environment(name)))
         return
