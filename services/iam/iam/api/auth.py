@@ -23,6 +23,8 @@ Jar = Annotated[Cookies, given(Cookies)]
 FORM = "application/x-www-form-urlencoded"
 _STRICT: dict[str, Any] = {"x-limit": "strict", "x-errors": [401]}
 _LIMITED: dict[str, Any] = {"x-limit": "strict", "x-errors": [403]}
+# A refresh token cannot be guessed, and a whole office refreshes from one address.
+_RENEWAL: dict[str, Any] = {**_STRICT, "x-limit": "renewal"}
 
 
 class LoginBody(Body):
@@ -211,7 +213,7 @@ def _auth(prefix: str) -> APIRouter:
         router.post(path, **public(**_STRICT))(login)
     for path in ("/register", "/auth/register"):
         router.post(path, status_code=201, **public(**_LIMITED))(register)
-    router.post("/auth/refresh", **public(**_STRICT))(refresh)
+    router.post("/auth/refresh", **public(**_RENEWAL))(refresh)
     router.post("/auth/logout", **anybody())(logout)
     router.get("/auth/me", **anybody())(me)
     return router
