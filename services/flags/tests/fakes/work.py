@@ -35,6 +35,7 @@ class MemoryWork:
     away: bool = False
     closed: bool = False
     reads: int = 0
+    looks: int = 0
 
     @asynccontextmanager
     async def __call__(self) -> AsyncGenerator["MemoryWork"]:
@@ -99,6 +100,7 @@ class MemoryWork:
         return Reading(project.environment(place.environment).revision, rows, segments)
 
     async def revisions(self, places):
+        self.looks += 1
         if self.away:
             raise Unavailable("the database does not answer")
         return {
