@@ -140,7 +140,7 @@ class Ofrep:
         if ruleset is None:
             raise RuntimeError("a place is opened before it is asked")
         if known is None or known.ruleset is not ruleset:
-            known = rendered(ruleset, client_side=client_side)
+            known = rendered(ruleset, client_side=client_side, before=known)
             self._rendered[held.place, client_side] = known
         return known
 

@@ -9,17 +9,19 @@ when a flag is made.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
+from uuid import UUID
 
 from chassis.errors import Fault, FieldError
+from flags.domain.allocation import Kept
 from flags.domain.analyse import Finding, Neighbour, Neighbours, analyse, analyse_segment
-from flags.domain.errors import BadDocument
+from flags.domain.errors import BadDocument, SegmentInUse
 from flags.domain.flag import TARGETING, Change, Draft, Flag, Lifecycle, Switch, made
-from flags.domain.neighbourhood import uses_of, uses_of_segment
+from flags.domain.neighbourhood import uses_of, uses_of_experiments, uses_of_segment
 from flags.domain.place import Environment, Project
 from flags.domain.reading import membership_of
 from flags.domain.revision import differences
 from flags.domain.segment import Members, Segment
-from flags.domain.uses import NOTHING
+from flags.domain.uses import NOTHING, Uses
 from flags.domain.values import FlagType
 from flags.domain.whole import (
     Contents,
@@ -52,7 +54,7 @@ def planned(contents: Contents, said: Document, maker: Maker, *, prune: bool) ->
     ]
     if prune:
         steps += _rest(contents, said)
-    _check(project, flags, contents.segments, steps, said)
+    _check(project, contents, flags, steps, said)
     return Plan(project=project, steps=steps)
 
 
@@ -240,14 +242,14 @@ def _rest(contents: Contents, said: Document) -> list[Step]:
 
 def _check(
     project: Project,
+    contents: Contents,
     flags: Sequence[Flag],
-    segments: Sequence[Listed],
     steps: Sequence[Step],
     said: Document,
 ) -> None:
     """Refuse what could not be served once all is done, wherever it shows: flags may name each other in any order."""
     after = {flag.key: flag for flag in flags}
-    groups = {listed.segment.key: listed.segment for listed in segments}
+    groups = {listed.segment.key: listed.segment for listed in contents.segments}
     for step in steps:
         if isinstance(step.after, Flag):
             after[step.key] = step.after
@@ -255,16 +257,42 @@ def _check(
             groups[step.key] = step.after.segment
         elif step.action == "delete":
             (after if step.kind == "flag" else groups).pop(step.key, None)
+    _check_experiments(contents.experiments, groups)
     at = {one["key"]: f"/flags/{index}" for index, one in enumerate(said["flags"])}
     uses = {key: uses_of_segment(segment.document) for key, segment in groups.items()}
     for environment in project.environments:
+        wanted = _wanted(contents.experiments, environment)
         near = Neighbours(
-            {key: _neighbour(flag, environment.key) for key, flag in after.items()}, uses
+            {
+                key: _neighbour(flag, environment.key, wanted.get(flag.id, NOTHING))
+                for key, flag in after.items()
+            },
+            uses,
         )
         for key, flag in after.items():
             where = f"{at.get(key, '')}/environments/{environment.key}"
             _refuse(_found(flag, environment.key, near), where, key)
         _check_segments(groups, near, said)
+
+
+def _check_experiments(experiments: Sequence[Kept], groups: Mapping[str, Segment]) -> None:
+    """Refuse to take a segment away from an experiment that is running: it would assign nobody any more."""
+    for kept in experiments:
+        for key in sorted(uses_of_experiments([kept.document]).segments - groups.keys()):
+            name = (kept.document or {}).get("experiment")
+            raise SegmentInUse(
+                f"segment {key!r} is asked for by experiment {name!r}: change that first"
+            )
+
+
+def _wanted(experiments: Sequence[Kept], environment: Environment) -> Mapping[UUID | None, Uses]:
+    """Return what the targeting of experiments uses in an environment, by the ids of their flags."""
+    found: dict[UUID | None, Uses] = {}
+    for kept in experiments:
+        if kept.environment_id == environment.id:
+            uses = uses_of_experiments([kept.document])
+            found[kept.flag_id] = found.get(kept.flag_id, NOTHING) | uses
+    return found
 
 
 def _check_segments(groups: Mapping[str, Segment], near: Neighbours, said: Document) -> None:
@@ -283,9 +311,9 @@ def _found(flag: Flag, environment: str, near: Neighbours) -> Sequence[Finding]:
     return analyse(flag.key, flag.variants.keys(), targeting, known)
 
 
-def _neighbour(flag: Flag, environment: str) -> Neighbour:
+def _neighbour(flag: Flag, environment: str, wanted: Uses) -> Neighbour:
     targeting = flag.switch(environment).targeting
-    return Neighbour(flag.variants.keys(), uses_of(targeting or None))
+    return Neighbour(flag.variants.keys(), uses_of(targeting or None) | wanted)
 
 
 def _refuse(findings: Sequence[Finding], at: str, key: str) -> None:

@@ -136,7 +136,7 @@ class RevisionBook(Protocol):
         ...
 
     async def page(self, flag: Flag, ask: PageAsk) -> Slice[Revision]:
-        """Return a part of a flag's revisions, newest first."""
+        """Return a part of a flag's revisions, newest first; their documents, which may be large, are left empty."""
         ...
 
     async def served_at(
@@ -171,6 +171,10 @@ class AllocationBook(Protocol):
 
     async def put(self, kept: Kept) -> bool:
         """Keep what an experiment wants; False if something newer is kept already."""
+        ...
+
+    async def running(self, project: Project) -> Sequence[Kept]:
+        """Return what experiments want of the flags of a project, in all environments."""
         ...
 
     async def of_flag(self, flag: Flag) -> Sequence[Kept]:

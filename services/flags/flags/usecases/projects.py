@@ -13,6 +13,7 @@ from chassis.pages import PageAsk, Slice
 from flags.domain.errors import (
     EnvironmentKept,
     EnvironmentKeyTaken,
+    InExperiment,
     ProjectKeyTaken,
     StaleEnvironment,
     TooManyEnvironments,
@@ -90,6 +91,9 @@ class Projects:
                 raise TooManyEnvironments(f"a project has at most {MOST_ENVIRONMENTS} environments")
             if not await work.projects.add_environment(found, made):
                 raise EnvironmentKeyTaken(f"there is an environment {key!r} already")
+            # Its flags are there from now on: who asked before holds nothing, at revision 0.
+            whole = replace(found, environments=(*found.environments, made))
+            await work.projects.bump(whole, [key])
             work.record(environment_fact(caller, "environment.created", None, made))
         return made
 
@@ -119,9 +123,11 @@ class Projects:
         """Forget an environment, with what every flag does in it; production stays."""
         caller.must("environment:delete", project=_project_of(caller, aim))
         async with self.work() as work:
-            _, found = await self._aimed(work, caller, aim, "alone")
+            project, found = await self._aimed(work, caller, aim, "alone")
             if aim.key == DEFAULT_ENVIRONMENT:
                 raise EnvironmentKept(f"{aim.key!r} stands for a request that names no environment")
+            await _must_run_nothing(work, project, found)
+            await work.projects.bump(project, [found.key])
             await work.projects.remove_environment(found)
             work.record(environment_fact(caller, "environment.deleted", found, None))
 
@@ -136,6 +142,16 @@ class Projects:
 
     async def _home(self, work: Work, tenant: UUID, key: str, hold: Hold | None = None) -> Project:
         return await home(work, tenant, key, self.now(), self.new_id, hold)
+
+
+async def _must_run_nothing(work: Work, project: Project, environment: Environment) -> None:
+    """Refuse to take an environment away from an experiment that assigns units in it."""
+    for kept in await work.allocations.running(project):
+        if kept.environment_id == environment.id:
+            name = (kept.document or {}).get("experiment")
+            raise InExperiment(
+                f"experiment {name!r} is running in environment {environment.key!r}: end it first"
+            )
 
 
 def _project_of(caller: Caller, aim: EnvironmentAim) -> str:

@@ -7,11 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from chassis.caller import Caller
-from chassis.facts import Actor, Document, Fact, Target
+from chassis.facts import Actor, Fact, Target
 from chassis.pages import PageAsk, Slice
 from flags.domain.errors import SegmentInUse, SegmentNotFound, StaleSegment
 from flags.domain.place import Project
-from flags.domain.segment import Members, Moves, Segment, told
+from flags.domain.segment import Members, Moves, Segment, moved, told
 from flags.domain.uses import Use
 from flags.ports import Hold, OpenWork, Work
 from flags.usecases.checking import check_segment, named
@@ -106,20 +106,22 @@ class Segments:
         async with self.work() as work:
             place, before = await self._locked(work, caller, aim)
             lists = await work.segments.members(before)
-            moved = lists.changed(moves)
-            if moved == lists:
+            new = lists.changed(moves)
+            if new == lists:
                 return before
             await must_select_the_same(work, place, [before.key])
             now = self.now()
             after = replace(
                 before,
-                included=len(moved.included),
-                excluded=len(moved.excluded),
+                included=len(new.included),
+                excluded=len(new.excluded),
                 version=before.version + 1,
                 updated_at=now,
             )
-            await work.segments.put(after, moved)
-            await self._tell(work, caller, place, "segment.members_moved", (before, after))
+            await work.segments.put(after, new)
+            await work.projects.bump(place, [e.key for e in place.environments])
+            fact = segment_fact(caller, "segment.members_moved", (before, after), (lists, new))
+            work.record(fact)
         return after
 
     async def delete(self, caller: Caller, aim: SegmentAim) -> None:
@@ -131,8 +133,10 @@ class Segments:
                 raise SegmentInUse(
                     f"segment {segment.key!r} is asked for by {named(users)}: change those first"
                 )
+            lists = (await work.segments.members(segment), Members())
             await work.segments.remove(segment)
-            await self._tell(work, caller, place, "segment.deleted", (segment, None))
+            await work.projects.bump(place, [e.key for e in place.environments])
+            work.record(segment_fact(caller, "segment.deleted", (segment, None), lists))
 
     async def _locked(self, work: Work, caller: Caller, aim: SegmentAim) -> tuple[Project, Segment]:
         place = await self._home(work, caller, aim.project, "changed")
@@ -161,10 +165,6 @@ class Segments:
         return await home(work, caller.tenant, key, self.now(), self.new_id, hold)
 
 
-def _said(segment: Segment | None) -> Document | None:
-    return None if segment is None else told(segment)
-
-
 def _found(segment: Segment | None, name: str) -> Segment:
     if segment is None:
         raise SegmentNotFound(f"there is no segment {name!r} in this project")
@@ -172,10 +172,14 @@ def _found(segment: Segment | None, name: str) -> Segment:
 
 
 def segment_fact(
-    caller: Caller, action: str, change: tuple[Segment | None, Segment | None]
+    caller: Caller,
+    action: str,
+    change: tuple[Segment | None, Segment | None],
+    lists: tuple[Members, Members] | None = None,
 ) -> Fact:
-    """Return a fact about a segment."""
+    """Return a fact about a segment, and about who was moved if its lists are given as they were and are."""
     before, after = change
+    was, now = moved(*lists) if lists and lists[0] != lists[1] else ({}, {})
     subject = after or before
     assert subject is not None
     return Fact(
@@ -183,6 +187,6 @@ def segment_fact(
         actor=Actor.of(caller),
         action=action,
         target=Target("segment", str(subject.id), subject.key),
-        before=_said(before),
-        after=_said(after),
+        before=None if before is None else {**told(before), **was},
+        after=None if after is None else {**told(after), **now},
     )

@@ -10,7 +10,7 @@ from flags.domain.neighbourhood import uses_of_experiments
 from flags.domain.place import Place
 from flags.domain.reading import membership_of, targeting_of
 from flags.domain.usage import Count, Used
-from flags.domain.uses import Use, used_by
+from flags.domain.uses import NOTHING, Use, used_by
 from services.flags.tests.fakes.rules import _by_name
 
 
@@ -58,8 +58,8 @@ class MemoryProjects:
 
     async def remove_environment(self, environment):
         for project in list(self._kept.values()):
-            if environment in project.environments:
-                rest = tuple(e for e in project.environments if e != environment)
+            if environment.id in [e.id for e in project.environments]:
+                rest = tuple(e for e in project.environments if e.id != environment.id)
                 self._environments(project, rest)
                 for flag in [f for f in self._flags.values() if f.project_id == project.id]:
                     left = {k: s for k, s in flag.switches.items() if k != environment.key}
@@ -215,9 +215,15 @@ class MemoryUses:
     async def neighbours(self, project, environment):
         found = list(self._of(project))
         variants = {f.key: tuple(f.variants) for f in self._flags.values()}
+        where, wanted = project.environment(environment).id, {}
+        for kept in self._allocations.values():
+            if kept.document and kept.environment_id == where:
+                key = self._flags[kept.flag_id].key
+                uses = uses_of_experiments([kept.document])
+                wanted[key] = wanted.get(key, NOTHING) | uses
         return Neighbours(
             flags={
-                u.key: Neighbour(variants[u.key], uses)
+                u.key: Neighbour(variants[u.key], uses | wanted.get(u.key, NOTHING))
                 for u, uses in found
                 if u.environment == environment
             },

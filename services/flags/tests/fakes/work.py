@@ -81,7 +81,7 @@ class MemoryWork:
         if self.away:
             raise Unavailable("the database does not answer")
         project = self.kept_projects.get((place.tenant, place.project))
-        if project is None:
+        if project is None or place.environment not in [e.key for e in project.environments]:
             return Reading(0, ())
         where, wanted = project.environment(place.environment).id, {}
         for k in sorted(self.kept_allocations.values(), key=lambda k: k.experiment_id):
