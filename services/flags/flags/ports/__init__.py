@@ -13,7 +13,7 @@ from flags.domain.allocation import Kept
 from flags.domain.analyse import Neighbours
 from flags.domain.compile import StoredSegment
 from flags.domain.flag import Flag
-from flags.domain.listing import Wanted
+from flags.domain.listing import Sought, Wanted
 from flags.domain.place import Environment, Place, Project
 from flags.domain.revision import Revision
 from flags.domain.ruleset import Stored
@@ -39,8 +39,8 @@ class ProjectBook(Protocol):
         """Keep a new project; False if another one of the tenant has its key (perhaps since this moment)."""
         ...
 
-    async def page(self, tenant: UUID, ask: PageAsk) -> Slice[Project]:
-        """Return a part of a tenant's projects, by key."""
+    async def page(self, tenant: UUID, sought: Sought, ask: PageAsk) -> Slice[Project]:
+        """Return the part of a tenant's projects that is asked for, by key."""
         ...
 
     async def add_environment(self, project: Project, environment: Environment) -> bool:

@@ -29,8 +29,16 @@ class MemoryProjects:
         self._kept[project.tenant, project.key] = project
         return True
 
-    async def page(self, tenant, ask):
-        mine = sorted((p for p in self._kept.values() if p.tenant == tenant), key=lambda p: p.key)
+    async def page(self, tenant, sought, ask):
+        text = (sought.search or "").lower()
+        found = [
+            p
+            for p in self._kept.values()
+            if p.tenant == tenant
+            and sought.key in (None, p.key)
+            and any(text in said.lower() for said in (p.key, p.name))
+        ]
+        mine = sorted(found, key=lambda p: p.key)
         rest = [p for p in mine if not ask.after or p.key > ask.after[0]][ask.offset :]
         items, after = cut(rest[: ask.limit + 1], ask.limit, lambda p: (p.key,))
         return Slice(items=items, next=after, total=len(mine))
