@@ -13,7 +13,8 @@ from chassis.db import after_commit
 from chassis.pages import PageAsk, Slice, cut
 from flags.domain.listing import Sought
 from flags.domain.place import Environment, Place, Project
-from flags.ports import Hold, News
+from flags.ports import Hold
+from flags.ports.serving import News
 from flags.store.tables import EnvironmentRow, FlagRow, ProjectRow, SwitchRow
 
 _KEY = ProjectRow.key.collate("C")

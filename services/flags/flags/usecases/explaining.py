@@ -18,7 +18,8 @@ from flags.domain.neighbourhood import around
 from flags.domain.place import Place, Project
 from flags.domain.revision import stored_at, stored_now
 from flags.domain.ruleset import Ruleset, Stored, compile_all
-from flags.ports import OpenWork, Reading, Shelf, Work
+from flags.ports import OpenWork, Work
+from flags.ports.serving import Reading, Shelf
 from flags.usecases.checking import allowed, refuse
 from flags.usecases.homes import home
 

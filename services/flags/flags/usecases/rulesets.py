@@ -20,7 +20,7 @@ from chassis.errors import Fault
 from flags.domain.context import UNIT, Context
 from flags.domain.place import Place, place_of
 from flags.domain.ruleset import Ruleset, compile_all
-from flags.ports import Reading, Shelf, Snapshots
+from flags.ports.serving import Reading, Shelf, Snapshots
 from flags.usecases.tally import Counts, Tally
 
 MOST_SEEN = 1_000  # contexts that are remembered of each place

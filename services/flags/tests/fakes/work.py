@@ -11,7 +11,7 @@ from flags.domain.place import Place
 from flags.domain.revision import stored_now
 from flags.domain.rollout import UNFINISHED
 from flags.domain.schedule import ScheduleStatus
-from flags.ports import Reading
+from flags.ports.serving import Reading
 from services.flags.tests.fakes.plans import MemoryPlans, MemoryRequests
 from services.flags.tests.fakes.projects import MemoryFlags, MemoryProjects, MemoryUsage, MemoryUses
 from services.flags.tests.fakes.rules import MemoryAllocations, MemoryRevisions, MemorySegments

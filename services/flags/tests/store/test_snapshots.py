@@ -16,7 +16,7 @@ from flags.domain.compile import StoredSegment
 from flags.domain.flag import Draft
 from flags.domain.place import Place
 from flags.domain.ruleset import Stored
-from flags.ports import Reading
+from flags.ports.serving import Reading
 from flags.store.sealed import POISONED
 from flags.store.snapshots import Folder
 from flags.usecases.flags import Aim, Flags
