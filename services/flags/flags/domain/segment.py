@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from flags.domain.context import UNIT, USER
@@ -55,6 +55,13 @@ class Members:
     included: frozenset[str] = frozenset()
     excluded: frozenset[str] = frozenset()
 
+    def entries(self) -> list["Entry"]:
+        """Return every id with its list, in order: first who is excluded."""
+        return [
+            *(Entry("excluded", one) for one in sorted(self.excluded)),
+            *(Entry("included", one) for one in sorted(self.included)),
+        ]
+
     def changed(self, moves: "Moves") -> "Members":
         """Return the lists with people put in, shut out and taken off; TooManyMembers beyond 100,000 ids."""
         off = frozenset(moves.remove)
@@ -72,6 +79,14 @@ class Moves:
     remove: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An id on one of a segment's lists."""
+
+    list: Literal["excluded", "included"]
+    id: str
 
 
 Sides = tuple[dict[str, Any], dict[str, Any]]

@@ -1,5 +1,6 @@
 """Managing segments."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -8,10 +9,10 @@ from uuid import UUID
 
 from chassis.caller import Caller
 from chassis.facts import Actor, Fact, Target
-from chassis.pages import PageAsk, Slice
+from chassis.pages import PageAsk, Position, Slice, cut
 from flags.domain.errors import SegmentInUse, SegmentNotFound, StaleSegment
 from flags.domain.place import Project
-from flags.domain.segment import Members, Moves, Segment, moved, told
+from flags.domain.segment import Entry, Members, Moves, Segment, moved, told
 from flags.domain.uses import Use
 from flags.ports import Hold, OpenWork, Work
 from flags.usecases.checking import check_segment, named
@@ -69,6 +70,14 @@ class Segments:
         caller.must("segment:read", project=project)
         async with self.work() as work:
             return await work.segments.page(await self._home(work, caller, project), search, ask)
+
+    async def entries(self, caller: Caller, aim: SegmentAim, ask: PageAsk) -> Slice[Entry]:
+        """List who is listed in a segment, a page at a time."""
+        caller.must("segment:read", project=aim.project)
+        every = (await self.members(caller, aim)).entries()
+        start = bisect_right(every, ask.after, key=_place) if ask.after else ask.offset
+        items, after = cut(every[start : start + ask.limit + 1], ask.limit, _place)
+        return Slice(items=items, next=after, total=len(every))
 
     async def members(self, caller: Caller, aim: SegmentAim) -> Members:
         """Return who is listed in a segment."""
@@ -163,6 +172,10 @@ class Segments:
         self, work: Work, caller: Caller, key: str, hold: Hold | None = None
     ) -> Project:
         return await home(work, caller.tenant, key, self.now(), self.new_id, hold)
+
+
+def _place(entry: Entry) -> Position:
+    return entry.list, entry.id
 
 
 def _found(segment: Segment | None, name: str) -> Segment:
