@@ -79,7 +79,8 @@ def rendered(ruleset: Ruleset, *, client_side: bool, before: Rendered | None = N
     """
     flags = list(ruleset.visible(client_side=client_side))
     metadata = {"environment": ruleset.place.environment, "project": ruleset.place.project}
-    old, sent = (before.parts, before.replies) if before else ({}, {})
+    old: Mapping[Answer, bytes] = before.parts if before else {}
+    sent: Mapping[Answer, Reply] = before.replies if before else {}
     parts = {
         answer: old.get(answer) or _written(_said(flag.key, answer, metadata))
         for flag in flags

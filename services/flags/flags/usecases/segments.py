@@ -12,7 +12,7 @@ from chassis.facts import Actor, Fact, Target
 from chassis.pages import PageAsk, Position, Slice, cut
 from flags.domain.errors import SegmentInUse, SegmentNotFound, StaleSegment
 from flags.domain.place import Project
-from flags.domain.segment import Entry, Members, Moves, Segment, moved, told
+from flags.domain.segment import Entry, Members, Moves, Segment, Sides, moved, told
 from flags.domain.uses import Use
 from flags.ports import Hold, OpenWork, Work
 from flags.usecases.checking import check_segment, named
@@ -192,7 +192,7 @@ def segment_fact(
 ) -> Fact:
     """Return a fact about a segment, and about who was moved if its lists are given as they were and are."""
     before, after = change
-    was, now = moved(*lists) if lists and lists[0] != lists[1] else ({}, {})
+    sides: Sides = moved(*lists) if lists and lists[0] != lists[1] else ({}, {})
     subject = after or before
     assert subject is not None
     return Fact(
@@ -200,6 +200,6 @@ def segment_fact(
         actor=Actor.of(caller),
         action=action,
         target=Target("segment", str(subject.id), subject.key),
-        before=None if before is None else {**told(before), **was},
-        after=None if after is None else {**told(after), **now},
+        before=None if before is None else {**told(before), **sides[0]},
+        after=None if after is None else {**told(after), **sides[1]},
     )
