@@ -116,12 +116,14 @@ class Rulesets:
         All who ask meanwhile wait for one look, which asks for the place's revision only, and reads the place if that
         is newer; if it is not what was said, or cannot be told, the next look is a second later.
         """
-        if held.ruleset is None or held.ruleset.revision >= revision:
-            return
-        if held.looking is None and time.monotonic() >= held.doubted:
-            held.looking = asyncio.create_task(self._look(held, revision))
-            held.looking.add_done_callback(lambda task: _look_is_over(held, task))
-        if held.looking is not None:
+        for _ in range(2):  # a look that was under way may have begun before the change
+            if held.ruleset is None or held.ruleset.revision >= revision:
+                return
+            if held.looking is None:
+                if time.monotonic() < held.doubted:
+                    return
+                held.looking = asyncio.create_task(self._look(held, revision))
+                held.looking.add_done_callback(lambda task: _look_is_over(held, task))
             await asyncio.shield(held.looking)
 
     async def poll(self) -> None:
