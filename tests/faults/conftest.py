@@ -81,6 +81,9 @@ def finding(request):
 
 
 def pytest_sessionfinish(session, exitstatus):
-    """Write docs/reliability.md where `make faults` asked for it and all tests held."""
-    if (page := os.environ.get("SWITCHYARD_RELIABILITY")) and exitstatus == 0:
-        table.write(Path(page), session.config.stash.get(FINDINGS, []))
+    """Keep what was found, or write docs/reliability.md, where `make faults` asked for it and all tests held."""
+    found = session.config.stash.get(FINDINGS, [])
+    if exitstatus == 0 and (kept := os.environ.get("SWITCHYARD_FINDINGS")):
+        table.keep(Path(kept), found)
+    if exitstatus == 0 and (page := os.environ.get("SWITCHYARD_RELIABILITY")):
+        table.write(Path(page), found)

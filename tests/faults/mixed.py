@@ -17,7 +17,7 @@ import httpx
 from tests.faults.asking import BODY, EVALUATE, problem
 from tests.waiting import until
 
-PACE = 60  # requests a second
+PACE = 40  # requests a second
 TURNS = [*["evaluate"] * 7, "write", "read", *["evaluate"] * 7, "write", "read", "read", "stream"]
 FLAGS = 8  # that are toggled, in turn
 CALM = 3  # seconds without a failure, after which all is as before

@@ -1,9 +1,13 @@
 """The faults of the design's table: what is done, and what must hold.
 
 `docs/reliability.md` is made from it and from what the tests found (`finding`); a row that no test told of is untested.
+What several runs found and kept comes together on one page so: `python -m tests.faults.table PAGE KEPT…`
 """
 
-from dataclasses import dataclass
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROWS = {
@@ -89,3 +93,18 @@ def page(findings: list[Finding]) -> str:
 def write(path: Path, findings: list[Finding]) -> None:
     """Write the page."""
     path.write_text(page(findings))
+
+
+def keep(folder: Path, findings: list[Finding]) -> None:
+    """Keep what one run found, in a file of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{os.getpid()}.json").write_text(json.dumps([asdict(f) for f in findings], indent=1))
+
+
+def kept(files: list[Path]) -> list[Finding]:
+    """Return what several runs found."""
+    return [Finding(**one) for file in files for one in json.loads(file.read_text())]
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), kept([Path(name) for name in sys.argv[2:]]))
