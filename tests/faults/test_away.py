@@ -153,7 +153,7 @@ async def test_evaluation_goes_on_while_postgres_is_dead(platform, org, finding)
         partly=spell.grown()
         + slower(late, 2, "a refusal")
         + slower(spell.normal, 5, "the way back")
-        + shorter("some seconds, not 30"),
+        + shorter(f"{AWAY} s, not 30"),
     )
 
 
@@ -184,7 +184,7 @@ async def test_evaluation_goes_on_while_postgres_hangs(platform, org, finding):
         partly=spell.grown()
         + slower(late, 2, "a refusal")
         + slower(spell.normal, 5, "the way back")
-        + shorter("some seconds, not 30"),
+        + shorter(f"{AWAY} s, not 30"),
     )
 
 
@@ -236,7 +236,7 @@ async def test_everything_goes_on_while_valkey_is_dead(platform, org, finding):
         f" {again:.0f} after; {len(mix.changes)} writes acknowledged, each logged once",
         partly=(f"{len(failed)} failed ({told(failed)}), wanted 0; " if failed else "")
         + slower(max(seen), 10, "a change")
-        + shorter("some seconds, not 60"),
+        + shorter(f"{AWAY_VALKEY} s, not 60"),
     )
 
 
