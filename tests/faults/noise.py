@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from urllib.parse import urlsplit
 
@@ -67,12 +68,13 @@ async def answer(reader):
 async def main():
     os.nice(19)
     noise = Noise(sys.argv[1], float(sys.argv[2]), sys.argv[3:])
-    making = asyncio.create_task(noise.make())
+    making, begun = asyncio.create_task(noise.make()), time.monotonic()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, making.cancel)
     await asyncio.wait({making})
     if not making.cancelled():
         making.result()
-    print(json.dumps({"told": noise.told, "kept": noise.kept}), flush=True)
+    seconds = time.monotonic() - begun
+    print(json.dumps({"told": noise.told, "kept": noise.kept, "seconds": seconds}), flush=True)
 
 
 if __name__ == "__main__":

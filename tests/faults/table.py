@@ -55,8 +55,9 @@ ELSEWHERE = {
 HEAD = """# What it survives
 
 Made by `make faults` (the tests under `tests/faults`, on one machine, one replica of each service unless the row says
-two): do not edit. A row says *untested* until a test tells of it; "held" is what the test asserted, the figure is of
-the run that wrote this page.
+two): do not edit. `make faults FULL=1` makes each fault as long and as strong as the row says, in about half an hour;
+without it some are shorter, and say so. A row says *untested* until a test tells of it; "held" is what the test
+asserted, the figure is of the run that wrote this page.
 
 | # | fault | must hold | what was done, and the figure | held |
 |---|---|---|---|---|

@@ -85,7 +85,7 @@ class Noise:
         told = Counter({int(status): n for status, n in said["told"].items()})
         assert set(told) <= {200, 429}, told
         assert told[200] <= LIMIT * (took + 1) * 1.05, "two gates let more than one limit through"
-        self.told, self.took = self.told + told, self.took + took
+        self.told, self.took = self.told + told, self.took + said["seconds"]
         self.refusals += said["kept"]
 
 
@@ -138,8 +138,8 @@ def tell(finding, noise, before, beside_it):
     asked, served = noise.told.total() / noise.took, noise.told[200] / noise.took
     finding(
         "R23",
-        f"a tenant asks {asked:.0f} times a second, {asked / LIMIT:.0f}× its quota, at two gates, while Valkey hangs; it"
-        " asks from a process of the lowest priority, and quiet and noise take turns",
+        f"a tenant asks {asked:.0f} times a second, {asked / LIMIT:.0f}× its quota, at two gates, while Valkey hangs;"
+        " it asks from a process of the lowest priority, and quiet and noise take turns",
         f"{served / LIMIT:.2f} of its quota passed, {noise.told[429]} × 429 with headers; its neighbour: 0 of"
         f" {len(before) + len(beside_it)} failed, median {median(beside_it) * 1000:.1f} ms"
         f" ({median(before) * 1000:.1f} in quiet), p99 {p99 * 1000:.1f} ms ({quick * 1000:.1f}, {p99 / quick:.1f}×)",
