@@ -23,24 +23,32 @@ FEW = 5  # changes of a writer, however slow the machine
 RATE = 1_000  # facts a second that a backlog is to drain by
 SOON = 120
 WAITING = "SELECT count(*) FROM flags.outbox WHERE parked_at IS NULL"
+PARKED = "SELECT count(*) FROM flags.outbox WHERE parked_at IS NOT NULL"
 
 
 class Writer:
     """Toggles a flag of its own, and remembers what was acknowledged."""
 
     def __init__(self, web):
-        self._web, self.done, self.flag = web, [], ""
+        self._web, self.done, self.flag, self.again = web, [], "", 0
 
     async def make(self):
         key = f"f{uuid4().hex[:8]}"
-        made = await self._web.post("/api/v1/feature-flags", json={"key": key, "name": key})
-        self.flag = made.raise_for_status().json()["id"]
+        self.flag = (await self._sent("/api/v1/feature-flags", {"key": key, "name": key}))["id"]
         return self
+
+    async def _sent(self, path, body):
+        """Send it until it is acknowledged: with eight writers a busy machine may have no connection free."""
+        headers = {"idempotency-key": uuid4().hex}
+        while not (said := await self._web.post(path, json=body, headers=headers)).is_success:
+            assert said.status_code in (409, 503, 504), said.text
+            self.again += 1
+            await asyncio.sleep(float(said.headers.get("retry-after", 1)))
+        return said.json()
 
     async def toggle(self):
         reason = f"no {len(self.done)}"
-        path = f"/api/v1/feature-flags/{self.flag}/toggle"
-        (await self._web.post(path, json={"reason": reason})).raise_for_status()
+        await self._sent(f"/api/v1/feature-flags/{self.flag}/toggle", {"reason": reason})
         self.done.append(reason)
 
     async def fill(self, times, end):
@@ -72,6 +80,7 @@ async def test_facts_wait_while_audit_hangs_and_arrive_in_order(platform, org, f
     writers = [await Writer(org).make() for _ in range(WRITERS)]
     there = await asyncpg.connect(os.environ["DATABASE_URL"])
     try:
+        parked = await there.fetchval(PARKED)
         with frozen(platform, "audit"):
             begun = time.monotonic()
             await asyncio.gather(*(w.fill(BACKLOG // WRITERS, begun + AWAY) for w in writers))
@@ -80,17 +89,16 @@ async def test_facts_wait_while_audit_hangs_and_arrive_in_order(platform, org, f
                 await asyncio.sleep(0.5)
             away = time.monotonic() - begun
         whole, wait, took = await drained(there)
-        parked = await there.fetchval("SELECT count(*) FROM flags.outbox")
+        assert await there.fetchval(PARKED) == parked
     finally:
         await there.close()
-    assert parked == 0
     for writer in writers:
         await holds(org, writer)
     finding(
         "R8",
         f"SIGSTOP to audit for {away:.0f} s, {sum(len(w.done) for w in writers):,} changes meanwhile",
-        f"all acknowledged; a backlog of {whole:,} facts began to drain {wait:.1f} s after SIGCONT and was gone"
-        f" {took:.1f} s later, {whole / took:,.0f} a second; all in the log, once and in order",
+        f"all acknowledged ({sum(w.again for w in writers)} times one was sent again); a backlog of {whole:,} facts"
+        f" began to drain {wait:.1f} s after SIGCONT and was gone {took:.1f} s later, {whole / took:,.0f} a second; all in the log, once and in order",
         partly=(
             f"{whole / took:,.0f} a second in this run, wanted ≥ {RATE:,}; "
             if FULL and whole / took < RATE
