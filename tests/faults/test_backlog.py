@@ -98,7 +98,8 @@ async def test_facts_wait_while_audit_hangs_and_arrive_in_order(platform, org, f
         "R8",
         f"SIGSTOP to audit for {away:.0f} s, {sum(len(w.done) for w in writers):,} changes meanwhile",
         f"all acknowledged ({sum(w.again for w in writers)} times one was sent again); a backlog of {whole:,} facts"
-        f" began to drain {wait:.1f} s after SIGCONT and was gone {took:.1f} s later, {whole / took:,.0f} a second; all in the log, once and in order",
+        f" began to drain {wait:.1f} s after SIGCONT and was gone {took:.1f} s later,"
+        f" {whole / took:,.0f} a second; all in the log, once and in order",
         partly=(
             f"{whole / took:,.0f} a second in this run, wanted ≥ {RATE:,}; "
             if FULL and whole / took < RATE
