@@ -76,10 +76,16 @@ class Mix:
     async def _flags(self):
         self._paths = []
         for n in range(FLAGS):
-            made = await self._org.post(
-                "/api/v1/feature-flags", json={"key": f"w{n}", "name": f"W{n}"}
-            )
-            self._paths.append(f"/api/v1/feature-flags/{made.raise_for_status().json()['id']}")
+            made = await until(lambda n=n: self._made(f"w{n}"), 120, "a flag is made")
+            self._paths.append(f"/api/v1/feature-flags/{made['id']}")
+
+    async def _made(self, key):
+        """Return a new flag, or nothing while it cannot be made."""
+        said = await self._org.post("/api/v1/feature-flags", json={"key": key, "name": key})
+        if said.status_code != 201:
+            problem(said)
+            return None
+        return said.json()
 
     async def _ask(self):
         loop = asyncio.get_running_loop()

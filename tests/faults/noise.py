@@ -6,6 +6,7 @@ It stands for clients elsewhere, so what they cost themselves is not to be felt 
 """
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -42,12 +43,16 @@ class Noise:
 
     async def _call(self, url, number):
         where, loop = urlsplit(url), asyncio.get_running_loop()
-        reader, writer = await asyncio.open_connection(where.hostname, where.port)
         begun = loop.time() + self._every * number / CONNECTIONS
-        for n in itertools.count():
-            await asyncio.sleep(begun + n * self._every - loop.time())
-            writer.write(self._request)
-            self._hear(*await answer(reader))
+        turns = itertools.count()
+        while True:  # the gate hangs up on who is refused before his body was read
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                reader, writer = await asyncio.open_connection(where.hostname, where.port)
+                with contextlib.closing(writer):
+                    for n in turns:
+                        await asyncio.sleep(begun + n * self._every - loop.time())
+                        writer.write(self._request)
+                        self._hear(*await answer(reader))
 
     def _hear(self, status, head, body):
         self.told[status] += 1

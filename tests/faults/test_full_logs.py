@@ -20,7 +20,7 @@ from tests.faults.disks import mounted
 from tests.faults.lengths import length
 from tests.faults.mixed import Mix, statuses
 from tests.faults.table import slower
-from tests.faults.test_away import SOON, Spell, dead, org, switched, told
+from tests.faults.test_away import SOON, Spell, asked, dead, org, switched, told
 from tests.faults.test_kill import proves, tenant_of
 from tests.faults.test_replicas import written
 from tests.waiting import until
@@ -70,8 +70,17 @@ async def stopped(platform, name):
     with dead(platform, name):
         await until(lambda: not platform.listens(name), SOON, f"{name} has ended")
         yield
-    await until(lambda: platform.listens(name), SOON, f"{name} is back")
+    await until(answers, SOON, "both stores answer")
     await until(platform.healthy, SOON)
+
+
+async def answers():
+    """Whether both stores do what they are asked; who listens may still be starting."""
+    try:
+        async with redis.from_url(os.environ["REDIS_URL"]) as store:
+            return await store.ping() and await asked("SELECT 1") == 1
+    except (asyncpg.PostgresError, RedisError, OSError):
+        return False
 
 
 @contextlib.contextmanager
