@@ -130,7 +130,12 @@ async def test_postgres_comes_back_from_a_full_disk_of_its_log(platform, org, fi
         f"it said {said} times that there is no room; {served}; of writes {told(spell.meanwhile('write'))}, refusals"
         f" with Retry-After; nothing failed any more {spell.normal:.1f} s after there was room; {len(mix.changes)}"
         " writes acknowledged, each logged once, and the exported log comes to the signed root",
-        partly=slower(spell.normal, 10, "the way back"),
+        partly=(
+            f"{len(spell.lost)} evaluations failed ({told(spell.lost)}), wanted 0; "
+            if spell.lost
+            else ""
+        )
+        + slower(spell.normal, 10, "the way back"),
     )
 
 
