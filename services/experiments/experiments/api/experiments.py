@@ -115,10 +115,9 @@ def _move_door(name: str) -> Callable[..., Coroutine[Any, Any, MovedView]]:
         body: MoveBody | None = None,
     ) -> MovedView:
         intent = replace(aimed, reason=body.reason if body else "")
-        after = await uses.move(caller, intent, name)
-        warnings = list(await uses.warnings(caller, after))
-        view = shown(after, request, response)
-        return MovedView(**dict(view), warnings=warnings)
+        done = await uses.move(caller, intent, name)
+        view = shown(done.experiment, request, response)
+        return MovedView(**dict(view), warnings=list(done.warnings))
 
     return move
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from experiments.domain.inference.analysis import Comparison, Observed, analysed
-from experiments.domain.inference.decision import Decision, Verdict, decided
+from experiments.domain.inference.decision import Decision, decided
 from experiments.domain.inference.heterogeneity import Heterogeneity, across
 from experiments.domain.inference.histogram import Histogram, gathered, ranks, winsorised
 from experiments.domain.inference.mismatch import Phase
@@ -167,11 +167,8 @@ def _looked(planned: Plan, units: int) -> Plan:
 
 def _decided(trial: Trial, planned: Plan, seen: Observed, found: Sequence[Comparison]) -> Decision:
     ended = planned.method is Method.FIXED and 0 < planned.units <= seen.units
-    made = decided(planned, seen, found, over=trial.over or ended)
-    if _too_early(trial, planned, seen) and made.verdict is Verdict.SHIP:
-        text = f"Keep running: the first planned look is at {planned.looks[0]:.0%} of the units."
-        return replace(made, verdict=Verdict.KEEP_RUNNING, sentence=text, variant=None)
-    return made
+    early = _too_early(trial, planned, seen)
+    return decided(planned, seen, found, over=trial.over or ended, early=early)
 
 
 def _too_early(trial: Trial, planned: Plan, seen: Observed) -> bool:

@@ -3,29 +3,36 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from io import BytesIO
 from operator import itemgetter
+from struct import Struct
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from experiments.domain.inference.moments import Moments, nothing
 from experiments.domain.intake import SHARDS, shard_of
 from experiments.domain.metric import MOST_STEPS
+from experiments.domain.moves import closes_at
 from experiments.domain.trial import Frozen
 from experiments.ports.measuring import Absorbed, Parcel
 from experiments.store import moving, packing
 from experiments.store import statements as sql
-from experiments.store.data_tables import InboxRow, MeasureRow, ShardRow, SourceRow
-from experiments.store.measures import exposed, measured, sources_of
+from experiments.store.data_tables import CellRow, InboxRow, MeasureRow, ShardRow, SourceRow
+from experiments.store.measures import exposed, measured, micros, sources_of
+from experiments.store.rows import experiment_of
+from experiments.store.tables import ExperimentRow
 
 _EVENT = ("unit", "id", "name", "at", "value", "properties")
 _EXPOSURE = ("experiment", "unit", "variant", "phase", "at", "dims")
 _DAY_ONE = date(1970, 1, 1)
+# A parcel that says: the end of this experiment has moved; what was counted since then (microseconds) may be wrong.
+CLOSING = "closing"
+_CLOSING = Struct(">16sq")
 
 
 class Key(NamedTuple):
@@ -45,6 +52,7 @@ class SqlIntake:
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
+        self._closings: Sequence[Parcel] = ()
 
     async def hold(self, shard: int) -> bool:
         """Lock a shard until the work ends; False if another worker has it."""
@@ -81,6 +89,7 @@ class SqlIntake:
         """Lay parcels out to be absorbed; return the experiments of whose metrics nothing is frozen yet."""
         raw = await self._raw()
         await raw.execute(sql.TEMPORARY)
+        self._closings = [parcel for parcel in parcels if parcel.kind == CLOSING]
         for kind, table, columns in (
             ("event", "came_event", _EVENT),
             ("exposure", "came_exposure", _EXPOSURE),
@@ -92,15 +101,43 @@ class SqlIntake:
         return [row["experiment"] for row in await raw.fetch(sql.UNFROZEN)]
 
     async def freeze(self, experiment: UUID, metrics: Sequence[Frozen]) -> None:
-        """Keep the metrics of an experiment as they are now, and its exposures as number 0."""
+        """Keep the metrics of an experiment as they are now, and its exposures as number 0.
+
+        Its row is held until the commit, so that its end cannot move unseen. Exposures of one that is gone are dropped.
+        """
         lock = func.pg_advisory_xact_lock(_lock_of(experiment))
         await self._session.execute(select(lock))
+        mine = select(ExperimentRow).where(ExperimentRow.id == experiment)
+        row = await self._session.scalar(mine.with_for_update(read=True))
+        if row is None:
+            await (await self._raw()).execute(sql.DROP, experiment)
+            return
+        closes = closes_at(experiment_of(row))
         rows = [exposed(experiment), *(measured(experiment, m) for m in metrics)]
         kept = insert(MeasureRow).on_conflict_do_nothing().returning(MeasureRow.metric)
         fresh = set((await self._session.execute(kept, rows)).scalars())
-        sources = [s for m in metrics if m.number in fresh for s in sources_of(experiment, m)]
+        sources = [
+            s for m in metrics if m.number in fresh for s in sources_of(experiment, m, closes)
+        ]
         if sources:
             await self._session.execute(insert(SourceRow).on_conflict_do_nothing(), sources)
+
+    async def close(self, experiment: UUID, closes: datetime | None, since: datetime) -> None:
+        """Let what units do from `closes` on not count, and leave word for each shard to put right what it counted.
+
+        A worker that is absorbing meanwhile may still count by the end as it was. It holds its shard, so whoever finds
+        our word there finds what that worker has done, too.
+        """
+        mine = SourceRow.experiment == experiment
+        change = update(SourceRow).where(mine).values(closes=micros(closes))
+        if (await self._session.execute(change.returning(SourceRow.name))).first():
+            body = _CLOSING.pack(experiment.bytes, micros(since))
+            await self.leave([Parcel(CLOSING, shard, 1, body) for shard in range(SHARDS)])
+
+    async def forget(self, experiment: UUID) -> None:
+        """Measure an experiment no more, and forget its cells."""
+        for table in (SourceRow, MeasureRow, CellRow):
+            await self._session.execute(delete(table).where(table.experiment == experiment))
 
     async def absorb(self) -> Absorbed:
         """Make what was laid out part of the state: events first, then exposures, then the cells."""
@@ -108,11 +145,20 @@ class SqlIntake:
         fresh = _count(await raw.execute(moving.KEEP_EVENTS))
         groups = list(await self._move(raw)) if fresh else []
         met = _count(await raw.execute(sql.MEET))
-        if met:
+        if met + await self._reclose(raw):
             await self._meet(raw)
             groups += await raw.fetch(sql.GROUPS)
         await self._merge(raw, groups)
         return Absorbed(events=fresh, exposures=met, cells=len(groups))
+
+    async def _reclose(self, raw: Any) -> int:  # noqa: ANN401 - asyncpg's own connection
+        """Lay out the units that an end that has moved concerns, to be counted again; return how many."""
+        found = 0
+        for parcel in self._closings:
+            experiment, since = _CLOSING.unpack(parcel.body)
+            asked = (UUID(bytes=experiment), since, SHARDS, parcel.shard)
+            found += _count(await raw.execute(sql.RECLOSE, *asked))
+        return found
 
     async def join(self, unit: bytes, same_as: bytes) -> bool:
         """Make a unit another one with all it has seen and done; False if they are one already."""

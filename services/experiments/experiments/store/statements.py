@@ -42,6 +42,17 @@ WHERE x.unit IS NULL OR (NOT x.crossed AND
   (i.crossed OR i.variant <> x.variant OR (i.at, i.dims COLLATE "C") < (x.at, x.dims COLLATE "C")))
 """
 
+# The units of a shard that did something since a time: the end of their experiment has moved, they are counted again.
+RECLOSE = """
+INSERT INTO met
+SELECT x.unit, x.experiment, x.variant, x.phase, x.at, x.dims, false, x.variant, x.phase, x.at, x.dims, true
+FROM (
+  SELECT DISTINCT unit FROM event WHERE at >= $2 AND get_byte(uuid_send(unit), 0) % $3 = $4
+    AND name IN (SELECT name FROM source WHERE experiment = $1)) AS late
+JOIN exposure x ON x.unit = late.unit AND x.experiment = $1 AND NOT x.crossed
+WHERE NOT EXISTS (SELECT FROM met WHERE met.unit = x.unit AND met.experiment = x.experiment)
+"""
+
 LEAVE = f"""
 INSERT INTO turn
 SELECT e.experiment, m.metric, e.was_phase, e.was_variant, {day("e.was_at")}, e.was_dims, -1, {BUCKET},
@@ -147,6 +158,8 @@ UNFROZEN = """
 SELECT DISTINCT experiment FROM came_exposure c
 WHERE NOT EXISTS (SELECT FROM measure m WHERE m.experiment = c.experiment)
 """
+
+DROP = "DELETE FROM came_exposure WHERE experiment = $1"
 
 CELLS = """
 SELECT c.experiment, c.metric, c.phase, c.variant, c.slice, c.value, c.bucket, c.n, c.mean, c.co

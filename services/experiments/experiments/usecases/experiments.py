@@ -15,16 +15,17 @@ from experiments.domain.experiment import (
     WHOLE,
     Changes,
     Experiment,
+    Status,
     Targeting,
     Variant,
     check_key,
 )
 from experiments.domain.layers import Slot
-from experiments.domain.moves import MOVES, Step, moved, scheduled, settle, settled
+from experiments.domain.moves import MOVES, START, Step, moved, scheduled, settle, settled
 from experiments.domain.schedule import Plan
 from experiments.ports import FlagsDoor, OpenWork, Wanted, Work
 from experiments.usecases.facts import SCHEDULER, ticked, told
-from experiments.usecases.keeping import agree, doubts, forget, keep
+from experiments.usecases.keeping import agree, check_measurable, forget, keep
 
 MOST_AT_ONCE = 1000
 
@@ -66,6 +67,14 @@ class Intent:
     experiment: str
     version: int | None = None
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """An experiment after a move, and what keeps it from being seen, as flags said when it was asked to serve it."""
+
+    experiment: Experiment
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,22 +130,19 @@ class Experiments:
         async with self.work() as work:
             return await slot_of(work, caller.tenant, places)
 
-    async def move(self, caller: Caller, intent: Intent, name: str) -> Experiment:
+    async def move(self, caller: Caller, intent: Intent, name: str) -> Moved:
         """Start, pause, resume, complete or archive; WrongState where that is not possible now."""
         caller.must_for_some("experiment:update")
         now, move = self.now(), MOVES[name]
-        await self._agree(caller, intent, lambda before: moved(before, move, now))
+        warnings = await self._agree(caller, intent, lambda before: moved(before, move, now))
         async with self.work() as work:
             before = await _taken(work, caller, "experiment:update", intent, now)
             after = moved(before, move, now)
+            if move is START:
+                await check_measurable(work, after)
             await keep(work, before, after, caller.subject, intent.reason)
             work.record(told(caller, move.past, before, after, intent.reason))
-        return after
-
-    async def warnings(self, caller: Caller, experiment: Experiment) -> Sequence[str]:
-        """Say what keeps an experiment that runs from being seen, as flags has it now; nothing while flags is away."""
-        caller.must_for_some("experiment:read")
-        return await doubts(self.work, self.flags, experiment)
+        return Moved(after, warnings)
 
     async def delete(self, caller: Caller, intent: Intent) -> None:
         """Forget an experiment that is in DRAFT or ARCHIVED. Its key is free again."""
@@ -149,10 +155,10 @@ class Experiments:
 
     async def _agree(
         self, caller: Caller, intent: Intent, change: Callable[[Experiment], Experiment]
-    ) -> None:
-        """Ask flags about a change, outside of any transaction; what it says is not kept."""
+    ) -> Sequence[str]:
+        """Ask flags about a change while nothing is locked, and return what it warns of."""
         before = await _seen(self.work, caller, "experiment:update", intent, self.now())
-        await agree(self.work, self.flags, before, change)
+        return await agree(self.work, self.flags, before, change)
 
     def _made(self, caller: Caller, draft: Draft) -> Experiment:
         now = self.now()
@@ -188,7 +194,7 @@ class Schedules:
     now: Callable[[], datetime]
 
     async def set(self, caller: Caller, intent: Intent, plan: Plan) -> Experiment:
-        """Set or replace the dates of an experiment that is in DRAFT or PAUSED."""
+        """Set or replace the dates of an experiment that is in DRAFT or PAUSED; return it as the clock has it then."""
         caller.must_for_some("experiment:schedule")
         now = self.now()
         schedule = plan.scheduled(now)
@@ -197,9 +203,11 @@ class Schedules:
         async with self.work() as work:
             before = await _taken(work, caller, "experiment:schedule", intent, now)
             after = scheduled(before, schedule, now)
+            if schedule.start and before.status is Status.DRAFT:
+                await check_measurable(work, after)
             await keep(work, before, after, caller.subject, intent.reason)
             work.record(told(caller, "scheduled", before, after, intent.reason))
-        return after
+        return settled(after, now)
 
     async def remove(self, caller: Caller, intent: Intent) -> Experiment:
         """Take the dates off an experiment that is in DRAFT or PAUSED; nothing happens where there are none."""

@@ -10,7 +10,7 @@ from chassis.caller import Caller
 from chassis.facts import Actor
 from experiments.domain.errors import ExperimentNotFound, UnknownDimension
 from experiments.domain.experiment import Status
-from experiments.domain.inference.decision import to_pause, watched
+from experiments.domain.inference.judgement import to_pause, watched
 from experiments.domain.moves import MOVES, moved, settled
 from experiments.domain.result import Breakdown, Part, Result, broken_down, concluded, over_time
 from experiments.domain.trial import Frozen, Trial
@@ -28,7 +28,7 @@ class Verdict:
     harmed: Sequence[tuple[str, str]]  # (variant, metric)
     sentence: str
     units: int
-    watched: Sequence[str]  # the guardrails of which something can be said
+    watched: Sequence[str]  # the guardrails whose harm would be seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +77,21 @@ class Results:
 
 
 async def judged(open_work: OpenWork, tenant: UUID, name: str, now: datetime) -> Verdict:
-    """Return whether an experiment harms a guardrail, for a service that asks; ExperimentNotFound if there is none."""
+    """Return whether an experiment harms a guardrail, for a service that asks; ExperimentNotFound if there is none.
+
+    Of a wrong split nothing is said, neither harm nor that it would be seen.
+    """
     async with open_work() as work:
         trial = (await work.trials.named(tenant, {name}, now)).get(name)
         if trial is None:
             raise ExperimentNotFound(f"there is no experiment {name!r}")
         result = await _result(work, trial, now)
-    harmed = to_pause(result.plan, result.comparisons)
-    said = result.decision
+    said, found = result.decision, () if result.decision.split.wrong else result.comparisons
     return Verdict(
-        harmed=harmed,
+        harmed=to_pause(result.plan, found),
         sentence=said.sentence,
         units=result.observed.units,
-        watched=() if said.split.wrong else watched(result.comparisons),
+        watched=watched(result.plan, found),
     )
 
 

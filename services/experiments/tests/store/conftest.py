@@ -112,7 +112,7 @@ class History:
             self.same = {it: other if last == unit else last for it, last in self.same.items()}
             self.same[unit] = other
 
-    def recount(self):
+    def recount(self, closes=None):
         """Count everything again from nothing, by the rules of the domain; return key → moments."""
         met, events = defaultdict(list), defaultdict(list)
         for seen in self.exposures:
@@ -125,7 +125,8 @@ class History:
         for unit, seen in met.items():
             first = min(seen, key=lambda it: (it.at, it.dimensions.encode()))
             crossed = len({it.variant for it in seen}) > 1
-            for key, value in self._places(first, events[unit], crossed=crossed):
+            before = [it for it in events[unit] if closes is None or it.at < closes]
+            for key, value in self._places(first, before, crossed=crossed):
                 cells[key].append(value)
         return {key: moments.of(units) for key, units in cells.items()}
 
