@@ -28,6 +28,7 @@ from experiments.domain.inference.judgement import Judgement, judged, to_pause
 from experiments.domain.inference.moments import D, Moments, Y
 from experiments.domain.inference.plans import MetricPlan, Plan, Role
 from experiments.domain.inference.quantiles import Ordered
+from experiments.domain.intake import REST
 from experiments.domain.result import Breakdown, Part, Result
 from experiments.usecases.results import Results
 
@@ -80,6 +81,7 @@ def breakdown_view(result: Result, breakdown: Breakdown) -> BreakdownView:
         parts=[
             BreakdownPartView(
                 value=part.value,
+                rest=part.value == REST,
                 units=part.observed.units,
                 metrics=metric_views(
                     judged(plan, part.comparisons, speaks=speaks), part.observed, part.comparisons

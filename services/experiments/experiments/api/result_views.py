@@ -89,9 +89,10 @@ class DecisionView(View):
 
 
 class BreakdownPartView(View):
-    """The units with one value of a dimension."""
+    """The units with one value of a dimension; `rest`: those with all values beyond the first 100, `value` is empty."""
 
     value: str
+    rest: bool
     units: int
     metrics: list[MetricResultView]
 

@@ -12,6 +12,7 @@ from experiments.domain.inference.mismatch import Phase
 from experiments.domain.inference.moments import Moments, merged
 from experiments.domain.inference.plans import Method, Plan
 from experiments.domain.inference.quantiles import Ordered
+from experiments.domain.intake import REST
 from experiments.domain.trial import Cell, Frozen, Trial, plan
 
 EXPOSURE = 0  # the number of the exposure among the metrics
@@ -91,9 +92,9 @@ def observed(trial: Trial, metrics: Sequence[Frozen], cells: Sequence[Cell]) -> 
 def broken_down(
     trial: Trial, metrics: Sequence[Frozen], dimension: str, cells: Iterable[Cell]
 ) -> Breakdown:
-    """Compare within every value of a dimension, the one with most units first."""
+    """Compare within every value of a dimension, the one with most units first, and the rest of them last."""
     parts = [_part(trial, metrics, value, it) for value, it in _by_value(cells).items()]
-    parts.sort(key=lambda part: (-part.observed.units, part.value))
+    parts.sort(key=lambda part: (part.value == REST, -part.observed.units, part.value))
     pairs: dict[tuple[str, str], list[Comparison]] = {}
     for part in parts:
         for c in part.comparisons:

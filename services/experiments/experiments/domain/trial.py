@@ -49,6 +49,8 @@ class Trial:
     spans: tuple[Span, ...]
     uses: tuple[MetricUse, ...]
     analysis: Analysis
+    project: str = "default"
+    environment: str = "production"
     plan_hash: str = ""
     closes: datetime | None = None
 

@@ -1,20 +1,17 @@
 """The state of exposures and events in PostgreSQL: what waits, what each unit has done, and the cells."""
 
-import json
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from io import BytesIO
 from operator import itemgetter
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from experiments.domain.inference.moments import Moments, nothing
 from experiments.domain.intake import SHARDS, shard_of
 from experiments.domain.metric import MOST_STEPS
 from experiments.domain.moves import closes_at
@@ -22,6 +19,7 @@ from experiments.domain.trial import Frozen
 from experiments.ports.measuring import Absorbed, Parcel
 from experiments.store import moving, packing
 from experiments.store import statements as sql
+from experiments.store.cells import lock_of, merge
 from experiments.store.data_tables import CellRow, InboxRow, MeasureRow, ShardRow, SourceRow
 from experiments.store.measures import exposed, measured, micros, sources_of
 from experiments.store.rows import experiment_of
@@ -29,22 +27,9 @@ from experiments.store.tables import ExperimentRow
 
 _EVENT = ("unit", "id", "name", "at", "value", "properties")
 _EXPOSURE = ("experiment", "unit", "variant", "phase", "at", "dims")
-_DAY_ONE = date(1970, 1, 1)
 # A parcel that says: the end of this experiment has moved; what was counted since then (microseconds) may be wrong.
 CLOSING = "closing"
 _CLOSING = Struct(">16sq")
-
-
-class Key(NamedTuple):
-    """Which cell. `slice` and `value` are empty for all units, else a dimension (or `day`) and its value."""
-
-    experiment: UUID
-    metric: int
-    phase: int
-    variant: int
-    slice: str
-    value: str
-    bucket: int
 
 
 class SqlIntake:
@@ -105,7 +90,7 @@ class SqlIntake:
 
         Its row is held until the commit, so that its end cannot move unseen. Exposures of one that is gone are dropped.
         """
-        lock = func.pg_advisory_xact_lock(_lock_of(experiment))
+        lock = func.pg_advisory_xact_lock(lock_of(experiment))
         await self._session.execute(select(lock))
         mine = select(ExperimentRow).where(ExperimentRow.id == experiment)
         row = await self._session.scalar(mine.with_for_update(read=True))
@@ -148,7 +133,7 @@ class SqlIntake:
         if met + await self._reclose(raw):
             await self._meet(raw)
             groups += await raw.fetch(sql.GROUPS)
-        await self._merge(raw, groups)
+        await merge(raw, groups)
         return Absorbed(events=fresh, exposures=met, cells=len(groups))
 
     async def _reclose(self, raw: Any) -> int:  # noqa: ANN401 - asyncpg's own connection
@@ -173,7 +158,7 @@ class SqlIntake:
         await self._hold_too(raw, {shard_of(loser.bytes), shard_of(winner.bytes)})
         await self._take_out(raw, loser, winner)
         await self._meet(raw)
-        await self._merge(raw, await raw.fetch(sql.GROUPS))
+        await merge(raw, await raw.fetch(sql.GROUPS))
         return True
 
     async def _take_out(self, raw: Any, loser: UUID, winner: UUID) -> None:  # noqa: ANN401
@@ -228,56 +213,11 @@ class SqlIntake:
             if not _count(await raw.execute(moving.STEP, step)):
                 return
 
-    async def _merge(self, raw: Any, groups: Sequence[Any]) -> None:  # noqa: ANN401
-        """Carry the groups into their cells; experiments are locked in order, so that nobody waits in a ring."""
-        if not groups:
-            return
-        changes = _changes(groups)
-        for lock in sorted({_lock_of(key.experiment) for key in changes}):
-            await raw.execute("SELECT pg_advisory_xact_lock($1)", lock)
-        keys = sorted(changes)
-        before = {
-            Key(*row[:7]): Moments(row["n"], tuple(row["mean"]), tuple(row["co"]))
-            for row in await raw.fetch(sql.CELLS, *(list(c) for c in zip(*keys, strict=True)))
-        }
-        after = [(key, _changed(before.get(key, nothing()), *changes[key])) for key in keys]
-        rows = [(*key, it.n, list(it.mean), list(it.co)) for key, it in after]
-        await raw.executemany(sql.PUT_CELL, rows)
-
     async def _raw(self) -> Any:  # noqa: ANN401
         """Return asyncpg's connection: COPY is beyond SQLAlchemy. It is in the session's transaction."""
         await self._session.execute(select(1))
         connection = await self._session.connection()
         return (await connection.get_raw_connection()).driver_connection
-
-
-def _changed(cell: Moments, entered: Moments, left: Moments) -> Moments:
-    return cell.plus(entered).minus(left) if left.n else cell.plus(entered)
-
-
-def _changes(groups: Iterable[Any]) -> dict[Key, tuple[Moments, Moments]]:
-    """Return what enters and what leaves each cell: that of all units, that of the day, and one a dimension."""
-    entered: dict[Key, Moments] = defaultdict(nothing)
-    left: dict[Key, Moments] = defaultdict(nothing)
-    for row in groups:
-        part = Moments(row["n"], tuple(row["mean"]), tuple(row["co"]))
-        side = entered if row["sign"] > 0 else left
-        for name, value in _slices(row["day"], row["dims"]):
-            key = Key(
-                row["experiment"], row["metric"], row["phase"], row["variant"], name, value,
-                row["bucket"],
-            )  # fmt: skip
-            side[key] = side[key].plus(part)
-    return {key: (entered[key], left[key]) for key in entered.keys() | left.keys()}
-
-
-def _slices(day: int, dims: str) -> list[tuple[str, str]]:
-    made = [("", ""), ("day", (_DAY_ONE + timedelta(days=day)).isoformat())]
-    return made if dims == "{}" else [*made, *json.loads(dims).items()]
-
-
-def _lock_of(experiment: UUID) -> int:
-    return int.from_bytes(experiment.bytes[8:], signed=True)
 
 
 def _count(status: str) -> int:

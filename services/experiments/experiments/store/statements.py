@@ -161,6 +161,22 @@ WHERE NOT EXISTS (SELECT FROM measure m WHERE m.experiment = c.experiment)
 
 DROP = "DELETE FROM came_exposure WHERE experiment = $1"
 
+# Which values of dimensions have cells already.
+NAMED = """
+SELECT k.experiment, k.slice, k.value FROM unnest($1::uuid[], $2::text[], $3::text[]) AS k (experiment, slice, value)
+WHERE EXISTS (SELECT FROM cell c WHERE c.experiment = k.experiment AND c.slice = k.slice AND c.value = k.value)
+"""
+
+# How many values a dimension has, up to $3: from each to the next in the key of `cell`, past all cells of the one.
+VALUES = """
+WITH RECURSIVE named AS (
+  (SELECT value FROM cell WHERE experiment = $1 AND slice = $2 AND value > '' ORDER BY value LIMIT 1)
+  UNION ALL
+  SELECT (SELECT c.value FROM cell c WHERE c.experiment = $1 AND c.slice = $2 AND c.value > n.value
+    ORDER BY c.value LIMIT 1) FROM named n WHERE n.value IS NOT NULL)
+SELECT count(*) FROM (SELECT FROM named WHERE value IS NOT NULL LIMIT $3) AS few
+"""
+
 CELLS = """
 SELECT c.experiment, c.metric, c.phase, c.variant, c.slice, c.value, c.bucket, c.n, c.mean, c.co
 FROM unnest($1::uuid[], $2::int2[], $3::int2[], $4::int2[], $5::text[], $6::text[], $7::int2[])

@@ -109,6 +109,8 @@ def _trial(experiment: Experiment, spans: Sequence[Span]) -> Trial:
         spans=tuple(_as_the_clock_has_it(experiment, spans)),
         uses=experiment.metrics,
         analysis=experiment.analysis,
+        project=experiment.project,
+        environment=experiment.environment,
         plan_hash=experiment.plan_hash,
         closes=closes_at(experiment),
     )

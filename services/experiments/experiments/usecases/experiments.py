@@ -5,11 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
-from authz.standing import Thing
 from chassis.caller import Caller
 from chassis.pages import Slice
 from experiments.domain.analysis import Analysis, MetricUse
-from experiments.domain.errors import ExperimentNotFound, LayerNotFound
+from experiments.domain.errors import LayerNotFound
 from experiments.domain.experiment import (
     EVEN,
     WHOLE,
@@ -26,6 +25,7 @@ from experiments.domain.schedule import Plan
 from experiments.ports import FlagsDoor, OpenWork, Wanted, Work
 from experiments.usecases.facts import SCHEDULER, ticked, told
 from experiments.usecases.keeping import agree, check_measurable, forget, keep
+from experiments.usecases.whose import allowed, listed, must_be_there
 
 MOST_AT_ONCE = 1000
 
@@ -88,9 +88,10 @@ class Experiments:
 
     async def create(self, caller: Caller, draft: Draft) -> Experiment:
         """Make an experiment in DRAFT, owned by the caller; KeyTaken if there is one of its key."""
-        caller.must("experiment:create")
-        check_key(draft.key)
+        caller.must_for_some("experiment:create")
         made = self._made(caller, draft)
+        must_be_there(caller, "experiment:create", made)
+        check_key(draft.key)
         async with self.work() as work:
             made = replace(made, slot=await slot_of(work, caller.tenant, draft.places))
             await keep(work, None, made, caller.subject)
@@ -106,9 +107,9 @@ class Experiments:
 
     async def list(self, caller: Caller, wanted: Wanted) -> Slice[Experiment]:
         """Return a part of the tenant's experiments, each as it is at `wanted.now`; of one's own if not of all."""
-        own = caller.must_or_own("experiment:read")
+        caller.must_for_some("experiment:read")
         async with self.work() as work:
-            found = await work.experiments.list(caller.tenant, replace(wanted, owner_id=own))
+            found = await work.experiments.list(caller.tenant, listed(caller, wanted))
         return found.map(lambda experiment: settled(experiment, wanted.now))
 
     async def update(self, caller: Caller, intent: Intent, changes: Changes) -> Experiment:
@@ -119,6 +120,8 @@ class Experiments:
         async with self.work() as work:
             before = await _taken(work, caller, "experiment:update", intent, now)
             after = before.changed(changes, now)
+            if (after.project, after.environment) != (before.project, before.environment):
+                must_be_there(caller, "experiment:create", after)
             if after is not before:
                 await keep(work, before, after, caller.subject, intent.reason)
                 work.record(told(caller, "updated", before, after, intent.reason))
@@ -287,12 +290,3 @@ async def _written(work: Work, experiment: Experiment, now: datetime) -> Experim
         work.record(fact)
         experiment = step.after
     return experiment
-
-
-def allowed(caller: Caller, permission: str, found: Experiment | None, name: str) -> Experiment:
-    """Return an experiment that is there and to which the caller may do this."""
-    missing = ExperimentNotFound(f"there is no experiment {name!r}")
-    if found is None:
-        raise missing
-    caller.must_over(permission, Thing(found.owner_id, id=str(found.id)), missing)
-    return found

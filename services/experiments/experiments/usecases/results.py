@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from authz.standing import Thing
 from chassis.caller import Caller
 from chassis.facts import Actor
 from experiments.domain.errors import ExperimentNotFound, UnknownDimension
@@ -17,6 +16,7 @@ from experiments.domain.trial import Frozen, Trial
 from experiments.ports import OpenWork, Work
 from experiments.usecases.facts import paused_by_guard
 from experiments.usecases.keeping import keep
+from experiments.usecases.whose import readable
 
 GUARD = Actor("service", "experiments", "guard")
 
@@ -122,12 +122,7 @@ async def _paused(open_work: OpenWork, trial: Trial, now: datetime) -> bool:
 
 async def _trial(work: Work, caller: Caller, name: str, now: datetime) -> Trial:
     """Return the experiment that is there and that the caller may read."""
-    missing = ExperimentNotFound(f"there is no experiment {name!r}")
-    trial = (await work.trials.named(caller.tenant, {name}, now)).get(name)
-    if trial is None:
-        raise missing
-    caller.must_over("experiment:read", Thing(trial.owner_id, id=str(trial.id)), missing)
-    return trial
+    return readable(caller, (await work.trials.named(caller.tenant, {name}, now)).get(name), name)
 
 
 async def _result(work: Work, trial: Trial, now: datetime) -> Result:
