@@ -1,5 +1,6 @@
 """An experiment with a metric of every kind, histories of units by dice, and the recount of them."""
 
+import asyncio
 import json
 import random
 from collections import defaultdict
@@ -9,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from chassis.db import database
+from chassis.errors import Unavailable
 from experiments.domain.aggregation import Event, counted, values
 from experiments.domain.analysis import MetricUse
 from experiments.domain.experiment import Experiment, Status, Variant
@@ -214,3 +216,18 @@ def cells():
 def same():
     """The judge: the same units exactly, everything else to 1e-12."""
     return assert_same
+
+
+async def tried_again(do):
+    """Do what may be done again until a busy database has answered: as a worker and a client do it."""
+    while True:
+        try:
+            return await do()
+        except Unavailable:
+            await asyncio.sleep(0)
+
+
+@pytest.fixture(scope="session")
+def again():
+    """The one who tries again."""
+    return tried_again

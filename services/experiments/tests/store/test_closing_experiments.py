@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chassis.db import database
-from experiments.domain.intake import SHARDS, SeenEvent, SeenExposure, unit_of
+from experiments.domain.intake import SeenEvent, SeenExposure, unit_of
 from experiments.domain.moves import MOVES, moved, scheduled
 from experiments.domain.schedule import Moment, Schedule
 from experiments.store.packing import Rows
@@ -26,35 +26,41 @@ def micros(at):
 
 
 @pytest.fixture
-def take_in(open_work):
+def take_in(open_work, again):
     """Take items in, and absorb whatever waits in the database, as a worker does."""
 
-    async def take_in(*items):
+    async def left(*items):
+        exposures = [it for it in items if isinstance(it, SeenExposure)]
+        events = [it for it in items if isinstance(it, SeenEvent)]
         async with open_work() as work:
-            exposures = [it for it in items if isinstance(it, SeenExposure)]
-            events = [it for it in items if isinstance(it, SeenEvent)]
-            parcels = [*Rows().exposures(exposures), *Rows().events(events)]
-            if parcels:
-                await work.intake.leave(parcels)
-        await until(lambda: nothing_waits(open_work), 60, "everything is absorbed")
+            await work.intake.leave([*Rows().exposures(exposures), *Rows().events(events)])
+
+    async def nothing_waits():
+        async with open_work() as work:
+            waiting = await work.intake.shards_waiting()
+        for shard in waiting:
+            await again(lambda it=shard: absorbed(open_work, MemoryStream(), it))
+        return not waiting
+
+    async def take_in(*items):
+        if items:
+            await again(lambda: left(*items))
+        await until(lambda: again(nothing_waits), 120, "everything is absorbed")
 
     return take_in
 
 
-async def nothing_waits(open_work):
-    for shard in range(SHARDS):
-        await absorbed(open_work, MemoryStream(), shard)
-    async with open_work() as work:
-        return not await work.intake.shards_waiting()
-
-
 @pytest.fixture
-def change(open_work):
+def change(open_work, again):
     """Change an experiment as a person or the clock does."""
 
-    async def change(before, after):
+    async def once(before, after):
         async with open_work() as work:
-            await keep(work, before, after, "ana")
+            if (await work.experiments.find(after.tenant, after.key)).version == before.version:
+                await keep(work, before, after, "ana")
+
+    async def change(before, after):
+        await again(lambda: once(before, after))
         return after
 
     return change

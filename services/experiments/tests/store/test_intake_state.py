@@ -15,6 +15,7 @@ from experiments.domain.metric import (
 )
 from experiments.store.packing import Rows
 from experiments.store.tables import PhaseRow
+from services.experiments.tests.store.conftest import tried_again
 from tests.waiting import until
 
 pytestmark = pytest.mark.store
@@ -38,13 +39,18 @@ async def absorb(open_work, parcels):
         mine = [p for p in parcels if p.shard == shard]
         if not mine:
             continue
-        async with open_work() as work:
-            await hold(work, shard)
-            for experiment in await work.intake.lay_out(mine):
-                found = await work.trials.definitions(experiment)
-                await work.intake.freeze(experiment, found)
-            done.append(await work.intake.absorb())
+        done.append(await tried_again(lambda at=shard, it=mine: absorb_into(open_work, at, it)))
     return done
+
+
+async def absorb_into(open_work, shard, parcels):
+    """Absorb parcels of one shard in a transaction."""
+    async with open_work() as work:
+        await hold(work, shard)
+        for experiment in await work.intake.lay_out(parcels):
+            found = await work.trials.definitions(experiment)
+            await work.intake.freeze(experiment, found)
+        return await work.intake.absorb()
 
 
 def shuffled(history, seed):
