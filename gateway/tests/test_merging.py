@@ -12,6 +12,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
 from gate.cli import main
 from gate.doors import Auth, DoorError, Kind, doors
+from gate.limits import AddressLimit
 from gate.openapi import EITHER, MergeError, merge
 
 
@@ -168,7 +169,12 @@ def test_a_marker_that_is_not_known_is_refused(marker):
 def test_markers_arrive_at_the_door():
     markers = {"x-door": "stream", "x-timeout": 7, "x-limit": "strict", "x-body-limit": 9}
     door = of(("post", "/a", markers))[0]
-    assert (door.kind, door.timeout, door.strict, door.large_body) == (Kind.STREAM, 7, True, True)
+    assert (door.kind, door.timeout, door.limit, door.large_body) == (
+        Kind.STREAM,
+        7,
+        AddressLimit.STRICT,
+        True,
+    )
 
 
 def test_the_most_specific_door_comes_first():
