@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections import defaultdict
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -220,11 +221,11 @@ def same():
 
 async def tried_again(do):
     """Do what may be done again until a busy database has answered: as a worker and a client do it."""
-    while True:
-        try:
+    for _ in range(9):
+        with suppress(Unavailable):
             return await do()
-        except Unavailable:
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    return await do()
 
 
 @pytest.fixture(scope="session")

@@ -12,18 +12,18 @@ _LEFT, _RIGHT = 250, 620
 _INKS = {"better": svg.GOOD, "worse": svg.BAD, "harmed": svg.BAD}
 
 
-def forest(found: Sequence[Comparison], said: Judgement) -> str:
+def forest(found: Sequence[Comparison], judgement: Judgement) -> str:
     """Draw the lifts by the method that decides, in the colours of what it says; an unbounded one is said in words."""
     title = "Lift over control, by metric"
     if not found:
         return svg.empty(title, "There are no results yet.")
-    spans = [c.deciding(said.plan.method).lift for c in found]
+    spans = [c.deciding(judgement.plan.method).lift for c in found]
     known = [v for s in spans if s.bounded for v in (s.low, s.high)]
     x = svg.scale([0.0, *known], _LEFT, _RIGHT)
     marks = svg.ticks(x)
     bottom = _TOP + _ROW * len(found)
     rows = [
-        _row((c, said.state(c)), s, x, _TOP + _ROW * (i + 0.5))
+        _row((c, judgement.state(c)), s, x, _TOP + _ROW * (i + 0.5))
         for i, (c, s) in enumerate(zip(found, spans, strict=True))
     ]
     parts = [
