@@ -209,11 +209,18 @@ class Vm:
             shown = self.status_detail or self.status
             raise ActionDoesNotFit(f"{action} does not fit: the machine is not up ({shown})")
         after = self.wished(wish, operation_id, now)
+        # A guest whose button was pressed goes down, whatever is wished since: a start in the middle of a stop restarts.
+        again = action is Action.RESTART or (action is Action.START and self._on_its_way)
         return replace(
             after,
-            restart_at=after.generation if action is Action.RESTART else self.restart_at,
+            restart_at=after.generation if again else self.restart_at,
             reset_at=after.generation if action is Action.RESET else self.reset_at,
         )
+
+    @property
+    def _on_its_way(self) -> bool:
+        """Whether what was wished last has not come true: a worker may be about it, and not have written it down."""
+        return self.settled != self.generation
 
     def wished(self, wish: Wish, operation_id: UUID | None, now: datetime) -> "Vm":
         """Return the machine with this wish, in a new generation; what went wrong before is tried again at once."""

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from itertools import product
+from uuid import uuid4
 
 import pytest
 
@@ -19,7 +20,7 @@ from compute.domain.course import (
     steer,
 )
 from compute.domain.guest import ABSENT, Power, Seen
-from compute.domain.vm import Status, Step, Wish
+from compute.domain.vm import Action, Status, Step, Wish
 
 TERMS = Terms()
 SECOND = timedelta(seconds=1)
@@ -101,6 +102,29 @@ def test_a_guest_that_was_stopped_and_then_wanted_again_is_started_again(make_vm
     vm = make_vm(step=Step.HALT, generation=3, settled=1)
     course = steer(vm, Seen(power=Power.HALTED, made=True, generation=1), clock(), TERMS)
     assert (course.deed, course.follows) == (Deed.OFF, False)
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_start_while_the_guest_still_shuts_down_ends_running(make_vm, clock, written):
+    """Its button was pressed, whether or not that was written down: it goes down, and then it is to be up."""
+    vm = make_vm(step=Step.UP, generation=1, settled=1)
+    up = Seen(power=Power.RUNNING, up=True, made=True, generation=1)
+    vm = vm.told(Action.STOP, uuid4(), clock())
+    course = steer(vm, up, clock(), TERMS)
+    assert course.deed is Deed.PRESS
+    vm = progressed(vm, course, up, clock()) if written else vm
+    vm = vm.told(Action.START, uuid4(), clock())
+    seen = up
+    for obeys in (False, False, True, True, True, True, True):
+        course = steer(vm, seen, clock(), TERMS)
+        seen = seen if course.deed is Deed.PRESS and not obeys else obey(course.deed, seen, vm)
+        vm = progressed(vm, course, seen, clock.forward(seconds=1))
+    assert (vm.wish, vm.step, vm.settled, seen.generation) == (Wish.RUN, Step.UP, 3, 3)
+
+
+def test_a_start_of_one_that_is_off_is_no_restart(make_vm, clock):
+    off = make_vm(wish=Wish.STOP, step=Step.DOWN, generation=2, settled=2)
+    assert off.told(Action.START, uuid4(), clock()).restart_at == 0
 
 
 def test_who_does_not_shut_down_in_time_is_switched_off(make_vm, clock):
