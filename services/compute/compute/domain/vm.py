@@ -209,7 +209,7 @@ class Vm:
             shown = self.status_detail or self.status
             raise ActionDoesNotFit(f"{action} does not fit: the machine is not up ({shown})")
         after = self.wished(wish, operation_id, now)
-        # A guest whose button was pressed goes down, whatever is wished since: a start in the middle of a stop restarts.
+        # A guest whose button was pressed goes down, whatever is wished since: then a start restarts it.
         again = action is Action.RESTART or (action is Action.START and self._on_its_way)
         return replace(
             after,
