@@ -116,7 +116,8 @@ class Vm:
     `wish` is the owner's; each wish makes a `generation`. `restart_at` and `reset_at` are those in which a restart and
     a reset were last asked for, so both are wishes too. From `host` to `due_at` all is the worker's: `made` says that
     it has its disk, `medium` which ISO image was fetched for it (SHA-256 in hex), `settled` is the last generation
-    that came true. `ip_address` is None until it was observed.
+    that came true, `crashes` how often in a row its guest died soon after it was started. `ip_address` is None until it
+    was observed.
     """
 
     id: UUID
@@ -151,6 +152,7 @@ class Vm:
     settled: int = 0
     trouble: str | None = None
     attempts: int = 0
+    crashes: int = 0
     due_at: datetime | None = None
     version: int = 1
 
@@ -230,6 +232,7 @@ class Vm:
             generation=self.generation + 1,
             operation_id=operation_id,
             attempts=0,
+            crashes=0,
             due_at=None,
             version=self.version + 1,
             updated_at=now,

@@ -114,6 +114,23 @@ async def test_a_guest_that_died_is_started_again_and_the_log_says_so(
     assert "the guest ended unasked, and is started again" in said
 
 
+async def test_a_guest_that_keeps_dying_is_an_error_and_leaves_little_behind(
+    vm, driven, sweep, settle, work, clock
+):
+    for _ in range(2):
+        driven.die(vm.id)
+        while (await sweep()) and not work.vms.kept[vm.id].due_at:
+            pass
+    after, said = work.vms.kept[vm.id], len(work.log.kept)
+    assert (after.status, after.crashes) == ("ERROR", 2)
+    for _ in range(20):  # nothing happens, and nothing is told, until it is due
+        await sweep()
+    assert len(work.log.kept) == said
+    clock.forward(seconds=1)
+    await settle()
+    assert work.vms.kept[vm.id].status == "RUNNING"
+
+
 async def test_a_guest_that_switched_itself_off_stays_off(vm, driven, settle, work):
     driven.guests[vm.id] = replace(driven.guests[vm.id], power=Power.HALTED)
     await settle()
