@@ -3,12 +3,12 @@
 from uuid import uuid4
 
 import pytest
-from openapi_spec_validator import validate
 
 from chassis.http import rest_app
 from compute.api.rest import routers
 from compute.domain.host import Probe
 from compute.domain.vm import Step
+from tests.openapi import wrong
 
 PATH = "/api/v1/vms"
 NOWHERE = "01890000-0000-7000-8000-000000000000"
@@ -343,7 +343,7 @@ async def test_what_is_no_quota_is_422(client, change, work):
 
 def test_the_doors_describe_themselves_in_valid_openapi():
     document = rest_app("compute", routers).openapi()
-    validate(document)
+    assert wrong(document) == []
     assert "/api/v1/vms/{vm}" in document["paths"]
 
 
