@@ -6,6 +6,7 @@ any machine: who waits is answered, rightly or with a sentence; how long that to
 
 import asyncio
 import contextlib
+import statistics
 import time
 from types import SimpleNamespace
 
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.journey
 
 POOL = 2  # connections of the replica to PostgreSQL, and as many more when they are needed
 WRITERS, WRITES, CROWD = 8, 6, 100  # all of them far too many for four connections
-LATE = 0.1  # seconds; a new connection takes nine round trips or more, and has two seconds
+LATE = 0.2  # seconds
 
 
 @pytest.fixture
@@ -139,7 +140,7 @@ async def undecidable(web, org):
 
 
 async def test_a_late_and_broken_database_is_not_queued_for(platform, org, tmp_path, finding):
-    """Who finds no free connection for two seconds is told so; what is acknowledged is stored, once."""
+    """Who would find no free connection in time is told so, at once; what is acknowledged is stored, once."""
     ids = await flags(org)
     options = {"timeout": PATIENT, "limits": httpx.Limits(max_connections=None)}
     async with wired(platform, tmp_path, FLAGS_DATABASE_POOL=str(POOL)) as (replica, wires):
@@ -152,6 +153,7 @@ async def test_a_late_and_broken_database_is_not_queued_for(platform, org, tmp_p
             ledgers = [Ledger(web, flag) for flag in ids]
             wires.database.late, wires.database.every = LATE, 100
             async with writing(ledgers) as told:
+                await until(lambda: told() >= 2, SOON, "it is found out how late it is")
                 crowd = await asyncio.gather(*(read(web, org) for _ in range(CROWD)))
                 await asking.times(100)
                 await until(
@@ -177,14 +179,14 @@ async def test_a_late_and_broken_database_is_not_queued_for(platform, org, tmp_p
         "R5",
         f"answers of PostgreSQL {LATE * 1000:.0f} ms late, 1 % of the pieces reset ({wires.database.broken}"
         f" connections); {CROWD} readers at once and {WRITERS} writers, on {2 * POOL} connections",
-        f"{len(refused)} of {CROWD} readers were 503 with Retry-After, after {max(refused):.1f} s at most; {told()}"
-        f" keyed writes acknowledged, each stored and logged once; of 100 evaluations none failed, p99"
+        f"{len(refused)} of {CROWD} readers were 503 with Retry-After, half of them within"
+        f" {statistics.median(refused) * 1000:.0f} ms, the last after {max(refused):.1f} s; {told()} keyed writes"
+        f" acknowledged, each stored and logged once; of 100 evaluations none failed, p99"
         f" {asking.slowest(0.99) * 1000:.0f} ms ({before.slowest(0.99) * 1000:.0f} before); never more than"
         f" {wires.database.most} connections; all writers were done {normal:.1f} s after the end of it",
-        partly=slower(max(took for _, took in crowd), 5, "an answer")
-        + slower(normal, 5, "the way back")
-        + "100 ms late, not 200: a new connection takes about nine round trips and has two seconds, so when those it"
-        " has are reset, a service whose database is 200 ms away hardly finds back, and answers 503",
+        partly=slower(max(refused), 2, "a refusal")
+        + slower(max(took for _, took in crowd), 5, "an answer")
+        + slower(normal, 5, "the way back"),
     )
 
 
