@@ -163,7 +163,9 @@ class Connections(Pool):
 
     def _in_vain(self) -> bool:
         """Tell whether one more would wait too long: by Little's law, or because the first in line does already."""
-        wait = (len(self._line) + 1) * self._held / max(1, self._wanted)
+        if len(self._lent) + len(self._line) < self._most:
+            return False  # one more is opened
+        wait = (len(self._line) + 1) * self._held / self._most
         stalled = self._line and monotonic() - self._line[0].since > STALLED
         return bool(stalled) or wait > WAITING
 

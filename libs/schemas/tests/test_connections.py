@@ -157,6 +157,14 @@ class TestRefusing:
             assert all(await asyncio.gather(*waiting))
 
     @pytest.mark.store
+    async def test_however_long_others_hold_theirs_one_more_is_opened_while_there_may_be_one(
+        self, admin_url
+    ):
+        async with opened(admin_url) as (engine, pool), engine.connect():
+            pool._held = 60.0
+            assert await pid(engine)
+
+    @pytest.mark.store
     async def test_nobody_joins_a_line_that_does_not_move(self, admin_url, monkeypatch):
         now = 0.0
         monkeypatch.setattr(connections, "monotonic", lambda: now)
@@ -164,7 +172,7 @@ class TestRefusing:
             async with engine.connect(), engine.connect():
                 first = asyncio.create_task(pid(engine))
                 await until(lambda: pool._line, SOON, "one is in line")
-                now = 1.0
+                now = connections.STALLED + 0.1
                 with pytest.raises(Busy):
                     await pid(engine)
                 assert not first.done()
