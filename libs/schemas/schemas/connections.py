@@ -131,6 +131,8 @@ class Connections(Pool):
         try:
             entry = await greenlet_spawn(self._create_connection)
         except Exception as trouble:  # whatever it is, who waits is told
+            if self._trouble is None:  # once an outage
+                log.exception("no connection to the database can be opened")
             self._fail(trouble)
             return False
         finally:
@@ -141,8 +143,6 @@ class Connections(Pool):
 
     def _fail(self, trouble: Exception) -> None:
         """Send everybody away if nothing is open: it would not be soon."""
-        if self._trouble is None:
-            log.warning("no connection to the database can be opened: %r", trouble)
         self._trouble = trouble
         self._missing.set()
         while self._line and not self._open:
