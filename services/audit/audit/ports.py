@@ -16,6 +16,7 @@ from audit.domain.stream import Stream
 from audit.domain.tiles import Tile
 from audit.domain.wanted import Wanted
 from audit.domain.writing import Prepared
+from chassis.pages import PageAsk, Slice
 
 PersonId = tuple[UUID, str]  # in whose log, and who
 
@@ -262,8 +263,8 @@ class Keeping(Protocol):
         """Delete a person's key for good; return the first erasure of this person."""
         ...
 
-    async def erasures(self, tenant: UUID, after: UUID | None, limit: int) -> Sequence[Erasure]:
-        """Return erasures, newest first."""
+    async def erasures(self, tenant: UUID, ask: PageAsk) -> Slice[Erasure]:
+        """Return a page of erasures, newest first."""
         ...
 
 
@@ -274,8 +275,8 @@ class Streams(Protocol):
         """Return a stream; None if the tenant has none such."""
         ...
 
-    async def of(self, tenant: UUID, after: UUID | None, limit: int) -> Sequence[Stream]:
-        """Return a tenant's streams, newest first."""
+    async def page(self, tenant: UUID, ask: PageAsk) -> Slice[Stream]:
+        """Return a page of a tenant's streams, newest first."""
         ...
 
     async def count(self, tenant: UUID) -> int:

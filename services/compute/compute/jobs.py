@@ -42,6 +42,7 @@ def reconciling(
             await work()
         finally:
             listening.cancel()
+            await reconciler.underway.cancel()
 
     return reconcile
 

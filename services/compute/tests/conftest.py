@@ -255,10 +255,21 @@ async def client(vms, snapshots, consoles, templates, quotas, agents, usage, ide
 
 
 @pytest.fixture
-def settle(reconciler):
+def sweep(reconciler):
+    async def go():
+        """Go over all machines and let what that began come to its end; tell whether one was on its way."""
+        busy = await reconciler.sweep()
+        await reconciler.underway.finish()
+        return busy
+
+    return go
+
+
+@pytest.fixture
+def settle(sweep):
     async def go(rounds=20):
         for _ in range(rounds):
-            if not await reconciler.sweep():
+            if not await sweep():
                 return
         raise AssertionError("it never settled")
 

@@ -190,8 +190,8 @@ class Leases(Protocol):
         """Take or renew the lease on a machine; return its fence, or None while another holds it."""
         ...
 
-    async def holds(self, vm_id: UUID, fence: int) -> bool:
-        """Tell whether the lease is still ours with this fence, and keep it from being taken until the work ends."""
+    async def renew(self, vm_id: UUID, fence: int) -> bool:
+        """Hold a machine longer, and keep it from being taken until the work ends; False if another has taken it."""
         ...
 
     async def drop(self, vm_id: UUID) -> None:

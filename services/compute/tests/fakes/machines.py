@@ -1,5 +1,6 @@
 """Machines and what hangs on them, in memory."""
 
+from collections import Counter
 from uuid import UUID
 
 from compute.domain.errors import ChangedMeanwhile
@@ -152,14 +153,15 @@ class MemoryLeases:
     """Leases of which a test says whose they are; all are ours unless said."""
 
     def __init__(self):
-        self.fences, self.others = {}, set()
+        self.fences, self.others, self.renewed = {}, set(), Counter()
 
     async def hold(self, vm_id):
         if vm_id in self.others:
             return None
         return self.fences.setdefault(vm_id, 1)
 
-    async def holds(self, vm_id, fence):
+    async def renew(self, vm_id, fence):
+        self.renewed[vm_id] += 1
         return vm_id not in self.others and self.fences.get(vm_id) == fence
 
     async def drop(self, vm_id):

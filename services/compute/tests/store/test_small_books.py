@@ -196,18 +196,27 @@ class TestLeases:
         vm_id = uuid4()
         first = await ask("a", "hold", vm_id)
         await self.expired(sessions, vm_id)
-        assert not await ask("a", "holds", vm_id, first), "it is over, though nobody has taken it"
         second = await ask("b", "hold", vm_id)
         assert second > first
-        assert await ask("b", "holds", vm_id, second)
+        assert await ask("b", "renew", vm_id, second)
         for holder, fence in (("a", first), ("a", second), ("b", first)):
-            assert not await ask(holder, "holds", vm_id, fence)
+            assert not await ask(holder, "renew", vm_id, fence)
+
+    async def test_one_that_is_over_is_ours_until_another_takes_it_and_renewed_nobody_does(
+        self, ask, sessions
+    ):
+        vm_id = uuid4()
+        fence = await ask("a", "hold", vm_id)
+        await self.expired(sessions, vm_id)
+        assert await ask("a", "renew", vm_id, fence)
+        assert await ask("b", "hold", vm_id) is None
+        assert await ask("a", "hold", vm_id) == fence
 
     async def test_what_was_dropped_is_free(self, ask):
         vm_id = uuid4()
         fence = await ask("a", "hold", vm_id)
         await ask("a", "drop", vm_id)
-        assert not await ask("a", "holds", vm_id, fence)
+        assert not await ask("a", "renew", vm_id, fence), "nor does renewing it bring it back"
         assert await ask("b", "hold", vm_id) is not None
 
     async def test_of_many_who_want_one_machine_at_once_one_gets_it(self, ask):

@@ -20,6 +20,8 @@ Uses = Annotated[Logins, given(Logins)]
 Jar = Annotated[Cookies, given(Cookies)]
 FORM = "application/x-www-form-urlencoded"
 _STRICT: dict[str, Any] = {"x-limit": "strict", "x-errors": [401]}
+# A refresh token cannot be guessed, and a whole office refreshes from one address.
+_RENEWAL: dict[str, Any] = {**_STRICT, "x-limit": "renewal"}
 
 
 class LoginBody(Body):
@@ -176,7 +178,7 @@ def _auth(prefix: str) -> APIRouter:
     router = doors(prefix, "auth")
     for path in ("/login", "/auth/login"):
         router.post(path, **public(**_STRICT))(login)
-    router.post("/auth/refresh", **public(**_STRICT))(refresh)
+    router.post("/auth/refresh", **public(**_RENEWAL))(refresh)
     router.post("/auth/logout", **anybody())(logout)
     router.get("/auth/me", **anybody())(me)
     return router
