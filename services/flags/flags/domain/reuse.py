@@ -9,6 +9,7 @@ import marshal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Any
 
 from flags.domain.compile import Compiler, StoredSegment
 
@@ -66,7 +67,7 @@ def reuse(before: Made | None, segments: Iterable[StoredSegment]) -> Reuse:
     return Reuse(before.compiler.continued(known, changed), before, changed)
 
 
-def form_of(document: object) -> bytes | None:
+def form_of(document: Any) -> bytes | None:  # noqa: ANN401 - data of any form
     """Return a digest of plain data, types and all; None of what is no plain data."""
     try:
         # Version 2 depends on nothing but the values: later ones tell also which of them are one object.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -72,6 +72,6 @@ def _row(revision: Revision) -> dict[str, object]:
     return {**said, "at": revision.at, "document": dict(revision.document)}
 
 
-def _revision(row: RevisionRow | Row[Any], document: Document) -> Revision:
+def _revision(row: Any, document: Document) -> Revision:  # noqa: ANN401 - a row, or some columns of it
     said = {field: getattr(row, field) for field in _SAME}
     return Revision(**said, at=row.at.astimezone(UTC), document=document)
