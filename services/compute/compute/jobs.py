@@ -11,6 +11,7 @@ from compute.usecases.importer import Importer
 from compute.usecases.offers import Offers
 from compute.usecases.orphans import Orphans
 from compute.usecases.reconciler import Reconciler
+from compute.usecases.tidying import Tidying
 
 QUICK, SLOW = 0.2, 1.0
 
@@ -75,6 +76,18 @@ def importing(importer: Importer, every: float = 1.0) -> Job:
                 await asyncio.sleep(every)
 
     return have
+
+
+def tidying(tidy: Tidying, every: float = 600.0) -> Job:
+    """Return the job that drops what is old."""
+
+    async def drop() -> None:
+        while True:
+            with suppress(Fault):
+                await tidy.sweep()
+            await asyncio.sleep(every)
+
+    return drop
 
 
 def clearing(orphans: Orphans, every: float = 30.0) -> Job:
