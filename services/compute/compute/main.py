@@ -25,7 +25,7 @@ from compute.clients.shelf import QemuShelf
 from compute.clients.trial import Trial
 from compute.domain.course import Terms
 from compute.domain.quota import Amount
-from compute.jobs import clearing, importing, offering, reconciling, tidying
+from compute.jobs import clearing, clearing_shelf, importing, offering, reconciling, tidying
 from compute.ports.hypervisor import Hypervisor
 from compute.ports.images import Shelf
 from compute.settings import Settings
@@ -49,6 +49,7 @@ from compute.usecases.vms import Vms
 from egress.guard import Rules
 from switchyard.compute.v1 import compute_pb2_grpc
 
+IMAGES_AT_ONCE = 4
 TABLES = Tables(Outbox, Lease, Idempotency)
 ORPHANS = Gauge("compute_orphans", "Guests of this host that are in no table: above 3 is an alarm")
 
@@ -108,7 +109,8 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
                 offering(Offers(work, host)),
                 clearing(orphans),
                 tidying(Tidying(work, _now)),
-                importing(importer),
+                *(importing(importer) for _ in range(IMAGES_AT_ONCE)),
+                clearing_shelf(importer),
             ),
             always=(engine.keep_up,),
         )
