@@ -1,7 +1,7 @@
 """compute's use-cases on fakes of everything that they ask of the world (see `fakes/`), and people who use them."""
 
 from dataclasses import replace
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -32,6 +32,7 @@ from services.compute.tests.fakes.templates import FakeDepot
 from services.compute.tests.fakes.work import MemoryWork
 from tests.standing import NOON, Clock, Names
 
+NOBODY = UUID(int=0)  # a tenant that there is not
 PERMISSIONS = (
     *(
         "vm:read",
@@ -201,7 +202,7 @@ def templates(work, host, clock, depot):
 
 @pytest.fixture
 def quotas(work):
-    return Quotas(work, LIMIT)
+    return Quotas(work, LIMIT, lambda tenant: tenant != NOBODY)
 
 
 @pytest.fixture

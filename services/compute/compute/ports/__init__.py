@@ -30,7 +30,7 @@ from compute.ports.snapshots import SnapshotBook
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which machines or templates are wanted. `sort`: created_at, name or number, with `-` for descending."""
+    """Which machines or templates are wanted. `sort`: a column of the list, with `-` for descending."""
 
     ask: PageAsk
     search: str = ""
@@ -170,6 +170,10 @@ class OperationBook(Protocol):
         """Keep an operation as it is now."""
         ...
 
+    async def forget(self, before: datetime) -> None:
+        """Forget operations that ended before, some thousand at most."""
+        ...
+
 
 class Log(Protocol):
     """What happened to machines."""
@@ -180,6 +184,14 @@ class Log(Protocol):
 
     async def last(self, vm_id: UUID, limit: int) -> Sequence[Happening]:
         """Return what happened last, the oldest of it first."""
+        ...
+
+    async def forget(self, vm_id: UUID) -> None:
+        """Forget what happened to a machine that is gone."""
+        ...
+
+    async def trim(self, lines: int) -> None:
+        """Forget all but the last so many lines of each machine, of a hundred machines at most."""
         ...
 
 

@@ -26,7 +26,12 @@ _NAMES = (*_SAME, "source_type", "wish", "step", "ssh_keys", "labels")
 _READ: Any = select(*(getattr(VmRow, name) for name in _NAMES))
 _LISTING = Listing(
     VmRow,
-    {"created_at": VmRow.created_at, "name": VmRow.name.collate("C"), "number": VmRow.number},
+    {
+        "created_at": VmRow.created_at,
+        "updated_at": VmRow.updated_at,
+        "name": VmRow.name.collate("C"),
+        "number": VmRow.number,
+    },
     _READ,
 )
 

@@ -1,4 +1,4 @@
-"""Having images: one at a time, under a lease, with progress that everybody sees."""
+"""Having images: of each tenant one at a time, under a lease, with progress that everybody sees."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

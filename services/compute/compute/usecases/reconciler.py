@@ -147,6 +147,7 @@ class Reconciler:
         await metering.stopped(work, vm.id, None, self.meter.new_id, self.now())
         kept = await work.snapshots.forget(vm.id)
         await work.images.forget(vm.id)
+        await work.log.forget(vm.id)
         await work.vms.remove(vm)
         await work.quotas.give_back(vm.tenant, vm.amount + kept)
         await work.leases.drop(vm.id)

@@ -230,6 +230,24 @@ async def test_an_operation_can_be_followed_as_events_until_it_ends(client, driv
         assert (missing.status_code, missing.json()["code"]) == (404, "compute.operation_not_found")
 
 
+async def test_who_may_no_more_hears_no_more_of_an_operation(
+    client, driven, identity, nora, monkeypatch
+):
+    monkeypatch.setattr("compute.usecases.operations.EVERY", 0.01)
+    vm = (await client.post(PATH, json=SMALL)).json()
+    ana, looks = await identity.of({"authorization": "Bearer ana"}), []
+
+    async def of(headers):
+        looks.append(headers)
+        return ana if len(looks) < 3 else nora
+
+    monkeypatch.setattr(identity, "of", of)
+    told = await client.get(
+        f"/api/v1/operations/{vm['operation_id']}", headers={"accept": "text/event-stream"}
+    )
+    assert (told.status_code, told.text.count("event: operation")) == (200, 2)
+
+
 @pytest.mark.parametrize("body", [{}, {"action": "explode"}, {"action": "stop", "force": True}])
 async def test_an_action_that_makes_no_sense_is_422(client, vm, body):
     assert (await client.post(f"{PATH}/{vm.id}/actions", json=body)).status_code == 422

@@ -137,6 +137,13 @@ class MemoryOperations:
 
     put = add
 
+    async def forget(self, before):
+        self.kept = {
+            id_: it
+            for id_, it in self.kept.items()
+            if it.finished_at is None or it.finished_at >= before
+        }
+
 
 class MemoryLog:
     def __init__(self):
@@ -147,6 +154,15 @@ class MemoryLog:
 
     async def last(self, vm_id, limit):
         return [it for of, it in self.kept if of == vm_id][-limit:]
+
+    async def forget(self, vm_id):
+        self.kept = [(of, it) for of, it in self.kept if of != vm_id]
+
+    async def trim(self, lines):
+        for vm_id in {of for of, _ in self.kept}:
+            last = await self.last(vm_id, lines)
+            await self.forget(vm_id)
+            self.kept += [(vm_id, it) for it in last]
 
 
 class MemoryLeases:

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from chassis.errors import Forbidden
 from compute.domain.guest import Power, Seen
 from compute.domain.operation import Outcome
 from compute.domain.quota import Amount
@@ -76,6 +77,7 @@ async def test_a_deleted_machine_keeps_its_quota_until_its_guest_is_seen_to_be_g
     clock.forward(seconds=2)
     await settle()
     assert (work.vms.kept, driven.guests, work.leases.fences) == ({}, {}, {})
+    assert work.log.kept == []
     assert work.quotas.used[ana.tenant] == Amount()
     assert outcomes(work) == [("create", "SUCCEEDED"), ("delete", "FAILED")]
 
@@ -178,7 +180,32 @@ async def test_an_operation_is_waited_for_until_it_ends_or_the_time_is_up(vms, a
     asked = await vms.act(ana, Intent(vm=vm.id), Action.STOP)
     assert (await operations.read(ana, asked.id, wait=0.05)).status is Outcome.RUNNING
     work.operations.kept[asked.id] = replace(asked, status=Outcome.SUCCEEDED)
-    assert [it.status async for it in operations.follow(ana, asked.id)] == [Outcome.SUCCEEDED]
+    followed = operations.follow(ana, asked.id, same(ana))
+    assert [it.status async for it in followed] == [Outcome.SUCCEEDED]
+
+
+def same(caller):
+    async def again():
+        return caller
+
+    return again
+
+
+async def test_who_follows_hears_it_unchanged_now_and_then_and_no_more_once_he_may_not(
+    vms, ana, nora, vm, work, monkeypatch
+):
+    monkeypatch.setattr("compute.usecases.operations.EVERY", 0.01)
+    operations, callers = Operations(work), [ana, ana, nora]
+    asked = await vms.act(ana, Intent(vm=vm.id), Action.STOP)
+
+    async def again():
+        return callers.pop(0)
+
+    heard = []
+    with pytest.raises(Forbidden):
+        async for it in operations.follow(ana, asked.id, again):
+            heard.append(it.status)
+    assert heard == [Outcome.RUNNING] * 3
 
 
 class TestOrphans:
