@@ -1,5 +1,6 @@
 # Switchyard: every verb of the project. `make` alone lists them.
 #   s=flags   one service (logs, migrate, test)        T=path   one test file or folder (test)
+#   FULL=1    every fault as long and as strong as the design says (faults: about half an hour)
 #   GATEWAY_PORT=8081   another port for the gateway   SWITCHYARD_DATA=dir   another data folder than .data
 
 .DEFAULT_GOAL := help
@@ -18,13 +19,22 @@ T ?=
 TESTS = $(or $(T),$(if $(s),services/$(s)/tests))
 # Faults have a platform of their own, whose traces go to a port where a test may listen.
 FREE_PORT = $(PY) -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
-FAULTS = SWITCHYARD_OTLP_ENDPOINT=127.0.0.1:$$($(FREE_PORT)) $(YARD) with -- $(PY) -m pytest tests/faults
+FAULTS = SWITCHYARD_OTLP_ENDPOINT=127.0.0.1:$$($(FREE_PORT)) $(YARD) with -- $(PY) -m pytest tests/faults --ignore tests/faults/machines
+# Machines need only a PostgreSQL, but one that is not killed under them.
+MACHINES = $(YARD) with --database-only -- $(PY) -m pytest tests/faults/machines
+# At full length iam is silent for a quarter of an hour: on a platform of its own, beside the others.
+SILENT = tests/faults/test_cut_off.py
+FOUND = $(CURDIR)/.data/findings
+FULL_FAULTS = rm -rf $(FOUND); mkdir -p $(FOUND); export SWITCHYARD_FULL=1 SWITCHYARD_FINDINGS=$(FOUND); \
+	SWITCHYARD_OTLP_ENDPOINT=127.0.0.1:1 $(YARD) with -- $(PY) -m pytest $(SILENT) >$(FOUND)/silent.log 2>&1 & silent=$$!; \
+	$(FAULTS) --ignore=$(SILENT); held=$$?; wait $$silent || { held=1; cat $(FOUND)/silent.log; }; \
+	test $$held = 0 && $(PY) -m tests.faults.table docs/reliability.md $(FOUND)/*.json
 # What only looks or stops installs nothing.
 here = @test -x $(PY) || { echo "make $@: there is no .venv, so nothing was ever started here: make up" >&2; exit 1; }
 # A target whose part is missing says so and fails.
 need = @test -e $(1) || { echo "make $@: $(1) is not in this checkout, so there is nothing to run" >&2; exit 1; }
 
-.PHONY: help setup ready up down logs status reset migrate seed backup restore test check protos openapi docs derive k8s-check pins fmt lint types contracts calibrate load hostile faults
+.PHONY: help setup ready up down logs status reset migrate seed backup restore test check protos openapi docs derive k8s-check pins fmt lint types contracts calibrate load hostile faults checked-tests checked-faults checked-machines
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,10 +82,20 @@ restore: ready ## fill an empty data folder from FILE=… (then: make up)
 test: setup ## run tests on a throw-away platform (s=flags, T=path)
 	@$(YARD) with -- $(PY) -m pytest $(if $(T),,-n 2 --dist worksteal) $(TESTS)
 
+# What leaves a core idle runs beside what waits (docs/adr/0085).
 check: setup ## what CI runs: everything that can be checked
-	@$(MAKE) --no-print-directory -j 3 lint types contracts
+	@$(MAKE) --no-print-directory -j 2 lint contracts
+	@$(MAKE) --no-print-directory -j 2 types checked-tests
+	@$(MAKE) --no-print-directory -j 2 checked-faults checked-machines
+
+checked-tests:
 	@$(YARD) with -- $(PY) -m pytest -n 2 --dist worksteal $(COVER)
+
+checked-faults:
 	@$(FAULTS)
+
+checked-machines:
+	@$(MACHINES)
 
 protos: setup ## generate the code of protos/**/*.proto
 	@$(PY) protos/generate.py
@@ -133,6 +153,7 @@ load: setup ## locust against a throw-away platform
 hostile: setup ## schemathesis over every operation of a throw-away platform (HOSTILE_EXAMPLES=4)
 	@$(YARD) with -- $(PY) -m tests.hostile
 
-faults: setup ## kill and freeze every part of a throw-away platform, and count what was lost (writes docs/reliability.md)
+faults: setup ## kill and freeze every part of a throw-away platform, and count what was lost (writes docs/reliability.md; FULL=1 at full length)
 	$(call need,tests/faults)
-	@SWITCHYARD_RELIABILITY=docs/reliability.md $(FAULTS)
+	@$(if $(FULL),$(FULL_FAULTS),SWITCHYARD_RELIABILITY=docs/reliability.md $(FAULTS))
+	@$(MACHINES)

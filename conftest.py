@@ -5,6 +5,7 @@ The servers themselves are started by whoever runs the tests (`make check`, `mak
 
 import asyncio
 import functools
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -40,6 +41,12 @@ SOURCES = [
     ROOT / "deploy/local",
 ]
 sys.path[:0] = [str(path) for path in SOURCES if str(path) not in sys.path]
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected out of each collection of garbage: a million objects that stay anyhow."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -98,54 +105,7 @@ def redis_url() -> str:
 
 @pytest.fixture
 def someone() -> Callable[..., object]:
-    """Return the maker of callers as a replica makes them: with roles at every level, groups and a project's list."""
-    from uuid import UUID, uuid4
+    """Return the maker of callers as a replica makes them: see `tests/callers.py`."""
+    from tests.callers import caller
 
-    from authz.decision import AclEntry, Binding
-    from authz.replica import Membership, Replica, Subject
-    from authz.standing import Project
-    from authz.verbs import masks
-    from chassis.caller import Caller
-
-    def make(
-        tenant: UUID,
-        *permissions: str,
-        level: str = "tenant",
-        where: str = "",
-        lent: tuple[str, ...] = (),
-        in_group: bool = False,
-    ) -> Caller:
-        """`permissions` by a role at `level`; `lent` by the list of the project `where`, to a group if `in_group`."""
-        me, group, home = str(uuid4()), str(uuid4()), str(tenant)
-        place = {"tenant": home, "platform": ""}.get(level, where)
-        role = Binding(role="r", masks=masks(permissions), level=level, where=place, tenant=home)  # type: ignore[arg-type]
-        subject = Subject(
-            id=me,
-            tenant=home,
-            active=True,
-            name="someone",
-            roles=(),
-            permissions=frozenset(),
-            platform=level == "platform",
-            bindings=(role,),
-        )
-        replica = Replica()
-        replica.subjects[me] = subject
-        if in_group:
-            replica.put_membership(Membership("m", home, me, group))
-        entries = tuple(
-            AclEntry(mask=mask, principals=frozenset({group if in_group else me}), kind=kind)
-            for kind, mask in masks(lent).items()
-        )
-        replica.put_project(Project(id=str(uuid4()), tenant=home, slug=where, acl=entries))
-        standing = replica.standing(subject, home, None, 0.0)
-        return Caller(
-            subject=me,
-            tenant=tenant,
-            permissions=standing.permissions,
-            account=me,
-            standing=standing,
-            credential=me,
-        )
-
-    return make
+    return caller

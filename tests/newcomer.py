@@ -31,8 +31,8 @@ async def registered(web, body=None):
     return made.json()
 
 
-class Patient(httpx.AsyncHTTPTransport):
-    """What a client does who cannot be served at the moment: wait as it is told, and ask again, some times.
+class Patience:
+    """Before a transport, what a client does who cannot be served: wait as it is told, and ask again, some times.
 
     On a machine that tests keep busy a service can miss its health checks, or have each of its connections to the
     database in use for two seconds: nothing was done then.
@@ -51,3 +51,7 @@ class Patient(httpx.AsyncHTTPTransport):
                 break
             await asyncio.sleep(float(answer.headers.get("retry-after", 1)))
         return answer
+
+
+class Patient(Patience, httpx.AsyncHTTPTransport):
+    """The transport of httpx, with patience."""

@@ -61,3 +61,12 @@ def test_the_clients_are_given_every_file_of_ours_that_they_import(clients):
             if name.startswith("tests.")
         }
         assert ours <= mounted
+
+
+@pytest.mark.parametrize("name", ["overlays/dev", "../trial/k8s"])
+def test_a_volume_is_given_to_its_group_once(name, overlay):
+    """At each start it would open PostgreSQL's folder to its group, and PostgreSQL would not start a second time."""
+    for each in overlay(name):
+        if each["kind"] == "StatefulSet":
+            security = each["spec"]["template"]["spec"]["securityContext"]
+            assert security["fsGroupChangePolicy"] == "OnRootMismatch", each["metadata"]["name"]

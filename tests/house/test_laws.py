@@ -30,6 +30,7 @@ WITHOUT_CALLER = {
     "compute.Meter.observe": "a step of the worker that looks at a host",
     "compute.Consoles.session": "a place at a console, for who has used up a ticket to it",
     "compute.Reconciler.reconcile": "a job: one step for one machine",
+    "compute.Underway": "the tasks of the worker, one for each machine",
     "audit.Sender": "a job: what was asked for when the stream was made",
     "audit.Notes": "a step of a transaction that somebody was admitted to",
     "audit.Signer": "a job, and what the prover asks of it",

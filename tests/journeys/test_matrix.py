@@ -6,13 +6,15 @@ the failure prints the row that was seen: read it against the design, then paste
 
 import asyncio
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.newcomer import Patient
+from tests.lean import Lean
+from tests.newcomer import Patience
 
 spec = importlib.util.spec_from_file_location("matrix", Path(__file__).with_name("matrix.py"))
 matrix = importlib.util.module_from_spec(spec)
@@ -23,9 +25,12 @@ pytestmark = pytest.mark.journey
 AT_ONCE = 8
 
 
+class Patient(Patience, Lean):
+    """A transport for many requests, with patience."""
+
+
 def client(url, **headers):
-    patient = Patient(limits=httpx.Limits(max_connections=20))
-    return httpx.AsyncClient(base_url=url, headers=headers, timeout=30, transport=patient)
+    return httpx.AsyncClient(base_url=url, headers=headers, timeout=30, transport=Patient())
 
 
 class World:
@@ -202,8 +207,27 @@ async def test_a_cell_says_the_same_again_when_it_is_read():
     assert matrix.told([None, None, None, None, 403]) == "403"
 
 
+def halves(names):
+    """Yield sets, none empty: of any two names some set has the one and lacks the other."""
+    for bit in range((len(names) - 1).bit_length()):
+        some = {name for n, name in enumerate(names) if n >> bit & 1}
+        yield from (some, set(names) - some)
+
+
+def test_halves_tell_any_two_names_apart():
+    for count in (2, 3, 64, 65):
+        sets = list(halves(names := list(range(count))))
+        assert all(sets)  # a key without scopes is not limited
+        assert all(any(a in s and b not in s for s in sets) for a in names for b in names if a != b)
+
+
 async def test_a_scope_opens_what_it_names_and_nothing_else(document, org, url):
-    """For each permission a key with exactly that scope, and a key with all but that one."""
+    """For each permission a key with exactly that scope, one with all others, and keys with half of all.
+
+    Each operation is tried by each half: whichever other permission one takes, some half has it and lacks the
+    operation's own. What that half is refused, the other permission alone is too: a narrower scope never adds anything
+    (libs/authz/tests/test_replica.py). With SWITCHYARD_EVERY_SCOPE=1 each scope by itself is tried on everything.
+    """
     held = sorted((await org.web.get("/api/v1/users/me")).json()["permissions"])
     guarded = [
         (operation, description["x-permission"])
@@ -213,18 +237,21 @@ async def test_a_scope_opens_what_it_names_and_nothing_else(document, org, url):
     ]
     used = sorted({permission for _, permission in guarded} & set(held))
     assert len(used) > 20
+    everything = bool(os.environ.get("SWITCHYARD_EVERY_SCOPE"))
+    own = {p: [one for one in guarded if one[1] == p] for p in used}
+    tried = [
+        *((half & set(held), guarded) for half in halves(held)),
+        *(({p}, guarded if everything else own[p]) for p in used),
+        *((set(held) - {p}, own[p]) for p in used),
+    ]
+    # All before the first is tried: who makes them has a token that does not live as long as the whole may take.
+    keys = [await org.key(kind="management", scopes=sorted(scopes)) for scopes, _ in tried]
     room = asyncio.Semaphore(AT_ONCE)
 
     async def wrong_with(scopes, key, asked):
         async with room, client(url, **{"x-api-key": key}) as web:
             return [found async for found in _wrong(web, org, scopes, asked)]
 
-    tried = [
-        *(({p}, guarded) for p in used),
-        *((set(held) - {p}, [g for g in guarded if g[1] == p]) for p in used),
-    ]
-    # All before the first is tried: who makes them has a token that does not live as long as the whole may take.
-    keys = [await org.key(kind="management", scopes=sorted(scopes)) for scopes, _ in tried]
     found = await asyncio.gather(
         *(wrong_with(scopes, key, asked) for (scopes, asked), key in zip(tried, keys, strict=True))
     )
@@ -242,4 +269,6 @@ async def _wrong(web, org, scopes, asked):
         answer = await web.request(method, path, json=matrix.UNKNOWN)
         refused = f"{permission} required" in answer.text and answer.status_code == 403
         if refused == (permission in scopes) or answer.status_code in (401, 500):
-            yield sorted(scopes)[:3], operation, answer.status_code
+            key = f"{len(scopes)} scopes" if len(scopes) > 1 else f"the scope {min(scopes)}"
+            meant = "also that" if permission in scopes else "not that"
+            yield f"{operation} needs {permission}; a key with {key}, {meant}: {answer.status_code}"

@@ -71,7 +71,9 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
     async with (
         framed("flags", settings, TABLES, INTERNAL) as frame,
         redis_at(settings.redis_url) as redis,
-        neighbour(settings.experiments_address, "flags", settings.mesh_secret) as experiments,
+        neighbour(
+            settings.experiments_address, "flags", settings.mesh_secret, settings.patience
+        ) as experiments,
     ):
         news = RedisNews(redis)
         work = sql_work(frame.sessions, frame.relay.wake, news)

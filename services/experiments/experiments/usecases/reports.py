@@ -20,7 +20,7 @@ from experiments.domain.planned import digest
 from experiments.domain.report import Access, Report, ReportChanges, hashed
 from experiments.ports import OpenWork, Work
 from experiments.ports.reporting import ResultOf, WantedReports
-from experiments.usecases.experiments import allowed
+from experiments.usecases.whose import allowed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,10 @@
 """The REST doors, in process."""
 
 import pytest
-from openapi_spec_validator import validate
 
 from chassis.http import rest_app
 from experiments.api.rest import routers
+from tests.openapi import wrong
 
 PATH = "/api/v1/experiments"
 SMALL = {"key": "checkout", "name": "New checkout"}
@@ -276,5 +276,5 @@ async def test_a_method_that_a_path_does_not_know_is_405(client):
 
 def test_the_doors_describe_themselves_in_valid_openapi():
     document = rest_app("experiments", routers).openapi()
-    validate(document)
+    assert wrong(document) == []
     assert "/api/v1/experiments/{experiment}/start" in document["paths"]

@@ -45,7 +45,9 @@ class MemoryBook:
                 for it in self.kept.values()
                 if it.tenant == tenant
                 and self._fits(it, wanted)
-                and wanted.owner_id in (None, it.owner_id)
+                and (wanted.owner_id in (None, it.owner_id) or it.project in wanted.projects)
+                and wanted.project in ("", it.project)
+                and wanted.environment in ("", it.environment)
             ),
             key=value,
             reverse=down,

@@ -5,10 +5,10 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from openapi_spec_validator import validate
 
 from chassis.http import Wiring, rest_app
 from flags.api.rest import routers
+from tests.openapi import wrong
 
 URL = "/api/v1/feature-flags"
 
@@ -264,7 +264,7 @@ async def test_projects_and_environments(web):
 
 def test_the_document_is_openapi_and_describes_each_door(app):
     document = app.openapi()
-    validate(document)
+    assert wrong(document) == []
     single = document["paths"]["/ofrep/v1/evaluate/flags/{key}"]["post"]
     assert single["x-path-greedy"] == "key"
     assert single["security"] == [{"apiKey": []}]

@@ -5,7 +5,7 @@ from math import exp, inf, log
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
@@ -72,7 +72,6 @@ def test_even_billions_of_units_are_counted():
 
 
 @given(P)
-@settings(max_examples=12, deadline=None)  # statsmodels collects garbage in every call
 def test_holm_agrees_with_statsmodels(p):
     assert multiplicity.holm(p) == pytest.approx(multipletests(p, method="holm")[1], abs=1e-12)
 

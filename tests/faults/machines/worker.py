@@ -1,4 +1,4 @@
-"""A worker for machines in a process of its own, which can be told to die at one point: `machine_worker.py POINT`.
+"""A worker for machines in a process of its own, which can be told to die at one point: `worker.py POINT`.
 
 It is what compute runs (the reconciler, its driver, PostgreSQL), with a trap in it. The points: none · half-disk (the
 disk is written and not yet named) · spawned (the guest runs and nobody has written it down) · marked (the guest is
