@@ -402,7 +402,10 @@ class TestReading:
     async def test_a_mistyped_parameter_changes_nothing(self, web, wiring):
         refused = await web.post("?naem=b&x=1", json={"name": "a"})
         said = told(refused, 422, "bad_query")
-        assert (said["errors"][0]["pointer"], said["errors"][0]["code"]) == ("query:naem", "unknown")
+        assert (said["errors"][0]["pointer"], said["errors"][0]["code"]) == (
+            "query:naem",
+            "unknown",
+        )
         assert "which has none" in said["detail"]
         assert wiring.uses[Things].made == []
         assert (await web.get("?naem=b")).status_code == 200
