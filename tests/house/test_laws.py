@@ -19,6 +19,7 @@ WITHOUT_CALLER = {
     "experiments.Publishing.round": "a job: telling flags",
     "experiments.Reports.linked": "whoever has the link to a report may read it",
     "flags.Rulesets.heard": "an announcement of another replica",
+    "flags.Rulesets.hoped_for": "a step of an evaluation by an API key to which the place was opened",
     "flags.Rulesets.poll": "a job: what was missed",
     "flags.Counting.flush": "a job: counts of evaluations",
     "flags.Changing.project": "a step of a transaction that somebody was admitted to",

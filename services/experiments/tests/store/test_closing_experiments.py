@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 
 import pytest
+from sqlalchemy import text
 
 from chassis.db import database
 from experiments.domain.intake import SeenEvent, SeenExposure, unit_of
@@ -135,9 +137,23 @@ async def test_an_experiment_that_is_gone_is_measured_no_more(
     )
     assert await cells(open_work, running) == {}
     async with database(database_url, "experiments") as sessions, sessions() as session:
-        from sqlalchemy import text
-
         left = "SELECT count(*) FROM {} WHERE experiment = :it"
         for table in ("source", "measure"):
             counted = text(left.format(table))
             assert await session.scalar(counted, {"it": running.id}) == 0, table
+
+
+async def test_the_migration_knows_the_end_of_what_has_ended(
+    open_work, database_url, running, tenant, take_in, change
+):
+    """What was written before the column was there: an end, and sources that do not say so."""
+    known = import_module("experiments.migrations.versions.0008_closes_that_are_known")
+    await take_in(SeenExposure(running.id, unit_of(tenant, "ana"), 0, 1, micros(START), "{}"))
+    await change(running, moved(running, MOVES["complete"], END))
+    mine, it = "experiment = :it", {"it": running.id}
+    async with database(database_url, "experiments") as sessions, sessions() as session:
+        await session.execute(text(f"UPDATE source SET closes = NULL WHERE {mine}"), it)
+        fill = f"UPDATE source SET {known.CLOSES} WHERE ({known.NOT_YET}) AND {mine}"
+        await session.execute(text(fill), it)
+        found = await session.scalars(text(f"SELECT DISTINCT closes FROM source WHERE {mine}"), it)
+        assert found.all() == [micros(END)]

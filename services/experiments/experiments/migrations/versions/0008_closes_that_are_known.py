@@ -7,12 +7,9 @@ down_revision = "0007"
 
 _ENDS = "SELECT coalesce(e.completed_at, greatest(e.end_at, e.schedule_set_at)) FROM experiments.experiment e"
 _MINE = "WHERE e.id = experiment AND (e.completed_at IS NOT NULL OR e.end_at IS NOT NULL)"
+CLOSES = f"closes = (extract(epoch FROM ({_ENDS} {_MINE})) * 1000000)::int8"
+NOT_YET = f"closes IS NULL AND EXISTS ({_ENDS} {_MINE})"
 
 
 def upgrade():
-    online.fill(
-        "source",
-        f"closes = (extract(epoch FROM ({_ENDS} {_MINE})) * 1000000)::int8",
-        f"closes IS NULL AND EXISTS ({_ENDS} {_MINE})",
-        schema="experiments",
-    )
+    online.fill("source", CLOSES, NOT_YET, schema="experiments")
