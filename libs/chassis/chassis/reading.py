@@ -34,10 +34,9 @@ class StrictRequest(Request):
         """Refuse a parameter that the operation does not have: one with a typo would change something else."""
         for name in self.query_params:
             if name not in known:
-                shown, has = name[:64], ", ".join(sorted(known)) or "none"
-                why = f"is not a parameter of this operation, which has {has}"
-                wrong = FieldError(f"query:{shown}", why, "unknown")
-                raise BadQuery(f"the query parameter {shown!r} {why}", errors=(wrong,))
+                why = f"is not a parameter here; known are: {', '.join(sorted(known)) or 'none'}"
+                wrong = FieldError(f"query:{name[:64]}", why, "unknown")
+                raise BadQuery(f"the query parameter {name[:64]!r} {why}", errors=(wrong,))
 
     async def read_json(self, *, needed: bool) -> None:
         """Read a JSON body; BadJson if there are tricks in it, Unsupported if it is none where one is `needed`."""

@@ -406,7 +406,7 @@ class TestReading:
             "query:naem",
             "unknown",
         )
-        assert "which has none" in said["detail"]
+        assert "known are: none" in said["detail"]
         assert wiring.uses[Things].made == []
         assert (await web.get("?naem=b")).status_code == 200
 

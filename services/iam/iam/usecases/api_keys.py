@@ -78,8 +78,10 @@ class Keys:
         check_expiry(new.expires_at, self.means.now())
         text, version = self._minted(new.kind)
         async with self.work() as work:
-            owner = await self._owner(work, caller, new.account)
-            key = self._made(caller, new, scopes, owner, version)
+            owner, maker = await self._behind(work, caller)
+            if new.account:
+                owner = await self._account(work, caller, new.account)
+            key = self._made(new, scopes, (caller.tenant, owner, maker), version)
             await work.api_keys.put(key)
             work.changed(Subject.API_KEY, version.hash)
             work.record(key_fact(Actor.of(caller), "created", None, key))
@@ -118,13 +120,16 @@ class Keys:
         return text, Version(hash=hash_, prefix=prefix, created_at=self.means.now())
 
     def _made(
-        self, caller: Caller, new: NewKey, scopes: frozenset[str], owner: UUID, version: Version
+        self, new: NewKey, scopes: frozenset[str], whose: tuple[UUID, UUID, UUID], version: Version
     ) -> ApiKey:
+        """Return a key of a tenant that acts for an owner, made by a user."""
         evaluates = new.kind != "management"
+        tenant, owner, maker = whose
         return ApiKey(
             id=self.means.new_id(),
-            tenant=caller.tenant,
+            tenant=tenant,
             owner=owner,
+            maker=maker,
             name=new.name,
             kind=new.kind,
             environment=new.environment if evaluates else "",
@@ -144,14 +149,14 @@ class Keys:
             return found
         raise KeyNotFound("there is no such API key")
 
-    async def _owner(self, work: Work, caller: Caller, account: str) -> UUID:
-        """Return for whom a key acts: an account that is named, else whoever is behind the caller."""
-        if account:
-            return await self._account(work, caller, account)
-        if caller.kind == "api_key":
-            key = await work.api_keys.get(caller.tenant, UUID(caller.subject))
-            return key.owner if key else caller.must_be_person()
-        return UUID(caller.account) if caller.account else caller.must_be_person()
+    async def _behind(self, work: Work, caller: Caller) -> tuple[UUID, UUID]:
+        """Return for whom the caller acts, and the user who answers for that."""
+        if caller.kind in ("api_key", "service_account"):
+            key = await work.api_keys.get(caller.tenant, UUID(caller.credential))
+            if key:
+                return key.owner, key.maker
+        person = caller.must_be_person()
+        return person, person
 
     async def _account(self, work: Work, caller: Caller, account: str) -> UUID:
         """Return an account of the tenant, kept from going meanwhile: who may change it may act as it."""

@@ -378,6 +378,7 @@ def test_every_operation_says_who_may_use_it(app):
     }
     assert public == {
         *LOGINS,
+        *(path.replace("login", "register") for path in LOGINS),
         "/api/v1/auth/token",
         *("/api/v1/auth/refresh", "/api/auth/refresh"),
         *("/api/v1/organizations/register", "/api/organizations/register"),

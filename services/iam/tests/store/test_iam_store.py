@@ -55,6 +55,7 @@ def a_key(owner, make, **more):
         "id": uuid4(),
         "tenant": owner.tenant,
         "owner": owner.id,
+        "maker": owner.id,
         "name": "k",
         "kind": "server",
         "environment": "production",

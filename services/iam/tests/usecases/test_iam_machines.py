@@ -1,7 +1,7 @@
 """Service and pipeline accounts act by keys of their own: who may make one, what it may do, and how it ends."""
 
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -35,7 +35,7 @@ async def robot(iam, boss):
 def acting(iam):
     """Return the caller that an account is, as services see it by what iam tells them."""
 
-    async def caller(account, scope=None):
+    async def caller(account, scope=None, credential="key-1"):
         async with iam.work() as work:
             machine = await work.machines.get(account.tenant, account.id)
         subject = decisive_machine(machine)
@@ -47,7 +47,7 @@ def acting(iam):
             kind="service_account",
             name=subject.name,
             account=subject.id,
-            credential="key-1",
+            credential=credential,
             key_kind="management",
             scope=scope,
             standing=standing,
@@ -133,12 +133,13 @@ async def test_at_the_gitops_doors_an_account_is_known_by_its_roles_groups_and_e
 async def test_what_an_account_does_the_log_tells_by_its_name(iam, boss, robot, acting, make):
     to = make.to(boss.tenant, "sa_ci")
     await iam.assignments.give(boss, to, "org_admin", make.window(granted_by=boss.subject))
-    me = await acting(robot)
-    assert Actor.of(me) == Actor("service_account", str(robot.id), "sa_ci", "key-1")
+    mine, _ = await iam.keys.create(boss, new())
+    me = await acting(robot, credential=str(mine.id))
+    assert Actor.of(me) == Actor("service_account", str(robot.id), "sa_ci", str(mine.id))
     await iam.gitops.create(me, C.GROUPS, Draft(key="g_made"))
     assert iam.world.facts[-1].actor == Actor.of(me)
     key, _ = await iam.keys.create(me, NewKey(name="next", kind="management"))
-    assert key.owner == robot.id
+    assert (key.owner, key.maker) == (robot.id, UUID(boss.subject))
 
 
 async def test_who_deletes_an_account_ends_its_keys(iam, boss, robot):

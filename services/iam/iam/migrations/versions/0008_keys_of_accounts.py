@@ -1,8 +1,9 @@
-"""An API key may be owned by a service or pipeline account, which is no user.
+"""An API key may act for a service or pipeline account; `owner` stays the user who answers for it.
 
 Revision ID: 0008
 """
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0008"
@@ -12,4 +13,4 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.drop_constraint("api_key_owner_fkey", "api_key", schema="iam", type_="foreignkey")
+    op.add_column("api_key", sa.Column("account", sa.Uuid()), schema="iam")
