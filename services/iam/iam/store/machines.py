@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Row, Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from iam.domain.gitops import C, Collection
@@ -40,7 +40,7 @@ class SqlMachines:
     async def _read(self, query: Select[UUID, UUID, str, str | None]) -> Sequence[Machine]:
         rows = (await self._session.execute(query)).all()
         held = await held_by(self._session, [row.id for row in rows])
-        return [_machine(row.tuple(), held.get(row.id, ())) for row in rows]
+        return [_machine(row, held.get(row.id, ())) for row in rows]
 
 
 def _wanted() -> Select[UUID, UUID, str, str | None]:
@@ -48,7 +48,7 @@ def _wanted() -> Select[UUID, UUID, str, str | None]:
     return select(*columns).where(*_HERE)
 
 
-def _machine(row: tuple[UUID, UUID, str, str | None], grants: Sequence[Grant]) -> Machine:
+def _machine(row: Row[UUID, UUID, str, str | None], grants: Sequence[Grant]) -> Machine:
     id_, tenant, collection, key = row
     kind = Collection(collection).kind
     mine = sorted(replace(g, tenant=None) for g in grants if g.tenant in (None, tenant))
