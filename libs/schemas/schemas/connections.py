@@ -28,9 +28,8 @@ KEEPERS = 2  # connections opened at the same time: a database that comes back i
 PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0)  # seconds after the first failure, the second …
 OPENING = 5.0  # seconds: four answers of a database that is far away, and nobody waits for them
 WAITING = 1.6  # seconds for one's turn
-STALLED = (
-    WAITING / 2
-)  # seconds: where the first in line has waited so long, nobody joins it any more
+STALLED = WAITING / 2  # seconds: where the first in line has waited so long, nobody joins it
+RESTING = 60.0  # seconds for which more than one may lie idle: replicas share what the server has
 
 
 class Busy(Exception):
@@ -89,7 +88,7 @@ class Connections(Pool):
         self._open = self._opening = 0
         self._missing = asyncio.Event()
         self._missing.set()
-        self._idle = list[ConnectionPoolEntry]()
+        self._idle = dict[ConnectionPoolEntry, float]()  # since when; the last comes first
         self._lent = dict[ConnectionPoolEntry, float]()  # since when
         self._line = deque[_Turn]()
         self._held = 0.0  # seconds for which one was lent lately
@@ -104,7 +103,10 @@ class Connections(Pool):
         """Open what is missing until cancelled; after a failure pause, each time longer."""
         failures = 0
         while True:
-            await self._missing.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RESTING):
+                    await self._missing.wait()
+            await self._rest()
             if self._open + self._opening >= self._wanted:
                 self._missing.clear()
             elif await self._opened():
@@ -119,7 +121,7 @@ class Connections(Pool):
         self._trouble = Away("it was closed")
         for lent in self._lent:
             _driver(lent).terminate()
-        idle, self._idle = self._idle, []
+        idle, self._idle = list(self._idle), {}
         self._open = 0
         await asyncio.gather(
             *[_driver(one).close(timeout=2) for one in idle], return_exceptions=True
@@ -150,7 +152,7 @@ class Connections(Pool):
 
     def _do_get(self) -> ConnectionPoolEntry:
         while self._idle:
-            entry = self._idle.pop()
+            entry, _ = self._idle.popitem()
             if _is_open(entry):
                 self._lent[entry] = monotonic()
                 return entry
@@ -203,7 +205,19 @@ class Connections(Pool):
             if self._line.popleft().come(entry):
                 self._lent[entry] = monotonic()
                 return
-        self._idle.append(entry)
+        self._idle[entry] = monotonic()
+
+    async def _rest(self) -> None:
+        """Close what nobody has borrowed for a while, all but one."""
+        while len(self._idle) > 1:
+            entry, since = next(iter(self._idle.items()))
+            if monotonic() - since < RESTING:
+                return
+            del self._idle[entry]
+            self._open -= 1
+            self._wanted = min(self._wanted, max(1, self._open))
+            with suppress(Exception):  # it is given up either way
+                await _driver(entry).close(timeout=2)
 
     def _lose(self) -> None:
         self._open -= 1

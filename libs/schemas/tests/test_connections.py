@@ -97,6 +97,22 @@ class TestOpening:
                 assert await connection.scalar(PID) != lost
             assert pool.idle == 1
 
+    async def test_what_a_rush_needed_is_closed_when_nobody_has_borrowed_it_for_long(
+        self, admin_url, monkeypatch
+    ):
+        now = 0.0
+        monkeypatch.setattr(connections, "monotonic", lambda: now)
+        monkeypatch.setattr(connections, "RESTING", 0.05)
+        async with opened(admin_url) as (engine, pool):
+            async with engine.connect(), engine.connect():
+                now = 1.0
+            assert pool.idle == MOST
+            now = 2.0
+            await until(lambda: pool.idle == 1, SOON, "one is left")
+            assert pool._open == pool._wanted == 1
+            async with engine.connect() as one, engine.connect() as two:
+                assert await one.scalar(PID) != await two.scalar(PID)
+
     async def test_one_that_is_reset_says_nothing_of_the_others(self, admin_url):
         async with opened(admin_url) as (engine, pool):
             async with engine.connect() as lost, engine.connect() as kept:
