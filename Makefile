@@ -1,5 +1,6 @@
 # Switchyard: every verb of the project. `make` alone lists them.
 #   s=flags   one service (logs, migrate, test)        T=path   one test file or folder (test)
+#   FULL=1    every fault as long and as strong as the design says (faults: about half an hour)
 #   GATEWAY_PORT=8081   another port for the gateway   SWITCHYARD_DATA=dir   another data folder than .data
 
 .DEFAULT_GOAL := help
@@ -21,6 +22,13 @@ FREE_PORT = $(PY) -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0
 FAULTS = SWITCHYARD_OTLP_ENDPOINT=127.0.0.1:$$($(FREE_PORT)) $(YARD) with -- $(PY) -m pytest tests/faults --ignore tests/faults/machines
 # Machines need only a PostgreSQL, but one that is not killed under them.
 MACHINES = $(YARD) with --database-only -- $(PY) -m pytest tests/faults/machines
+# At full length iam is silent for a quarter of an hour: on a platform of its own, beside the others.
+SILENT = tests/faults/test_cut_off.py
+FOUND = $(CURDIR)/.data/findings
+FULL_FAULTS = rm -rf $(FOUND); mkdir -p $(FOUND); export SWITCHYARD_FULL=1 SWITCHYARD_FINDINGS=$(FOUND); \
+	SWITCHYARD_OTLP_ENDPOINT=127.0.0.1:1 $(YARD) with -- $(PY) -m pytest $(SILENT) >$(FOUND)/silent.log 2>&1 & silent=$$!; \
+	$(FAULTS) --ignore=$(SILENT); held=$$?; wait $$silent || { held=1; cat $(FOUND)/silent.log; }; \
+	test $$held = 0 && $(PY) -m tests.faults.table docs/reliability.md $(FOUND)/*.json
 # What only looks or stops installs nothing.
 here = @test -x $(PY) || { echo "make $@: there is no .venv, so nothing was ever started here: make up" >&2; exit 1; }
 # A target whose part is missing says so and fails.
@@ -111,8 +119,7 @@ k8s-check: setup ## build every Kubernetes overlay and check it strictly
 	  kubectl kustomize deploy/k8s/overlays/$$o > .data/$$o.yaml && checkov --quiet --compact --skip-download --framework kubernetes \
 	    --skip-check CKV_K8S_15,CKV_K8S_35,CKV_K8S_43 -f .data/$$o.yaml || exit 1; done; \
 	  else echo "checkov is not installed: skipped"; fi
-	@if kubectl cluster-info >/dev/null 2>&1; then for o in dev prod; do \
-	  kubectl apply --dry-run=server -k deploy/k8s/overlays/$$o || exit 1; done; \
+	@if kubectl cluster-info >/dev/null 2>&1; then sh deploy/k8s/dry-run.sh; \
 	  else echo "no cluster is configured: no server-side dry run"; fi
 
 pins: setup ## resolve requirements/*.in into *.txt, with hashes and without addresses
@@ -146,7 +153,7 @@ load: setup ## locust against a throw-away platform
 hostile: setup ## schemathesis over every operation of a throw-away platform (HOSTILE_EXAMPLES=4)
 	@$(YARD) with -- $(PY) -m tests.hostile
 
-faults: setup ## kill and freeze every part of a throw-away platform, and count what was lost (writes docs/reliability.md)
+faults: setup ## kill and freeze every part of a throw-away platform, and count what was lost (writes docs/reliability.md; FULL=1 at full length)
 	$(call need,tests/faults)
-	@SWITCHYARD_RELIABILITY=docs/reliability.md $(FAULTS)
+	@$(if $(FULL),$(FULL_FAULTS),SWITCHYARD_RELIABILITY=docs/reliability.md $(FAULTS))
 	@$(MACHINES)

@@ -149,14 +149,20 @@ async def measure_passes(given, work, host, template):
         meter=Meter(uuid7, now),
         snapshots=Snapshotting(work=work, hypervisor=host, now=now),
     )
+
+    async def sweep():
+        busy = await reconciler.sweep()
+        await reconciler.underway.finish()
+        return busy
+
     print(f"{given.vms} machines; the first pass also begins to meter them:")
     begun = time.perf_counter()
-    await reconciler.sweep()
+    await sweep()
     print(f"{'the first pass':28} {1000 * (time.perf_counter() - begun):8.1f} ms")
-    tell("a pass", await timed(reconciler.sweep, 20), "median <= 1000 ms")
+    tell("a pass", await timed(sweep, 20), "median <= 1000 ms")
     host.guests = {vm: Seen(power=Power.OFF, made=True, crashed=True) for vm in host.guests}
     begun, passes = time.perf_counter(), 1
-    while await reconciler.sweep():
+    while await sweep():
         passes += 1
     seconds = time.perf_counter() - begun
     print(f"all {given.vms} guests died: up again in {passes} passes, {seconds:.1f} s of our work")

@@ -34,7 +34,7 @@ from flags.api.desks import Desks
 from flags.api.ofrep import Ofrep
 from flags.api.tickets import Tickets
 from flags.domain.ruleset import Stored
-from flags.ports import Reading
+from flags.ports.serving import Reading
 from flags.settings import Settings
 from flags.usecases.rulesets import Rulesets
 

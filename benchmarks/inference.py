@@ -12,6 +12,7 @@ from collections.abc import Callable
 from experiments.domain.inference import moments
 from experiments.domain.inference.analysis import Observed, analysed
 from experiments.domain.inference.decision import decided
+from experiments.domain.inference.judgement import judged
 from experiments.domain.inference.mismatch import Phase
 from experiments.domain.inference.plans import Adjustment, Method, MetricPlan, Plan, Role
 from experiments.domain.inference.plots.forest import forest
@@ -74,7 +75,7 @@ def main() -> None:
         print(
             f"{name:24} analysis {median(lambda p=plan: analysed(p, observed)):7.3f} ms   "
             f"decision {median(lambda p=plan, f=found: decided(p, observed, f)):7.3f} ms   "
-            f"forest {median(lambda p=plan, f=found: forest(f, p.method)):7.3f} ms"
+            f"forest {median(lambda p=plan, f=found: forest(f, judged(p, f, speaks=True))):7.3f} ms"
         )
 
 

@@ -180,8 +180,11 @@ def _tcp(ports: Iterable[int]) -> list[Doc]:
 
 
 def _policy(name: str, pods: Doc, entries: list[Doc] | None, exits: list[Doc]) -> Doc:
-    """Return a policy; without `entries` it says nothing about what comes in."""
-    rules = {"egress": exits} if entries is None else {"ingress": entries, "egress": exits}
+    """Return a policy; without `entries` it says nothing about what comes in.
+
+    An empty list is left out, since an API server leaves it out: said, each `kubectl apply` would change the object.
+    """
+    rules = {kind: ends for kind, ends in (("ingress", entries), ("egress", exits)) if ends}
     kinds = ["Egress"] if entries is None else ["Ingress", "Egress"]
     return {
         "apiVersion": "networking.k8s.io/v1",

@@ -59,13 +59,16 @@ class _Body(httpx.AsyncByteStream):
     """What comes after the head. Whoever does not read it to its end closes the connection."""
 
     def __init__(self, line, keep):
-        self._line, self._keep = line, keep
+        self._line, self._keep, self._closed = line, keep, False
 
     async def __aiter__(self):
         while (part := await self._line.said()) is not None:
             yield part
 
     async def aclose(self):
+        if self._closed:  # the line may be another answer's by now
+            return
+        self._closed = True
         if self._line.free():
             self._keep(self._line)
         else:

@@ -62,6 +62,13 @@ def test_every_object_lives_in_our_namespace_and_says_whose_it_is(name, overlay)
 
 
 @in_each_overlay
+def test_applying_again_changes_no_policy(name, overlay):
+    """An API server leaves empty lists out; said, they are a change to each `kubectl apply`."""
+    for policy in of_kind(overlay(name), "NetworkPolicy"):
+        assert [] not in policy["spec"].values(), policy["metadata"]["name"]
+
+
+@in_each_overlay
 def test_no_two_objects_share_a_name(name, overlay):
     names = [(o["apiVersion"], o["kind"], o["metadata"]["name"]) for o in overlay(name)]
     assert len(names) == len(set(names))

@@ -76,7 +76,10 @@ def _rendered(options: argparse.Namespace) -> tuple[Path, Topology]:
     """Write the configuration; the key log's place may be set by the environment."""
     topology = load(options.graph, options.state)
     topology = replace(topology, keylog=os.environ.get("GATE_KEYLOG_DIR", topology.keylog))
-    settings = read(os.environ, options.profile, topology.urls)
+    try:
+        settings = read(os.environ, options.profile, topology.urls)
+    except ValueError as error:
+        raise SystemExit(f"gate: {error}") from None
     document = gather.read(options.openapi)
     return render.write(document, topology, settings, options.out), topology
 

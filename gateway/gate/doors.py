@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from gate.limits import AddressLimit
 from gate.openapi import operations
 from gate.shapes import Doc
 
@@ -48,7 +49,7 @@ class Door:
     auth: Auth
     kind: Kind = Kind.PLAIN
     timeout: float | None = None
-    strict: bool = False
+    limit: AddressLimit | None = None
     large_body: bool = False
     greedy: bool = False
 
@@ -112,7 +113,7 @@ def _door(path: str, operation: Doc) -> Door:
         auth=_auth(path, operation["security"]),
         kind=_kind(path, operation.get("x-door", "plain")),
         timeout=operation.get("x-timeout"),
-        strict=_strict(path, operation.get("x-limit")),
+        limit=_limit(path, operation.get("x-limit")),
         large_body=operation.get("x-body-limit", 0) > 0,
         greedy=bool(operation.get("x-path-greedy")),
     )
@@ -139,17 +140,19 @@ def _kind(path: str, marker: str) -> Kind:
         raise DoorError(f"{path}: x-door {marker!r} is not known") from error
 
 
-def _strict(path: str, marker: str | None) -> bool:
-    if marker not in (None, "strict"):
-        raise DoorError(f"{path}: x-limit {marker!r} is not known")
-    return marker == "strict"
+def _limit(path: str, marker: str | None) -> AddressLimit | None:
+    try:
+        return AddressLimit(marker) if marker else None
+    except ValueError as error:
+        raise DoorError(f"{path}: x-limit {marker!r} is not known") from error
 
 
-def _strictness(door: Door) -> tuple[bool, bool, bool]:
+def _strictness(door: Door) -> tuple[bool, bool, bool, bool]:
     """Sort key: the last takes the methods that nobody named."""
     return (
         door.auth is not Auth.PUBLIC,
-        door.strict,
+        door.limit is AddressLimit.STRICT,
+        door.limit is not None,
         not door.methods or "GET" not in door.methods,
     )
 

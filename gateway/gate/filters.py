@@ -20,7 +20,8 @@ RATE = FILTERS + "local_ratelimit.v3.LocalRateLimit"
 BODY = FILTERS + "body_size_limit.v3.BodySizeLimit"
 # What the rest of the configuration calls the filters.
 APIKEY, JWT, NEED_IDENTITY = "apikey", "jwt", "need_identity"
-STRICT_RATE, TENANT_RATE, GRPC_WEB = "strict_rate", "tenant_rate", "grpc_web"
+ADDRESS_RATE, TENANT_RATE, KEY_RATE = "address_rate", "tenant_rate", "key_rate"
+GRPC_WEB = "grpc_web"
 BODY_LIMIT, LARGE_BODY_LIMIT = "body_limit", "large_body_limit"
 JWT_METADATA = "envoy.filters.http.jwt_authn"
 # Scope of a request id that the client chose, while Envoy makes one of its own (see `_trace_id`).
@@ -35,11 +36,12 @@ def chain(topology: Topology, settings: Settings) -> list[Doc]:
         extension("cors", FILTERS + "cors.v3.Cors"),
         *([_trace_id()] if settings.otlp else []),
         _total_rate(limits),
-        extension(STRICT_RATE, RATE, stat_prefix="strict_rate"),
+        extension(ADDRESS_RATE, RATE, stat_prefix="address_rate"),
         _apikey(),
         _jwt(topology, settings),
         extension(NEED_IDENTITY, RBAC, rules=identity_rules("x-user-id", "x-key-id")),
         _tenant_rate(limits),
+        _key_rate(limits),
         extension(GRPC_WEB, FILTERS + "grpc_web.v3.GrpcWeb"),
         extension(BODY_LIMIT, BODY, max_request_bytes=limits.body),
         extension(LARGE_BODY_LIMIT, BODY, max_request_bytes=limits.large_body),
@@ -171,14 +173,13 @@ def _bucket(tokens: int, interval: float = 1) -> Doc:
 SHARED: Doc = {"local_cluster_rate_limit": {}}
 
 
-def _rate(prefix: str, quota: int, window: int, **fields: object) -> Doc:
+def _rate(name: str, policies: dict[str, tuple[int, int]], **fields: object) -> Doc:
+    """Return a limit that tells whom it refuses of its policies: how much in how many seconds."""
     always = {"default_value": {"numerator": 100}}
-    told = {
-        "ratelimit-policy": f'"{prefix}";q={quota};w={window}',
-        "ratelimit": f'"{prefix}";r=0;t=1',
-    }
+    listed = (f'"{policy}";q={quota};w={window}' for policy, (quota, window) in policies.items())
+    told = {"ratelimit-policy": ", ".join(listed), "ratelimit": f'"{name}";r=0;t=1'}
     return {
-        "stat_prefix": f"{prefix}_rate",
+        "stat_prefix": f"{name}_rate",
         "filter_enabled": always,
         "filter_enforced": always,
         "enable_retry_after_header": True,
@@ -192,51 +193,51 @@ def _rate(prefix: str, quota: int, window: int, **fields: object) -> Doc:
 
 
 def _total_rate(limits: Limits) -> Doc:
-    fields = _rate("total", limits.total_rate, 1, token_bucket=_bucket(limits.total_rate))
+    quota = limits.total_rate
+    fields = _rate("total", {"total": (quota, 1)}, token_bucket=_bucket(quota))
     return extension("total_rate", RATE, **fields)
 
 
+def _each(actions: list[Doc], descriptors: list[Doc]) -> Doc:
+    """Return a bucket per value seen, of all gates together: an entry without a value stands for every one."""
+    return {
+        **SHARED,
+        "token_bucket": _bucket(1_000_000_000),
+        "max_dynamic_descriptors": 10_000,
+        "rate_limits": [{"actions": [action]} for action in actions],
+        "descriptors": descriptors,
+    }
+
+
 def _tenant_rate(limits: Limits) -> Doc:
-    """Limit each tenant and each key: an entry without a value is a bucket per value seen."""
+    """Limit each tenant, whichever credential names it."""
     token = {"key": JWT_METADATA, "path": [{"key": "jwt"}, {"key": "tid"}]}
     actions: list[Doc] = [
         {"request_headers": {"header_name": "x-tenant-id", "descriptor_key": "tenant"}},
         {"metadata": {"metadata_key": token, "descriptor_key": "tenant", "skip_if_absent": True}},
-        {"request_headers": {"header_name": "x-key-id", "descriptor_key": "key"}},
     ]
-    rates = {"tenant": limits.tenant_rate, "key": limits.key_rate}
-    descriptors = [
-        {"entries": [{"key": name}], "token_bucket": _bucket(rate)} for name, rate in rates.items()
-    ]
-    young = {"key": "key", "value": "unresolved"}
-    descriptors.append({"entries": [young], "token_bucket": _bucket(limits.unresolved_rate)})
-    fields = _rate(
-        "tenant",
-        limits.tenant_rate,
-        1,
-        **SHARED,
-        token_bucket=_bucket(1_000_000_000),
-        max_dynamic_descriptors=10_000,
-        rate_limits=[{"actions": [action]} for action in actions],
-        descriptors=descriptors,
-    )
+    quota = limits.tenant_rate
+    bucket = {"entries": [{"key": "tenant"}], "token_bucket": _bucket(quota)}
+    fields = _rate("tenant", {"tenant": (quota, 1)}, **_each(actions, [bucket]))
     return extension(TENANT_RATE, RATE, **fields)
 
 
-def strict_rate(limits: Limits) -> Doc:
-    """Return the per-route limit per client address (an IPv6 network of 64 bits is one client)."""
+def _key_rate(limits: Limits) -> Doc:
+    """Limit each API key, and all together that the gate has not heard of."""
+    known, young = limits.key_rate, limits.unresolved_rate
+    action = {"request_headers": {"header_name": "x-key-id", "descriptor_key": "key"}}
+    buckets: list[Doc] = [
+        {"entries": [{"key": "key"}], "token_bucket": _bucket(known)},
+        {"entries": [{"key": "key", "value": "unresolved"}], "token_bucket": _bucket(young)},
+    ]
+    policies = {"key": (known, 1), "unknown-keys": (young, 1)}
+    return extension(KEY_RATE, RATE, **_rate("key", policies, **_each([action], buckets)))
+
+
+def address_rate(quota: int) -> Doc:
+    """Return the per-route limit of a minute per client address (an IPv6 network of 64 bits is one client)."""
     per_address = {"masked_remote_address": {"v4_prefix_mask_len": 32, "v6_prefix_mask_len": 64}}
-    quota = limits.strict_per_minute
-    fields = _rate(
-        "address",
-        quota,
-        60,
-        **SHARED,
-        token_bucket=_bucket(1_000_000_000),
-        max_dynamic_descriptors=10_000,
-        rate_limits=[{"actions": [per_address]}],
-        descriptors=[
-            {"entries": [{"key": "masked_remote_address"}], "token_bucket": _bucket(quota, 60)}
-        ],
-    )
+    entry = {"key": "masked_remote_address"}
+    buckets: list[Doc] = [{"entries": [entry], "token_bucket": _bucket(quota, 60)}]
+    fields = _rate("address", {"address": (quota, 60)}, **_each([per_address], buckets))
     return typed(RATE, **fields)

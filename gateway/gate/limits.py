@@ -5,8 +5,16 @@ of all gates together: each of N lets an N-th through (docs/adr/0081), so N must
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 MIB = 1 << 20
+
+
+class AddressLimit(StrEnum):
+    """Doors that have a limit for each client address (`x-limit`)."""
+
+    STRICT = "strict"  # what may be guessed: logins and the like
+    RENEWAL = "renewal"  # what shows a secret that cannot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +28,9 @@ class Limits:
     key_rate: int
     # What all keys together that the gate has not heard of may ask for: each is a question to iam behind it.
     unresolved_rate: int
-    # `x-limit: strict` doors (logins and the like): per client address and door.
+    # Per client address and door, see `AddressLimit`.
     strict_per_minute: int
+    renewals_per_minute: int
     trace_percent: float
     body: int = MIB
     # For doors that declare a larger body with `x-body-limit`.
@@ -53,7 +62,20 @@ class Limits:
     # How often DNS is asked who the other gates are: by then a new one has its share, and who is gone leaves his.
     gates_interval: float = 5
 
+    def of_addresses(self, limit: AddressLimit) -> int:
+        """Return how many requests a minute one client address may send through such a door."""
+        return self.strict_per_minute if limit is AddressLimit.STRICT else self.renewals_per_minute
 
+
+# What `GATE_LIMITS` may change of a profile.
+RATES = (
+    "total_rate",
+    "tenant_rate",
+    "key_rate",
+    "unresolved_rate",
+    "strict_per_minute",
+    "renewals_per_minute",
+)
 PROFILES = {
     "development": Limits(
         total_rate=50_000,
@@ -61,6 +83,7 @@ PROFILES = {
         key_rate=20_000,
         unresolved_rate=500,
         strict_per_minute=300,
+        renewals_per_minute=30_000,
         trace_percent=1,
     ),
     # Limits small enough to be hit by the platform's own tests only where those mean to.
@@ -70,6 +93,7 @@ PROFILES = {
         key_rate=50_000,
         unresolved_rate=2_000,
         strict_per_minute=6_000,
+        renewals_per_minute=60_000,
         try_time=2.5,  # the machines that run tests are busy
         trace_percent=100,
     ),
@@ -79,6 +103,7 @@ PROFILES = {
         key_rate=2_000,
         unresolved_rate=100,
         strict_per_minute=30,
+        renewals_per_minute=3_000,
         trace_percent=1,
     ),
 }

@@ -13,7 +13,7 @@ import yaml
 from gate import filters
 from gate.doors import Auth
 from gate.shapes import Doc
-from gate.strip import IDENTITY, PREFIXES
+from gate.strip import FORWARDED, IDENTITY, PREFIXES
 
 HARDENING = {
     "use_remote_address": True,
@@ -85,7 +85,8 @@ def _strip(manager: Doc) -> Iterator[str]:
     names = {m.get("remove") for m in mutations}
     matches = [m["remove_on_match"]["key_matcher"] for m in mutations if "remove_on_match" in m]
     prefixes = {m.get("prefix") for m in matches}
-    for name in sorted({*IDENTITY, *_identity_headers(manager)} - names):
+    unheard = IDENTITY if manager.get("xff_num_trusted_hops") else (*IDENTITY, FORWARDED)
+    for name in sorted({*unheard, *_identity_headers(manager)} - names):
         yield f"{name} is not stripped at entry"
     for prefix in sorted({*PREFIXES} - prefixes):
         yield f"{prefix}* is not stripped at entry"
@@ -162,7 +163,8 @@ def _demands_key(need: Doc) -> bool:
 def _host(manager: Doc) -> Iterator[str]:
     hosts = manager["route_config"]["virtual_hosts"]
     names = _names(manager)
-    for told in (h.get("typed_per_filter_config", {}) for h in hosts):
+    for host in hosts:
+        told = host.get("typed_per_filter_config", {})
         for key in told:
             if key not in names:
                 yield f"virtual host: {key!r} is the name of no filter"
@@ -170,6 +172,8 @@ def _host(manager: Doc) -> Iterator[str]:
                 yield f"virtual host: changes {key!r} for all routes"
         if told.get("cors", {}).get("forward_not_matching_preflights") is not False:
             yield "OPTIONS of foreign origins reach the services"
+        if FORWARDED not in {h["header"]["key"] for h in host.get("request_headers_to_add", [])}:
+            yield f"{FORWARDED} goes on as it was sent"
     last = _routes(manager)[-1]
     if last["match"] != {"prefix": "/"} or last.get("direct_response", {}).get("status") != 404:
         yield "what matches no route is not answered 404"

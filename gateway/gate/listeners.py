@@ -8,7 +8,7 @@ from gate.routes import CAREFUL, retry
 from gate.settings import Settings
 from gate.shapes import Doc, extension, seconds
 from gate.static import LARGEST
-from gate.strip import early_mutations
+from gate.strip import FORWARDED, early_mutations
 from gate.watching import access_logs, tracing
 
 HCM = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -50,10 +50,12 @@ def _public(topology: Topology, settings: Settings, routes: list[Doc]) -> Doc:
         "stat_prefix": "public",
         "server_name": "switchyard",
         "server_header_transformation": "OVERWRITE",
-        **_distrust(settings.limits),
+        **_distrust(settings),
         **_patience(settings.limits),
         **_request_ids(),
-        "early_header_mutation_extensions": [early_mutations(traced=bool(settings.otlp))],
+        "early_header_mutation_extensions": [
+            early_mutations(traced=bool(settings.otlp), hops=settings.trusted_hops)
+        ],
         **tracing(settings),
         "access_log": access_logs(route["name"] for route in routes),
         "local_reply_config": local_replies(settings),
@@ -63,16 +65,16 @@ def _public(topology: Topology, settings: Settings, routes: list[Doc]) -> Doc:
     }
 
 
-def _distrust(limits: Limits) -> Doc:
-    """Return what is believed of a client: its address, and little else."""
+def _distrust(settings: Settings) -> Doc:
+    """Return what is believed of a client: its address, or what our own proxies say of it, and little else."""
     return {
         "use_remote_address": True,
-        "xff_num_trusted_hops": 0,
+        "xff_num_trusted_hops": settings.trusted_hops,
         "normalize_path": True,
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
         "strip_any_host_port": True,
-        "max_request_headers_kb": limits.headers_kib,
+        "max_request_headers_kb": settings.limits.headers_kib,
         "forward_client_cert_details": "SANITIZE",
         "append_local_overload": True,
         "http_protocol_options": {"allow_absolute_url": False, "accept_http_10": False},
@@ -112,11 +114,16 @@ def _request_ids() -> Doc:
 
 def _route_config(settings: Settings, routes: list[Doc]) -> Doc:
     nosniff = {"key": "x-content-type-options", "value": "nosniff"}
+    judged = {"key": FORWARDED, "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}
     host = {
         "name": "all",
         "domains": ["*"],
         "routes": routes,
         "retry_policy": retry(CAREFUL),
+        # One address goes on, as it was judged here: the services believe it.
+        "request_headers_to_add": [
+            {"header": judged, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        ],
         "response_headers_to_add": [{"header": nosniff, "append_action": "ADD_IF_ABSENT"}],
         "typed_per_filter_config": {"cors": _cors(settings)},
     }

@@ -128,16 +128,15 @@ def retry(conditions: str) -> Doc:
 def _per_filter(door: Door, keylog: str, limits: Limits) -> Doc:
     settings: Doc = locks(door.auth, keylog, limits, socket=door.kind is Kind.WEBSOCKET)
     settings[filters.GRPC_WEB] = OFF
-    if door.strict:
-        settings[filters.STRICT_RATE] = filters.strict_rate(limits)
-    else:
-        settings[filters.STRICT_RATE] = OFF
+    settings[filters.ADDRESS_RATE] = (
+        filters.address_rate(limits.of_addresses(door.limit)) if door.limit else OFF
+    )
     if door.large_body or door.kind is Kind.WEBSOCKET:
         settings[filters.BODY_LIMIT] = OFF
     if not door.large_body:
         settings[filters.LARGE_BODY_LIMIT] = OFF
     if door.auth is Auth.PUBLIC:
-        settings[filters.TENANT_RATE] = OFF
+        settings[filters.TENANT_RATE] = settings[filters.KEY_RATE] = OFF
     return settings
 
 
@@ -170,7 +169,7 @@ def _rpc_match(name: str) -> Doc:
 
 
 def _refusal(name: str) -> Doc:
-    off = {filters.STRICT_RATE: OFF, filters.GRPC_WEB: OFF, filters.LARGE_BODY_LIMIT: OFF}
+    off = {filters.ADDRESS_RATE: OFF, filters.GRPC_WEB: OFF, filters.LARGE_BODY_LIMIT: OFF}
     return {
         "name": name,
         "match": _rpc_match(name),
@@ -199,7 +198,7 @@ def _rpc_route(service: Service, name: str, keylog: str, limits: Limits, *, stre
         "metadata": meaning(Auth.EITHER, door="grpc", service=service.name),
         "typed_per_filter_config": {
             **locks(Auth.EITHER, keylog, limits),
-            filters.STRICT_RATE: OFF,
+            filters.ADDRESS_RATE: OFF,
             filters.LARGE_BODY_LIMIT: OFF,
         },
     }

@@ -146,11 +146,12 @@ def _refused(path: str) -> list[Doc]:
 
 def _open(door: str) -> Doc:
     names = (
-        filters.STRICT_RATE,
+        filters.ADDRESS_RATE,
         filters.APIKEY,
         filters.JWT,
         filters.NEED_IDENTITY,
         filters.TENANT_RATE,
+        filters.KEY_RATE,
         filters.GRPC_WEB,
         filters.LARGE_BODY_LIMIT,
     )

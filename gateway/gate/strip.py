@@ -27,7 +27,6 @@ IDENTITY = (
     "x-http-method-override",
     "x-http-method",
     "x-method-override",
-    "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-port",
     "x-forwarded-prefix",
@@ -37,15 +36,18 @@ IDENTITY = (
     "true-client-ip",
     "forwarded",
 )
+# Who asks, as proxies tell it: what those in front of the gate say is read by Envoy, and by nothing else.
+FORWARDED = "x-forwarded-for"
 PREFIXES = ("x-auth-", "x-internal-", "x-switchyard-", "x-envoy-")
 _SENT = "request.headers['x-request-id']"
 # ^[A-Za-z0-9._-]{8,128}$, in two steps: CEL bounds the size of patterns, and counted repetition is large.
 WELL_FORMED = f"{_SENT}.matches('^[A-Za-z0-9._-]+$') && size({_SENT}) >= 8 && size({_SENT}) <= 128"
 
 
-def early_mutations(*, traced: bool) -> Doc:
-    """Return the header mutations at entry."""
-    mutations: list[Doc] = [{"remove": name} for name in IDENTITY]
+def early_mutations(*, traced: bool, hops: int = 0) -> Doc:
+    """Return the header mutations at entry; `hops` proxies in front say who asks."""
+    unheard = IDENTITY if hops else (*IDENTITY, FORWARDED)
+    mutations: list[Doc] = [{"remove": name} for name in unheard]
     mutations += [{"remove_on_match": {"key_matcher": {"prefix": p}}} for p in PREFIXES]
     mutations += _request_id(traced=traced)
     message = "extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"

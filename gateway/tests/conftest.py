@@ -36,6 +36,7 @@ ISSUER, AUDIENCE, ORIGIN = "http://gate.test", "switchyard", "https://app.exampl
 LIMITS = replace(
     PROFILES["test"],
     strict_per_minute=5,
+    renewals_per_minute=50,
     tenant_rate=40,
     key_rate=30,
     unresolved_rate=20,
@@ -65,6 +66,7 @@ def documents():
         "/api/v1/things/special": {"get": operation(anyone)},
         "/api/v1/things/{id}/toggle": {"post": operation()},
         "/api/v1/login": {"post": operation(anyone, **{"x-limit": "strict"})},
+        "/api/v1/renewal": {"post": operation(anyone, **{"x-limit": "renewal"})},
         "/api/v1/slow": {"get": operation(anyone, **{"x-timeout": 0.4})},
         "/api/v1/drained": {"get": operation(anyone)},
         "/api/v1/events": {"get": operation(anyone, **{"x-door": "stream"})},

@@ -236,8 +236,19 @@ def test_a_strict_door_is_limited_per_address(client):
     assert last.headers["ratelimit"].startswith('"address";r=0')
 
 
-def flood(world, headers) -> set[int]:
-    """Ask on a hundred connections at once: a client that waits for answers may be too slow to be too many."""
+def test_a_door_for_renewals_has_a_wider_limit(client):
+    answers = [client.post("/api/v1/renewal") for _ in range(8)]
+    assert [a.status_code for a in answers] == [200] * 8
+    while (last := client.post("/api/v1/renewal")).status_code == 200:
+        pass
+    assert last.headers["ratelimit-policy"] == '"address";q=50;w=60'
+
+
+def flood(world, headers) -> dict[int, str]:
+    """Ask on a hundred connections at once, and return an answer of each status.
+
+    A client that waits for answers may be too slow to be too many.
+    """
     said = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     asked = f"GET /api/v1/echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{said}\r\n".encode()
     with ExitStack() as stack:
@@ -247,7 +258,8 @@ def flood(world, headers) -> set[int]:
         ]
         for one in made:
             one.sendall(asked)
-        return {int(one.recv(64).split()[1]) for one in made}
+        answers = [one.recv(4096).decode() for one in made]
+        return {int(one.split()[1]): one for one in answers}
 
 
 @pytest.mark.parametrize("kind", ["token", "key"])
@@ -256,10 +268,15 @@ def test_one_tenant_is_limited_and_its_neighbour_is_not(client, world, kind):
         return world.bearer() if kind == "token" else {"x-api-key": world.key()}
 
     loud, quiet = made(), made()
-    found = set()
+    found = {}
+    policy = {
+        "token": '"tenant";q=40;w=1',
+        "key": '"key";q=30;w=1, "unknown-keys";q=20;w=1',
+    }[kind]
     # A machine that is busy enough takes a flood as slowly as the limit gives tokens back.
     eventually(lambda: 429 in (found.update(flood(world, loud)) or found))
-    assert found == {200, 429}
+    assert set(found) == {200, 429}
+    assert f"ratelimit-policy: {policy}" in found[429]
     assert client.get("/api/v1/echo", headers=quiet).status_code == 200
 
 

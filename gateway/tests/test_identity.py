@@ -291,6 +291,32 @@ def test_the_address_of_the_client_cannot_be_claimed(client):
     assert "203.0.113.9" not in response.text
 
 
+def test_behind_a_proxy_of_ours_its_word_counts_and_no_other(another):
+    gate = another(trusted_hops=1)
+    with httpx.Client(base_url=gate.url, timeout=20) as client:
+
+        def seen(*said):
+            heard = [("x-forwarded-for", one) for one in said]
+            return value(client.get("/api/v1/public", headers=heard), "x-forwarded-for")
+
+        assert seen("203.0.113.9") == ["203.0.113.9"]
+        assert seen("198.51.100.7, 203.0.113.9") == ["203.0.113.9"]
+        assert seen("198.51.100.7", "203.0.113.9") == ["203.0.113.9"]
+        assert seen("2001:db8::1") == ["2001:db8::1"]
+        assert seen("rubbish") == seen() == ["127.0.0.1"]
+
+
+def test_behind_a_proxy_each_client_has_a_limit_of_its_own(another):
+    gate = another(trusted_hops=1)
+    with httpx.Client(base_url=gate.url, timeout=20) as client:
+
+        def login(of):
+            return client.post("/api/v1/login", headers={"x-forwarded-for": of}).status_code
+
+        assert 429 in {login("203.0.113.9") for _ in range(30)}
+        assert login("203.0.113.10") == 200
+
+
 def test_a_public_door_lets_credentials_through_unseen(client):
     response = client.get("/api/v1/public", headers={"authorization": "Basic dTpw"})
     assert value(response, "authorization") == ["Basic dTpw"]

@@ -10,6 +10,7 @@ import yaml
 from gate import render
 from gate.cli import main
 from gate.graph import load
+from gate.limits import PROFILES
 from gate.lint import lint
 from gate.openapi import merge
 from gate.settings import Settings, read
@@ -53,6 +54,10 @@ def manager(config, listener=0) -> dict:
     return listeners[listener]["filter_chains"][0]["filters"][0]["typed_config"]
 
 
+def host(config) -> dict:
+    return manager(config)["route_config"]["virtual_hosts"][0]
+
+
 def route(config, name) -> dict:
     routes = manager(config)["route_config"]["virtual_hosts"][0]["routes"]
     return next(r for r in routes if r["name"] == name)
@@ -83,10 +88,6 @@ def admin_route(config):
     routes.insert(0, {"match": {"path": "/x"}, "route": {"cluster": "admin"}})
 
 
-def host(config) -> dict:
-    return manager(config)["route_config"]["virtual_hosts"][0]
-
-
 OFF = typed("config.route.v3.FilterConfig", disabled=True)
 BREAKS = {
     "'apikeys' is the name of no filter": mistype,
@@ -108,6 +109,8 @@ BREAKS = {
         upgrade_configs=[{"upgrade_type": "websocket"}]
     ),
     "x-user-id is not stripped": lambda c: strip(c).remove({"remove": "x-user-id"}),
+    "x-forwarded-for is not stripped": lambda c: strip(c).remove({"remove": "x-forwarded-for"}),
+    "x-forwarded-for goes on": lambda c: host(c).pop("request_headers_to_add"),
     "x-mesh is not stripped": lambda c: strip(c).remove({"remove": "x-mesh"}),
     "x-new-claim is not stripped": lambda c: provider(c)["claim_to_headers"].append(
         {"header_name": "x-new-claim", "claim_name": "new"}
@@ -223,7 +226,7 @@ def test_traces_go_nowhere_without_a_collector():
 
 def test_nothing_of_the_hot_path_is_there_for_others():
     off = {n for n, v in told(rendered(), "/ofrep/v1/evaluate/flags/{key}").items() if v == OFF}
-    assert off == {"jwt", "strict_rate", "grpc_web", "large_body_limit"}
+    assert off == {"jwt", "address_rate", "grpc_web", "large_body_limit"}
 
 
 def test_every_rpc_that_calls_itself_internal_is_refused(config):
@@ -240,3 +243,36 @@ def test_every_rpc_that_calls_itself_internal_is_refused(config):
         f"{audit_pb2.DESCRIPTOR.package}.Audit/Append",
     ):
         assert route(config, name)["direct_response"]["status"] == 403
+
+
+def test_rates_of_a_profile_may_be_changed_by_name():
+    config = rendered(GATE_LIMITS="strict_per_minute=60, tenant_rate=7")
+    (tenant,) = filter_(config, "tenant_rate")["descriptors"]
+    assert tenant["token_bucket"]["max_tokens"] == 7
+    (key, _) = filter_(config, "key_rate")["descriptors"]
+    assert key["token_bucket"]["max_tokens"] == PROFILES["production"].key_rate
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "why"),
+    [
+        ("GATE_LIMITS", "tenant_rat=7", "'tenant_rat' is none of"),
+        ("GATE_LIMITS", "tenant_rate=0", "from 1 to"),
+        ("GATE_LIMITS", "tenant_rate=x", "whole number"),
+        ("GATE_LIMITS", "tenant_rate", "whole number"),
+        ("GATE_TRUSTED_HOPS", "-1", "number of proxies"),
+        ("GATE_TRUSTED_HOPS", "11", "0 to 10"),
+        ("GATE_TRUSTED_HOPS", "yes", "number of proxies"),
+    ],
+)
+def test_a_wrong_setting_is_told_in_a_sentence(monkeypatch, tmp_path, name, said, why):
+    monkeypatch.setenv(name, said)
+    with pytest.raises(SystemExit, match=why):
+        main(["render", "--out", str(tmp_path)])
+
+
+def test_behind_proxies_their_word_is_kept_until_it_is_judged():
+    config = rendered(GATE_TRUSTED_HOPS="2")
+    assert manager(config)["xff_num_trusted_hops"] == 2
+    assert not list(lint(config))
+    assert {"remove": "x-forwarded-for"} not in strip(config)

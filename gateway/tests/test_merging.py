@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gate.cli import main
 from gate.doors import Auth, DoorError, Kind, doors
+from gate.limits import AddressLimit
 from gate.openapi import EITHER, MergeError, merge
 from tests.openapi import wrong
 
@@ -184,7 +185,12 @@ def test_a_marker_that_is_not_known_is_refused(marker):
 def test_markers_arrive_at_the_door():
     markers = {"x-door": "stream", "x-timeout": 7, "x-limit": "strict", "x-body-limit": 9}
     door = of(("post", "/a", markers))[0]
-    assert (door.kind, door.timeout, door.strict, door.large_body) == (Kind.STREAM, 7, True, True)
+    assert (door.kind, door.timeout, door.limit, door.large_body) == (
+        Kind.STREAM,
+        7,
+        AddressLimit.STRICT,
+        True,
+    )
 
 
 def test_the_most_specific_door_comes_first():

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 from pathlib import Path
 
 import httpx
@@ -40,6 +41,12 @@ class Platform:
             return self.pid(name) != killed
         except (KeyError, ValueError):
             return False
+
+    def listens(self, store):
+        """Whether anybody is at the port of a store."""
+        with socket.socket() as door:
+            port = json.loads(self._state.read_text())["ports"][store]["tcp"]
+            return door.connect_ex(("127.0.0.1", port)) == 0
 
     def http(self, service):
         """The address of a service itself, behind the gate."""
@@ -81,6 +88,9 @@ def finding(request):
 
 
 def pytest_sessionfinish(session, exitstatus):
-    """Write docs/reliability.md where `make faults` asked for it and all tests held."""
-    if (page := os.environ.get("SWITCHYARD_RELIABILITY")) and exitstatus == 0:
-        table.write(Path(page), session.config.stash.get(FINDINGS, []))
+    """Keep what was found, or write docs/reliability.md, where `make faults` asked for it and all tests held."""
+    found = session.config.stash.get(FINDINGS, [])
+    if exitstatus == 0 and (kept := os.environ.get("SWITCHYARD_FINDINGS")):
+        table.keep(Path(kept), found)
+    if exitstatus == 0 and (page := os.environ.get("SWITCHYARD_RELIABILITY")):
+        table.write(Path(page), found)

@@ -41,8 +41,11 @@ def environment(pid):
 
 
 def family(pid):
-    """Return a process and all that it started."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    """Return a process and all that it started; nothing where it has ended meanwhile."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
     return [pid, *(p for child in children for p in family(int(child)))]
 
 

@@ -1,9 +1,13 @@
 """The faults of the design's table: what is done, and what must hold.
 
 `docs/reliability.md` is made from it and from what the tests found (`finding`); a row that no test told of is untested.
+What several runs found and kept comes together on one page so: `python -m tests.faults.table PAGE KEPT…`
 """
 
-from dataclasses import dataclass
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROWS = {
@@ -51,8 +55,9 @@ ELSEWHERE = {
 HEAD = """# What it survives
 
 Made by `make faults` (the tests under `tests/faults`, on one machine, one replica of each service unless the row says
-two): do not edit. A row says *untested* until a test tells of it; "held" is what the test asserted, the figure is of
-the run that wrote this page.
+two): do not edit. `make faults FULL=1` makes each fault as long and as strong as the row says, in about half an hour;
+without it some are shorter, and say so. A row says *untested* until a test tells of it; "held" is what the test
+asserted, the figure is of the run that wrote this page.
 
 | # | fault | must hold | what was done, and the figure | held |
 |---|---|---|---|---|
@@ -89,3 +94,18 @@ def page(findings: list[Finding]) -> str:
 def write(path: Path, findings: list[Finding]) -> None:
     """Write the page."""
     path.write_text(page(findings))
+
+
+def keep(folder: Path, findings: list[Finding]) -> None:
+    """Keep what one run found, in a file of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{os.getpid()}.json").write_text(json.dumps([asdict(f) for f in findings], indent=1))
+
+
+def kept(files: list[Path]) -> list[Finding]:
+    """Return what several runs found."""
+    return [Finding(**one) for file in files for one in json.loads(file.read_text())]
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), kept([Path(name) for name in sys.argv[2:]]))

@@ -148,7 +148,6 @@ async def test_evaluation_outlives_everything_even_a_restart(platform, replica, 
         "PostgreSQL, Valkey and iam cut from a replica of flags, which is killed and started again meanwhile",
         f"0 of {2 * ASKED} evaluations failed or differed; p99 {quick:.0f} ms, cut {still:.0f} ms, restarted"
         f" {cold:.0f} ms; it caught up when joined again",
-        partly="some seconds; writes while PostgreSQL is gone: R4",
     )
 
 

@@ -1,13 +1,11 @@
 """A full disk (R11): PostgreSQL cannot store, a replica cannot keep its state, and evaluation goes on from memory.
 
-The tables of flags and the snapshots of a replica lie on a small disk in memory, which somebody fills to the last byte;
-that wants root, as mounting does. The replica is asked directly, so that every answer is its own.
+The tables of flags and the snapshots of a replica lie on a small disk in memory, which somebody fills to the last byte.
+The replica is asked directly, so that every answer is its own.
 """
 
 import contextlib
-import os
 import signal
-import subprocess
 from collections import Counter
 from pathlib import Path
 from uuid import uuid4
@@ -18,6 +16,7 @@ import pytest
 
 from flags.store.sealed import read
 from flags.store.snapshots import PLACE
+from tests.faults.disks import mounted
 from tests.faults.replicas import ROOT, Replica, running
 from tests.faults.test_poison import gauge_at
 from tests.faults.test_upgrade import Database
@@ -36,50 +35,13 @@ REFUSED = 5  # writes, before it is taken that there is no place left
 EVALUATED = 100
 
 
-class Disk:
-    """A small disk, with a folder for PostgreSQL and one for us."""
-
-    def __init__(self, place):
-        self.tables, self.snapshots, self._junk = place / "tables", place / "ours", place / "junk"
-
-    def fill(self, but=0):
-        """Take every byte that is left but so many; return how many MiB are taken."""
-        with self._junk.open("ab", buffering=0) as junk:
-            for size in (1 << 20, 1 << 12, 1):
-                with contextlib.suppress(OSError):
-                    while True:
-                        junk.write(bytes(size))
-            junk.truncate(junk.tell() - but)
-            return (junk.tell() - but) / 2**20
-
-    def clear(self):
-        self._junk.unlink()
-
-
 @pytest.fixture
 def disk(platform):
-    """Mount a disk of some MiB; skip where that is not allowed."""
-    place = platform.data / f"small-{uuid4().hex[:8]}"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}m,mode=0711", "tmpfs", place]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        trouble = done.stderr.strip() if done.returncode else ""
-    except OSError as why:
-        trouble = str(why)
-    if trouble:
-        place.rmdir()
-        pytest.skip(f"no small disk can be mounted here: {trouble}")
-    made = Disk(place)
-    made.snapshots.mkdir()
-    made.tables.mkdir(mode=0o700)
-    owner = (platform.data / "postgres").stat()
-    os.chown(made.tables, owner.st_uid, owner.st_gid)
-    try:
+    """A disk with a folder for PostgreSQL's tables and one for a replica's snapshots."""
+    with mounted(platform.data / f"small-{uuid4().hex[:8]}", SIZE) as made:
+        made.tables = made.folder("tables", platform.data / "postgres")
+        made.snapshots = made.folder("ours", platform.data)
         yield made
-    finally:
-        subprocess.run(["umount", "-l", place], check=True)
-        place.rmdir()
 
 
 class Small(Database):
@@ -199,7 +161,6 @@ async def test_evaluation_goes_on_while_the_disk_is_full(platform, tmp_path, dis
         f"writes 503 with Retry-After ({refused} times), of {len(known.made)} acknowledged flags none was lost, all are"
         f" in the log; {2 * EVALUATED} evaluations, none failed; no snapshot was torn; a place that could not be kept"
         " was served and told of (`flags_snapshots_not_kept`); writing went on when there was room",
-        partly="the disks of PostgreSQL's own log and of Valkey were not filled",
     )
 
 

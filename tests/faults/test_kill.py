@@ -132,7 +132,8 @@ def tell(finding, told, back):
         "R1",
         f"kill -9 to each process, then some at random ({KILLS}, seed {SEED}), eight clients writing with keys",
         f"{told} changes acknowledged; 0 lost, 0 double, 0 gaps, the exported log comes to the signed root;"
-        f" the platform was ready after {back[slowest]:.1f} s at most ({slowest})",
+        " the platform was ready after at most "
+        + ", ".join(f"{back[name]:.1f} s ({name})" for name in sorted(back, key=back.get)[::-1]),
         partly=slower(back[slowest], 5, "the slowest"),
     )
     finding("R2", "kill -9", f"all healthy after {gate:.1f} s", partly=slower(gate, 2, "it"))

@@ -19,6 +19,7 @@ import asyncpg
 import pytest
 from alembic.script import ScriptDirectory
 
+from tests.faults.lengths import length
 from tests.faults.replicas import DRAINED, ROOT, Gate, Replica, environment, running
 from tests.faults.table import slower
 from tests.faults.test_replicas import Load, knows, organized, written
@@ -26,7 +27,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.journey
 
-ROWS = int(os.environ.get("SWITCHYARD_ROWS", "50000"))
+ROWS = length(50_000, 1_000_000)
 MIGRATIONS = "services/flags/flags/migrations/versions"
 COLUMNS = """
 import sqlalchemy as sa
@@ -208,5 +209,5 @@ def tell(finding, load, waited, passed):
         partly=(f"{failed} failed, wanted 0; " if failed else "")
         + slower(waited, 2, "a lock")
         + ("" if passed else "there is no yesterday's code here that runs; ")
-        + ("" if ROWS >= 10**6 else f"{ROWS:,} rows, not 1 M (SWITCHYARD_ROWS=1000000)"),
+        + ("" if ROWS >= 10**6 else f"{ROWS:,} rows, not 1 M"),
     )

@@ -19,6 +19,7 @@ WITHOUT_CALLER = {
     "experiments.Publishing.round": "a job: telling flags",
     "experiments.Reports.linked": "whoever has the link to a report may read it",
     "flags.Rulesets.heard": "an announcement of another replica",
+    "flags.Rulesets.hoped_for": "a step of an evaluation by an API key to which the place was opened",
     "flags.Rulesets.poll": "a job: what was missed",
     "flags.Counting.flush": "a job: counts of evaluations",
     "flags.Changing.project": "a step of a transaction that somebody was admitted to",
@@ -30,6 +31,9 @@ WITHOUT_CALLER = {
     "compute.Meter.observe": "a step of the worker that looks at a host",
     "compute.Consoles.session": "a place at a console, for who has used up a ticket to it",
     "compute.Reconciler.reconcile": "a job: one step for one machine",
+    "compute.Underway": "the tasks of the worker, one for each machine",
+    "audit.Sender": "a job: what was asked for when the stream was made",
+    "audit.Notes": "a step of a transaction that somebody was admitted to",
     "audit.Signer": "a job, and what the prover asks of it",
     "audit.Recorder.append": "services hand in their facts; the door admits only services",
 }
@@ -161,7 +165,6 @@ def _is_job(verb):
 JOBS = {
     "process_due",
     "next_due",
-    "send_due",
     "load",
     "refresh",
     "append",

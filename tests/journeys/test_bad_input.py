@@ -244,3 +244,12 @@ def _b64decode(text):
     from base64 import urlsafe_b64decode
 
     return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+async def test_a_typo_in_the_query_toggles_nothing(org):
+    await org.flag("typo")
+    path = "/api/v1/feature-flags/typo"
+    refused = await org.web.post(f"{path}/toggle?enviroment=development", json={})
+    assert (refused.status_code, refused.json()["code"]) == (422, "bad_query")
+    assert "environment" in refused.json()["detail"]
+    assert (await org.web.get(path)).json()["status"] == "disabled"

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from yard import YardError, probes
+from yard import keeper as keeping
 from yard.keeper import Keeper, StartFailed, closed, pause
 from yard.unit import Unit
 
@@ -150,9 +151,24 @@ async def test_children_inherit_nothing_but_their_log(keep, soon, tmp_path):
     assert len((tmp_path / "fds").read_text().split()) <= 5
 
 
+@pytest.mark.parametrize(("steady", "counted"), [(0.0, [1, 1, 1]), (600.0, [1, 2, 3])])
+async def test_only_who_was_not_ready_for_a_while_waits_longer_and_longer(
+    keep, soon, monkeypatch, steady, counted
+):
+    asked = []
+    monkeypatch.setattr(keeping, "STEADY", steady)
+    monkeypatch.setattr(keeping, "pause", lambda falls: asked.append(falls) or 0.0)
+    keeper = keep(shell("a", SLEEP))
+    await keeper.start()
+    for n in range(3):
+        os.kill(keeper.entries["a"].pid, signal.SIGKILL)
+        await soon(lambda n=n: len(moments(keeper, "ready")) == n + 2)
+    assert asked == counted
+
+
 def test_pauses_double_and_are_bounded():
     assert [pause(falls) for falls in (1, 2, 3)] == [0.1, 0.2, 0.4]
-    assert pause(10**6) == 10.0
+    assert pause(10**6) == 3.0
 
 
 def test_a_circle_of_needs_is_refused_by_name():

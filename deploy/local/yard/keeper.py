@@ -3,8 +3,9 @@ reverse order.
 
 Until everything has been ready once, trouble ends the start (`StartFailed`, with the culprit): a
 process that does not become ready in time, or that exits `TRIES` times. From then on nothing is
-given up: what dies comes back, at once the first time and then with growing pauses. A process that
-hangs is left alone; its owner may be debugging it.
+given up: what dies comes back, at once the first time and then with growing pauses, which begin
+anew once it has been ready for a while. A process that hangs is left alone; its owner may be
+debugging it.
 """
 
 import asyncio
@@ -24,8 +25,8 @@ from yard.record import Entry
 from yard.unit import Unit
 
 TRIES = 3
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
-STEADY = 30.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 3.0
+STEADY = 2.0  # seconds of being ready
 BEAT = 0.05
 
 Told = Callable[[str, Entry], None]
@@ -48,6 +49,7 @@ class Keeper:
         self._log, self._told = log, told
         self._ready = {name: asyncio.Event() for name in self.units}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._since: dict[str, float] = {}
         self._lives: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._started = False
@@ -106,11 +108,11 @@ class Keeper:
             await self._ready[need].wait()
         falls = 0
         while True:
-            began, mark = time.monotonic(), self._size(unit)
+            mark = self._size(unit)
             status = await self._once(unit)
             if unit.once and status == 0:
                 return
-            falls = 1 if time.monotonic() - began > STEADY else falls + 1
+            falls = 1 if self._was_steady(unit) else falls + 1
             if not self._started and (unit.once or falls >= TRIES):
                 raise StartFailed(unit, _ended(status), tail(self._path(unit), since=mark))
             self._note(
@@ -121,6 +123,11 @@ class Keeper:
                 restarts=self.entries[unit.name].restarts + 1,
             )
             await asyncio.sleep(pause(falls))
+
+    def _was_steady(self, unit: Unit) -> bool:
+        """Say whether the life that ended just now was a good one: who is killed is no broken process."""
+        since = self._since.pop(unit.name, None)
+        return since is not None and time.monotonic() - since > STEADY
 
     async def _once(self, unit: Unit) -> int:
         """Run it to its end and return its exit status; on the way say when it is ready."""
@@ -150,6 +157,7 @@ class Keeper:
         while not ended.done():
             if unit.ready is None or await unit.ready():
                 self._note(unit, state="ready")
+                self._since[unit.name] = time.monotonic()
                 self._ready[unit.name].set()
                 return True
             if not self._started and time.monotonic() > end:
@@ -220,7 +228,7 @@ async def exited(child: subprocess.Popen[bytes]) -> None:
 
 
 def pause(falls: int) -> float:
-    """Return the seconds before another try: none to speak of at first, doubling, at most ten."""
+    """Return the seconds before another try: none to speak of at first, doubling, at most three."""
     return min(FIRST_PAUSE * 2 ** min(falls - 1, 10), LONGEST_PAUSE)
 
 

@@ -10,4 +10,6 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
   echo "host all all all scram-sha-256" >> "$PGDATA/pg_hba.conf"
   echo "CREATE DATABASE $POSTGRES_DB" | postgres --single -D "$PGDATA" postgres
 fi
+# A volume that is given to a group at each mount lets it write; PostgreSQL starts on none that does.
+chmod 0700 "$PGDATA"
 exec "$@" -c listen_addresses='*' -c unix_socket_directories=/var/run/postgresql -D "$PGDATA"

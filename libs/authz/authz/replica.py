@@ -23,7 +23,10 @@ Scope = frozenset[str] | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """Somebody who can hold permissions; at home in one tenant, and perhaps a member of others."""
+    """Somebody who can hold permissions; at home in one tenant, and perhaps a member of others.
+
+    `kind` is empty for a user, else `service_account` or `pipeline_account`.
+    """
 
     id: str
     tenant: str
@@ -34,6 +37,7 @@ class Subject:
     platform: bool
     bindings: tuple[Binding, ...] = ()
     member_of: frozenset[str] = frozenset()
+    kind: str = ""
 
     def acts_in(self, tenant: str) -> bool:
         """Tell whether they may act in a tenant at all."""

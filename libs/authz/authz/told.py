@@ -68,6 +68,8 @@ class SubjectTold(Protocol):
     def bindings(self) -> Iterable[BindingTold]: ...  # noqa: D102
     @property
     def member_of(self) -> Iterable[str]: ...  # noqa: D102
+    @property
+    def kind(self) -> str: ...  # noqa: D102
 
 
 class KeyTold(Protocol):
@@ -257,6 +259,7 @@ def subject_of(told: SubjectTold) -> Subject:
         platform=told.platform,
         bindings=tuple(_binding(b) for b in told.bindings if b.level in _LEVELS),
         member_of=frozenset(told.member_of),
+        kind=told.kind,
     )
 
 

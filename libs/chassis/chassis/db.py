@@ -4,21 +4,18 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from functools import partial
 from typing import Any, Literal
-from weakref import WeakSet
 
 import asyncpg
-from sqlalchemy import MetaData, event
-from sqlalchemy.exc import DBAPIError, DisconnectionError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy import MetaData
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase
 
 from chassis.errors import Unavailable
-from schemas.addresses import driver_url
+from schemas.connections import Away, Busy, connected
 
-PATIENCE, FREE = 1.8, 1.6  # seconds for a connection that answers, and of them for a free one
+PATIENCE = 1.8  # seconds for a connection that answers, the turn in line among them
 
 Sessions = async_sessionmaker[AsyncSession]
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
@@ -53,34 +50,18 @@ def base_for(schema: str) -> type[DeclarativeBase]:
 
 @asynccontextmanager
 async def database(url: str, schema: str, pool: int = 5) -> AsyncGenerator[Sessions]:
-    """Open the engine, lend out its sessions, and close it."""
-    engine = create_async_engine(
-        driver_url(url),
-        pool_size=pool,
-        max_overflow=pool,
-        pool_timeout=FREE,
-        connect_args={
-            "timeout": 2,
-            "command_timeout": 4,
-            "server_settings": {
-                "application_name": schema,
-                "search_path": schema,
-                "jit": "off",
-                "timezone": "UTC",
-                "statement_timeout": "3500ms",
-                "lock_timeout": "3s",
-                "idle_in_transaction_session_timeout": "15s",
-            },
-        },
-    )
-    lent = WeakSet[Any]()
-    event.listen(engine.sync_engine, "checkout", partial(_lend, lent))
-    try:
+    """Lend sessions, with up to twice `pool` connections between them, and close these."""
+    settings = {
+        "application_name": schema,
+        "search_path": schema,
+        "jit": "off",
+        "timezone": "UTC",
+        "statement_timeout": "3500ms",
+        "lock_timeout": "3s",
+        "idle_in_transaction_session_timeout": "15s",
+    }
+    async with connected(url, 2 * pool, settings) as engine:
         yield async_sessionmaker(engine, expire_on_commit=False)
-    finally:
-        await engine.dispose()
-        for connection in lent:  # to who was cancelled just now: given back later, nobody closes it
-            connection.terminate()
 
 
 @asynccontextmanager
@@ -113,7 +94,6 @@ async def _begun(session: AsyncSession, options: dict[str, str]) -> None:
     try:
         await lent._start_transaction()
     except BaseException as trouble:
-        lent.driver_connection.terminate()  # SQLAlchemy would say farewell, for two seconds
         await connection.invalidate()
         if isinstance(trouble.__cause__, _AWAY):  # SQLAlchemy has not seen it, and does not say so
             raise trouble.__cause__ from None
@@ -125,23 +105,16 @@ def after_commit(session: AsyncSession, then: Callable[[], None]) -> None:
     session.info.setdefault("then", {})[then] = None  # each once, in the order of asking
 
 
-def _lend(lent: WeakSet[Any], connection: Any, *_: object) -> None:  # noqa: ANN401 - the driver's own
-    """Lend nothing that the server has closed. Asking it (pool_pre_ping) would take three round trips each time."""
-    if connection.driver_connection.is_closed():
-        raise DisconnectionError
-    lent.add(connection.driver_connection)
-
-
 @contextmanager
 def told() -> Generator[None]:
     """Turn the driver's ways of saying "away" into one fault."""
     try:
         yield
-    except PoolTimeout as busy:
+    except Busy as busy:
         raise DatabaseAway("the database has no free connection", retry_after=1) from busy
     except DBAPIError as error:
         if error.connection_invalidated or isinstance(getattr(error.orig, "__cause__", 0), _AWAY):
             raise DatabaseAway("the database does not answer", retry_after=2) from error
         raise
-    except _AWAY as error:
+    except (Away, *_AWAY) as error:
         raise DatabaseAway("the database does not answer", retry_after=2) from error

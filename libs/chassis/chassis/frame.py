@@ -133,8 +133,8 @@ async def framed(
     secret = settings.mesh_secret
     async with (
         database(settings.database_url, name, settings.database_pool) as sessions,
-        neighbour(settings.iam_address, name, secret) as iam_channel,
-        neighbour(settings.audit_address, name, secret) as audit_channel,
+        neighbour(settings.iam_address, name, secret, settings.patience) as iam_channel,
+        neighbour(settings.audit_address, name, secret, settings.patience) as audit_channel,
     ):
         iam = iam_pb2_grpc.IamStub(iam_channel)
         authority = Authority()

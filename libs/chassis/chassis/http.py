@@ -30,7 +30,7 @@ from chassis.idempotency import HEADER, Idempotency, Retry
 from chassis.identity import Identity
 from chassis.openapi import described
 from chassis.pages import DEFAULT_LIMIT, MAX_LIMIT, Cursors, PageAsk, Slice
-from chassis.reading import StrictRequest
+from chassis.reading import StrictRequest, queried
 
 T = TypeVar("T")
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -130,7 +130,7 @@ class Door(APIRoute):
         permission: str | None = extra["x-permission"]
         key_only = extra.get("security") == [{"apiKey": []}]
         somewhere = "x-somewhere" in extra
-        takes_json = self.body_field is not None
+        takes_json, known = self.body_field is not None, queried(self.dependant)
 
         async def handle(request: Request) -> Response:
             request = StrictRequest(request.scope, request.receive)
@@ -147,6 +147,8 @@ class Door(APIRoute):
             if not verdict.allowed:
                 raise TooMany("too many requests with this credential", retry_after=verdict.reset)
             request.check_query()
+            if not reads:
+                request.check_known(known)
             await request.read_json(needed=takes_json)
             response = await _once(request, wiring, caller, answer)
             response.raw_headers.extend(verdict.headers())
@@ -172,7 +174,7 @@ async def _admitted(request: Request, wiring: Wiring, *, key_only: bool, reads: 
     caller = request.state.caller = await wiring.identity.of(request.headers)
     if caller.confirm is not None and not reads:
         caller = request.state.caller = await caller.confirm()
-    if key_only and caller.kind != "api_key":
+    if key_only and caller.kind not in ("api_key", "service_account"):
         raise BadRequest("this path is for API keys: send one as X-API-Key", code="api_key_needed")
     return caller
 

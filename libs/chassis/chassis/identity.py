@@ -171,6 +171,8 @@ class Identity:
         if subject is None or not subject.active:
             raise BadKey("the account behind the API key is gone or disabled")
         self._open_tenant(subject.tenant)
+        if subject.kind:  # an account acts in its own name
+            mine = replace(mine, kind="service_account", subject=subject.id, name=subject.name)
         return self._standing(mine, subject, self.authority.state)
 
     async def _by_token(self, token: str, epoch: str | None) -> Caller:
@@ -202,8 +204,7 @@ class Identity:
 
     async def _claims(self, token: str) -> Claims:
         """Verify a token, or remember that this very token was verified with the keys of today."""
-        name = sha256(token.encode()).digest()
-        generation = self.authority.signing_generation
+        name, generation = sha256(token.encode()).digest(), self.authority.signing_generation
         cached = self._verified.get(name)
         if cached and cached[0] == generation and cached[1].expires > self.clock():
             return cached[1]

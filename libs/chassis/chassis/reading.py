@@ -1,13 +1,16 @@
 """How a request is read before FastAPI reads it: strictly, and with words that say what to send instead."""
 
+from collections.abc import Collection
+
 from fastapi import Request
+from fastapi.dependencies.models import Dependant
 
 from chassis import strictjson
 from chassis.errors import FieldError, Invalid, Unsupported
 
 
 class BadQuery(Invalid):
-    """The query says a parameter twice, or holds a NUL character."""
+    """The query says a parameter twice, one that a changing operation does not have, or holds a NUL character."""
 
     code = "bad_query"
 
@@ -27,6 +30,14 @@ class StrictRequest(Request):
                 raise BadQuery(f"the query parameter {shown!r} {why}", errors=(wrong,))
             seen.add(name)
 
+    def check_known(self, known: Collection[str]) -> None:
+        """Refuse a parameter that the operation does not have: one with a typo would change something else."""
+        for name in self.query_params:
+            if name not in known:
+                why = f"is not a parameter here; known are: {', '.join(sorted(known)) or 'none'}"
+                wrong = FieldError(f"query:{name[:64]}", why, "unknown")
+                raise BadQuery(f"the query parameter {name[:64]!r} {why}", errors=(wrong,))
+
     async def read_json(self, *, needed: bool) -> None:
         """Read a JSON body; BadJson if there are tricks in it, Unsupported if it is none where one is `needed`."""
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -36,6 +47,12 @@ class StrictRequest(Request):
         elif needed and await self.body():
             said = f"not as {kind[:64]}" if kind else "and say so"
             raise Unsupported(f"send the body as JSON, {said}: content-type: application/json")
+
+
+def queried(dependant: Dependant) -> set[str]:
+    """Return the query parameters of a route and of what it depends on."""
+    own = {field.alias for field in dependant.query_params}
+    return own.union(*map(queried, dependant.dependencies))
 
 
 def is_json(kind: str) -> bool:

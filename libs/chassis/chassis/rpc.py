@@ -51,7 +51,7 @@ FAMILY: dict[StatusCode, type[Fault]] = {
 }
 CODE = "fault-code"
 FIELDS = "fault-fields-bin"
-DEADLINE = 2.0
+DEADLINE = 2.0  # seconds, where nobody says less; services do (docs/adr/0083)
 OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),
     ("grpc.keepalive_time_ms", 20_000),
@@ -188,9 +188,11 @@ def _status(fault: Fault) -> StatusCode:
 
 
 @asynccontextmanager
-async def neighbour(address: str, service: str, mesh_secret: str) -> AsyncGenerator[aio.Channel]:
-    """Open a channel to another service, on which we are `service`, and close it."""
-    tell = _Tell(service, mesh_secret)
+async def neighbour(
+    address: str, service: str, mesh_secret: str, patience: float = DEADLINE
+) -> AsyncGenerator[aio.Channel]:
+    """Open a channel to another service, on which we are `service`, and close it. `patience`: seconds for a call."""
+    tell = _Tell(service, mesh_secret, patience)
     channel = aio.insecure_channel(
         address,
         options=[*OPTIONS, ("grpc.service_config", _RETRIES), ("grpc.enable_retries", 1)],
@@ -219,6 +221,7 @@ class _Tell:
 
     service: str
     secret: str
+    patience: float
 
     def details(self, given: aio.ClientCallDetails, *, deadline: bool) -> aio.ClientCallDetails:
         """Return the call's details with our metadata and, for a unary call, a deadline: no later than our caller's."""
@@ -233,7 +236,7 @@ class _Tell:
             metadata.add(*request.credential)
         if request.epoch:
             metadata.add(EPOCH, request.epoch)
-        timeout = request.left(given.timeout or DEADLINE) if deadline else given.timeout
+        timeout = request.left(given.timeout or self.patience) if deadline else given.timeout
         return aio.ClientCallDetails(
             given.method, timeout, metadata, given.credentials, given.wait_for_ready
         )

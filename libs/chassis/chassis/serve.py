@@ -31,7 +31,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.settings import ServiceSettings
 from chassis.telemetry import telemetry
-from schemas.migrate import from_environment, migrate
 
 log = logging.getLogger(__name__)
 
@@ -273,6 +272,8 @@ def main(
         sys.stdout.write(asyncio.run(verb.run(settings(), asked)) + "\n")
         return
     if asked.verb == "migrate":
+        from schemas.migrate import from_environment, migrate  # 4 MB that serving never needs
+
         asyncio.run(migrate(name, *from_environment(name)))
         return
     doors, jobs = asked.verb == "serve", not getattr(asked, "no_jobs", False)

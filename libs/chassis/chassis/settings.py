@@ -68,6 +68,11 @@ class ServiceSettings(BaseSettings):
             self.rate_limit or {"production": 200, "development": 2000, "test": 20000}[self.profile]
         )
 
+    @property
+    def patience(self) -> float:
+        """Seconds that a neighbour has for an answer; the machines that run tests are busy."""
+        return 2.5 if self.profile == "test" else 1.0
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -15,6 +15,7 @@ from authz.standing import Thing
 from chassis.authority import PRUNE, Authority, stamp
 from chassis.caller import Caller
 from chassis.errors import Forbidden, NotFound, Unavailable
+from chassis.facts import Actor
 from chassis.identity import (
     ON_ITS_WAY,
     BadEpoch,
@@ -311,6 +312,18 @@ class TestKeys:
         await authority.apply(subject(active=False))
         with pytest.raises(BadKey, match="account"):
             await identity.of({"x-api-key": key})
+
+    async def test_a_key_of_an_account_acts_in_the_accounts_name(self, identity, authority, key):
+        made = api_key(key, kind="management", subject_id=USER, scopes=["flag:read", "vm:delete"])
+        await authority.apply(pb.SnapshotEvent(api_key=made))
+        account = subject(kind="service_account", name="sa_ci", permissions=["flag:read"])
+        await authority.apply(account)
+        caller = await identity.of({"x-api-key": key})
+        assert (caller.kind, caller.subject, caller.name) == ("service_account", USER, "sa_ci")
+        assert (caller.account, caller.credential, caller.key_kind) == (USER, "key-1", "management")
+        assert caller.permissions == {"flag:read"}
+        actor = Actor.of(caller)
+        assert (actor.type, actor.id, actor.on_behalf_of) == ("service_account", USER, "")
 
 
 async def test_two_credentials_say_two_things(identity, signer):

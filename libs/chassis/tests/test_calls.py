@@ -12,6 +12,7 @@ from chassis.context import CURRENT, Asked, asked
 from chassis.edge import asked_by
 from chassis.errors import FieldError, Invalid, NotFound, Unavailable
 from chassis.rpc import FAMILY, STATUS, Guard, as_fault, neighbour
+from chassis.settings import ServiceSettings
 from switchyard.iam.v1 import iam_pb2 as pb
 from switchyard.iam.v1 import iam_pb2_grpc
 
@@ -117,6 +118,18 @@ async def test_the_request_and_its_caller_are_passed_on(iam, stub):
 async def test_every_unary_call_has_a_deadline(iam, stub):
     await stub.Check(pb.CheckRequest())
     assert 0 < iam.seen[0][2] < 2.5
+
+
+async def test_a_neighbour_has_a_second_in_production_and_more_where_machines_are_busy(iam):
+    settings = ServiceSettings()
+    assert settings.patience == 1.0
+    assert settings.model_copy(update={"profile": "test"}).patience == 2.5
+    async with (
+        served(iam) as address,
+        neighbour(address, "flags", SECRET, 30.0) as channel,
+    ):
+        await iam_pb2_grpc.IamStub(channel).Check(pb.CheckRequest())
+    assert 2.5 < iam.seen[0][2] < 31
 
 
 async def test_what_is_left_of_a_callers_time_is_passed_on_less_a_fifth(iam, stub):

@@ -399,6 +399,17 @@ class TestReading:
         said = told(await web.get(f"?{query}"), 422, "bad_query")
         assert said["errors"][0]["pointer"].startswith("query:")
 
+    async def test_a_mistyped_parameter_changes_nothing(self, web, wiring):
+        refused = await web.post("?naem=b&x=1", json={"name": "a"})
+        said = told(refused, 422, "bad_query")
+        assert (said["errors"][0]["pointer"], said["errors"][0]["code"]) == (
+            "query:naem",
+            "unknown",
+        )
+        assert "known are: none" in said["detail"]
+        assert wiring.uses[Things].made == []
+        assert (await web.get("?naem=b")).status_code == 200
+
     @pytest.mark.parametrize("at", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"])
     async def test_a_moment_that_utc_does_not_know_is_refused(self, web, at):
         said = told(await web.post("", json={"name": "a", "at": at}), 422, "invalid")

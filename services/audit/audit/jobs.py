@@ -1,13 +1,19 @@
 """What the audit service does by itself."""
 
 import asyncio
+import random
+import time
 from collections.abc import Awaitable, Callable
+from uuid import UUID
 
+from audit.domain.stream import Stream
 from audit.usecases.keeper import Keeper
 from audit.usecases.recorder import Recorder
+from audit.usecases.sender import Sender
 from audit.usecases.signer import Signer
-from audit.usecases.streamer import Streamer
 from chassis.serve import Job
+
+_TURN = 10.0  # seconds for which a stream keeps its place, when others want it
 
 
 def adopting(recorder: Recorder, every: float = 60.0) -> Job:
@@ -48,12 +54,36 @@ def sweeping(keeper: Keeper, alone: Alone, every: float = 600.0) -> Job:
     return sweep
 
 
-def streaming(streamer: Streamer, alone: Alone, every: float = 1.0) -> Job:
-    """Return the job that sends entries to their receivers, at once while there are more."""
+def streaming(sender: Sender, alone: Alone, every: float = 1.0, most: int = 100) -> Job:
+    """Return the job that sends entries to their receivers, `most` streams at once, each at its receiver's pace.
+
+    A stream sends batch after batch while there are more, for `_TURN` at most if others wait for its place; who has
+    a place next is drawn by lot. So a slow receiver keeps its own entries waiting and nobody else's.
+    """
+
+    busy: dict[UUID, asyncio.Task[None]] = {}
+    ours = False
+
+    async def turn(stream: Stream) -> None:
+        ends = time.monotonic() + _TURN
+        going = await sender.send(stream)
+        while going and ours and (len(busy) < most or time.monotonic() < ends):
+            going = await sender.send(going)
+
+    async def seat(places: asyncio.TaskGroup) -> None:
+        waiting = [one for one in await sender.due() if one.id not in busy]
+        random.shuffle(waiting)
+        for stream in waiting[: most - len(busy)]:
+            busy[stream.id] = task = places.create_task(turn(stream))
+            task.add_done_callback(lambda _, of=stream.id: busy.pop(of))
 
     async def send() -> None:
-        while True:
-            if not await alone("streams") or not await streamer.send_due():
+        nonlocal ours
+        async with asyncio.TaskGroup() as places:
+            while True:
+                ours = await alone("streams")
+                if ours and len(busy) < most:
+                    await seat(places)
                 await asyncio.sleep(every)
 
     return send

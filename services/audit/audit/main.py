@@ -19,11 +19,13 @@ from audit.store.tables import Idempotency, Lease, Outbox
 from audit.store.work import leases, sql_work
 from audit.usecases.exporter import Exporter
 from audit.usecases.keeper import Keeper
+from audit.usecases.notes import Notes
 from audit.usecases.prover import Prover
 from audit.usecases.reader import Reader
 from audit.usecases.recorder import Recorder
+from audit.usecases.sender import Sender
 from audit.usecases.signer import Signer
-from audit.usecases.streamer import Means, Streamer
+from audit.usecases.streamer import Streamer
 from audit.usecases.views import Views
 from chassis.frame import Tables, framed
 from chassis.serve import Service
@@ -64,14 +66,9 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         keeper = Keeper(work, recorder, _now, uuid7)
         exporter = Exporter(work, recorder, signer, _now, uuid7)
         rules = Rules.of(settings.egress_allowed, plain_http=settings.egress_plain_http)
-        means = Means(
-            poster=Webhooks(rules),
-            now=_now,
-            new_id=uuid7,
-            dice=os.urandom,
-            source=f"https://{settings.log_name}",
-        )
-        streamer = Streamer(work, recorder, means)
+        webhooks, notes = Webhooks(rules), Notes(recorder, _now, uuid7)
+        streamer = Streamer(work, notes, webhooks, os.urandom)
+        sender = Sender(work, notes, webhooks, f"https://{settings.log_name}")
         servicer = AuditServicer(
             recorder, reader, prover, identity=frame.identity, cursors=frame.cursors
         )
@@ -82,6 +79,6 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
             adopting(recorder),
             checkpoints(signer, alone),
             sweeping(keeper, alone),
-            streaming(streamer, alone),
+            streaming(sender, alone),
         )
         yield frame.service(rest, (NAME,), jobs=jobs)

@@ -14,8 +14,7 @@ from audit.domain.entry import ACTOR, Event, Origin, read
 from audit.domain.sequence import Head
 from audit.domain.strands import values
 from audit.domain.writing import prepared
-from audit.ports import SeenBefore, Span, Window
-from audit.ports.people import Person
+from audit.ports import Person, SeenBefore, Span, Window
 from audit.usecases.sealing import opened
 from chassis.caller import Caller
 from chassis.facts import Actor, Target

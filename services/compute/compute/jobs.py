@@ -11,6 +11,7 @@ from compute.usecases.importer import Importer
 from compute.usecases.offers import Offers
 from compute.usecases.orphans import Orphans
 from compute.usecases.reconciler import Reconciler
+from compute.usecases.tidying import Tidying
 
 QUICK, SLOW = 0.2, 1.0
 
@@ -42,6 +43,7 @@ def reconciling(
             await work()
         finally:
             listening.cancel()
+            await reconciler.underway.cancel()
 
     return reconcile
 
@@ -59,21 +61,41 @@ def offering(offers: Offers, every: float = 15.0) -> Job:
 
 
 def importing(importer: Importer, every: float = 1.0) -> Job:
-    """Return the job that has images, one after the other, and now and then clears away what nobody needs."""
+    """Return a job that has images, one after the other. Several run: a slow server holds up nobody else's."""
 
     async def have() -> None:
-        rounds = 0
         while True:
             busy = False
             with suppress(Fault):
                 busy = await importer.process_due()
-                if rounds % 600 == 0:
-                    await importer.sweep()
-            rounds += 1
             if not busy:
                 await asyncio.sleep(every)
 
     return have
+
+
+def clearing_shelf(importer: Importer, every: float = 600.0) -> Job:
+    """Return the job that clears away images that nobody needs."""
+
+    async def clear() -> None:
+        while True:
+            with suppress(Fault):
+                await importer.sweep()
+            await asyncio.sleep(every)
+
+    return clear
+
+
+def tidying(tidy: Tidying, every: float = 600.0) -> Job:
+    """Return the job that drops what is old."""
+
+    async def drop() -> None:
+        while True:
+            with suppress(Fault):
+                await tidy.sweep()
+            await asyncio.sleep(every)
+
+    return drop
 
 
 def clearing(orphans: Orphans, every: float = 30.0) -> Job:

@@ -25,7 +25,7 @@ from compute.clients.shelf import QemuShelf
 from compute.clients.trial import Trial
 from compute.domain.course import Terms
 from compute.domain.quota import Amount
-from compute.jobs import clearing, importing, offering, reconciling
+from compute.jobs import clearing, clearing_shelf, importing, offering, reconciling, tidying
 from compute.ports.hypervisor import Hypervisor
 from compute.ports.images import Shelf
 from compute.settings import Settings
@@ -43,11 +43,13 @@ from compute.usecases.reconciler import Reconciler
 from compute.usecases.snapshots import Snapshots
 from compute.usecases.snapshotting import Snapshotting
 from compute.usecases.templates import Templates
+from compute.usecases.tidying import Tidying
 from compute.usecases.usage import Usage
 from compute.usecases.vms import Vms
 from egress.guard import Rules
 from switchyard.compute.v1 import compute_pb2_grpc
 
+IMAGES_AT_ONCE = 4
 TABLES = Tables(Outbox, Lease, Idempotency)
 ORPHANS = Gauge("compute_orphans", "Guests of this host that are in no table: above 3 is an alarm")
 
@@ -89,7 +91,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         uses = (
             vms,
             templates,
-            Quotas(work, limit),
+            Quotas(work, limit, lambda tenant: str(tenant) in frame.authority.state.tenants),
             Operations(work),
             Consoles(work, host, _now),
             Snapshots(work=work, limit=limit, now=_now, new_id=uuid7),
@@ -106,7 +108,9 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
                 reconciling(reconciler, stirred, host.events),
                 offering(Offers(work, host)),
                 clearing(orphans),
-                importing(importer),
+                tidying(Tidying(work, _now)),
+                *(importing(importer) for _ in range(IMAGES_AT_ONCE)),
+                clearing_shelf(importer),
             ),
             always=(engine.keep_up,),
         )

@@ -1,7 +1,7 @@
 """compute's use-cases on fakes of everything that they ask of the world (see `fakes/`), and people who use them."""
 
 from dataclasses import replace
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -32,6 +32,7 @@ from services.compute.tests.fakes.templates import FakeDepot
 from services.compute.tests.fakes.work import MemoryWork
 from tests.standing import NOON, Clock, Names
 
+NOBODY = UUID(int=0)  # a tenant that there is not
 PERMISSIONS = (
     *(
         "vm:read",
@@ -201,7 +202,7 @@ def templates(work, host, clock, depot):
 
 @pytest.fixture
 def quotas(work):
-    return Quotas(work, LIMIT)
+    return Quotas(work, LIMIT, lambda tenant: tenant != NOBODY)
 
 
 @pytest.fixture
@@ -255,10 +256,21 @@ async def client(vms, snapshots, consoles, templates, quotas, agents, usage, ide
 
 
 @pytest.fixture
-def settle(reconciler):
+def sweep(reconciler):
+    async def go():
+        """Go over all machines and let what that began come to its end; tell whether one was on its way."""
+        busy = await reconciler.sweep()
+        await reconciler.underway.finish()
+        return busy
+
+    return go
+
+
+@pytest.fixture
+def settle(sweep):
     async def go(rounds=20):
         for _ in range(rounds):
-            if not await reconciler.sweep():
+            if not await sweep():
                 return
         raise AssertionError("it never settled")
 

@@ -52,7 +52,9 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
     async with (
         framed("experiments", settings, TABLES, INTERNAL) as frame,
         streams_at(settings.redis_url) as stream,
-        neighbour(settings.flags_address, "experiments", settings.mesh_secret) as channel,
+        neighbour(
+            settings.flags_address, "experiments", settings.mesh_secret, settings.patience
+        ) as channel,
     ):
 
         def wake() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from chassis.errors import Fault
 from chassis.serve import Job
-from flags.ports import News
+from flags.ports.serving import News
 from flags.usecases.clockwork import Clockwork
 from flags.usecases.guarding import Guarding
 from flags.usecases.keyring import Keyring

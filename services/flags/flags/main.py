@@ -30,6 +30,7 @@ from flags.clients.authors import KnownAuthors
 from flags.clients.experiments import ExperimentsClient
 from flags.clients.news import RedisNews, redis_at
 from flags.jobs import counting, freshness, guarding, keeping, sweeping, ticking
+from flags.ports import OpenWork
 from flags.settings import Settings
 from flags.store.shelf import SqlShelf
 from flags.store.snapshots import Folder
@@ -71,7 +72,9 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
     async with (
         framed("flags", settings, TABLES, INTERNAL) as frame,
         redis_at(settings.redis_url) as redis,
-        neighbour(settings.experiments_address, "flags", settings.mesh_secret) as experiments,
+        neighbour(
+            settings.experiments_address, "flags", settings.mesh_secret, settings.patience
+        ) as experiments,
     ):
         news = RedisNews(redis)
         work = sql_work(frame.sessions, frame.relay.wake, news)
@@ -83,19 +86,6 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         _recall(rulesets, keyring)
 
         limiter = Limiter(settings.evaluations_per_second)
-        others = (
-            Segments(work, _now, uuid7),
-            Revisions(work, _now, uuid7),
-            Explaining(work, rulesets.shelf, rulesets.seen, _now, uuid7),
-            Usages(work, _now, uuid7),
-        )
-        plans = (
-            Schedules(work, _now, uuid7),
-            Rollouts(work, _now, uuid7),
-            Emergency(work, _now, uuid7),
-            ChangeRequests(work, _now, uuid7),
-            Exchange(work, _now, uuid7),
-        )
         counts = Counting(rulesets, work, _now)
         clockwork = Clockwork(work, KnownAuthors(frame.identity), _now, uuid7)
         guards = Guarding(clockwork, ExperimentsClient(experiments))
@@ -104,7 +94,7 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         ofrep = Ofrep(desks, _tickets(settings))
         evaluating = (desks, ofrep, Unleash(desks))
         rest = ofrep.before(
-            frame.rest("flags", routers, flags, projects, *others, *plans, *evaluating)
+            frame.rest("flags", routers, flags, projects, *_others(work, rulesets), *evaluating)
         )
         servicer = FlagsServicer(
             flags, Allocations(work, _now, uuid7), frame.identity, frame.cursors
@@ -122,6 +112,21 @@ async def build(settings: Settings) -> AsyncGenerator[Service]:
         service = frame.service(rest, RPC_NAMES, jobs=jobs, always=always)
         # Not the frame's own check: keys that are known can be served while iam is away.
         yield replace(service, checks=(keyring.trouble, lambda: _looking(rulesets)))
+
+
+def _others(work: OpenWork, rulesets: Rulesets) -> tuple[object, ...]:
+    """Return what people do beside flags themselves, for the REST doors."""
+    return (
+        Segments(work, _now, uuid7),
+        Revisions(work, _now, uuid7),
+        Explaining(work, rulesets.shelf, rulesets.seen, _now, uuid7),
+        Usages(work, _now, uuid7),
+        Schedules(work, _now, uuid7),
+        Rollouts(work, _now, uuid7),
+        Emergency(work, _now, uuid7),
+        ChangeRequests(work, _now, uuid7),
+        Exchange(work, _now, uuid7),
+    )
 
 
 def _recall(rulesets: Rulesets, keyring: Keyring) -> None:

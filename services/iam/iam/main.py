@@ -58,6 +58,7 @@ from iam.usecases.members import Members
 from iam.usecases.opening import Opening
 from iam.usecases.organizations import Organizations
 from iam.usecases.passwords import PasswordChanges
+from iam.usecases.registering import Registration
 from iam.usecases.roles import Roles
 from iam.usecases.sessions import Sessions
 from iam.usecases.stats import Statistics
@@ -209,6 +210,7 @@ def _login(on: _Ground) -> tuple[object, ...]:
         on.keys,
         Cookies(secure=on.settings.issuer.startswith("https://")),
         Logins(on.work, on.passwords, RedisThrottle(on.redis), on.opening),
+        Registration(on.work, on.passwords, on.policy, on.opening, on.settings.registration_tenant),
         PasswordChanges(on.work, on.passwords, RedisThrottle(on.redis), on.policy, on.means),
         Keys(on.work, on.means),
         Sessions(on.work, on.means),

@@ -8,6 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from chassis.settings import ServiceSettings
 from iam.domain import password
+from iam.domain.tenant import PLATFORM
 
 
 class Settings(ServiceSettings):
@@ -25,6 +26,9 @@ class Settings(ServiceSettings):
     access_seconds: int = Field(default=600, ge=30, le=3600)
     refresh_days: float = Field(default=30.0, gt=0, le=366)
     rotate_days: float = Field(default=30.0, gt=0.1, le=366)
+
+    # The subdomain of the tenant in which people register by themselves; without it nobody can.
+    registration_tenant: str = ""
 
     # Origins whose pages may listen at /ws, separated by commas, beside our own. The gate reads it too.
     cors_origins: str = ""
@@ -61,6 +65,8 @@ class Settings(ServiceSettings):
             )
         if self.s3_url and not (self.s3_access_key and self.s3_secret_key.get_secret_value()):
             raise ValueError("IAM_S3_URL needs IAM_S3_ACCESS_KEY and IAM_S3_SECRET_KEY")
+        if self.registration_tenant == PLATFORM:
+            raise ValueError("IAM_REGISTRATION_TENANT cannot be the tenant that runs the platform")
         if self.profile == "production":
             self._safe_in_production()
         return self

@@ -15,6 +15,7 @@ PRODUCTION = {"profile": "production", "mesh_secret": "m" * 32}
         ({**PRODUCTION, "password_profile": "test"}, "IAM_PASSWORD_PROFILE"),
         ({"issuer": "https://iam.example", "password_profile": "compat"}, "https"),
         ({"key_secret": "short"}, "32"),
+        ({"registration_tenant": "platform"}, "IAM_REGISTRATION_TENANT"),
     ],
 )
 def test_unsafe_settings_are_refused_without_repeating_them(given, said):

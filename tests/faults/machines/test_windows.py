@@ -112,7 +112,7 @@ async def test_a_silent_guest_is_never_started_twice_and_a_host_that_was_cut_off
             found = await work.vms.find(site.ana.tenant, vm.id)
         return found.status == "ERROR" and "monitor" in found.status_detail
 
-    await site.until(complains, 30)
+    await site.until(complains)
     assert list(site.running().values()) == [pid]
     os.kill(pid, signal.SIGCONT)
     await site.becomes(vm, "RUNNING")

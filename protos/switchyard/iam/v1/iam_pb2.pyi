@@ -284,6 +284,7 @@ class Subject(_message.Message):
     PLATFORM_FIELD_NUMBER: _builtins.int
     BINDINGS_FIELD_NUMBER: _builtins.int
     MEMBER_OF_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     tenant_id: _builtins.str
     active: _builtins.bool
@@ -291,6 +292,8 @@ class Subject(_message.Message):
     """What a person calls them: an e-mail address or an account's name."""
     platform: _builtins.bool
     """Holds the permissions in every tenant, not only in tenant_id."""
+    kind: _builtins.str
+    """service_account | pipeline_account; empty: a user."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -319,10 +322,11 @@ class Subject(_message.Message):
         platform: _builtins.bool = ...,
         bindings: _abc.Iterable[Global___Binding] | None = ...,
         member_of: _abc.Iterable[_builtins.str] | None = ...,
+        kind: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "bindings", b"bindings", "id", b"id", "member_of", b"member_of", "name", b"name", "permissions", b"permissions", "platform", b"platform", "roles", b"roles", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "bindings", b"bindings", "id", b"id", "kind", b"kind", "member_of", b"member_of", "name", b"name", "permissions", b"permissions", "platform", b"platform", "roles", b"roles", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -12,6 +12,7 @@ from audit.domain.errors import UnknownParameter
 from audit.domain.wanted import Wanted
 from chassis.errors import FieldError
 from chassis.http import in_utc
+from chassis.reading import queried
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._:@/+=~-]*$"
 _KIND = r"^[a-z][a-z0-9_-]*$"
@@ -35,7 +36,7 @@ When = Annotated[AwareDatetime, BeforeValidator(_spelled), AfterValidator(in_utc
 
 async def _only_known(request: Request) -> None:
     """Refuse a parameter that is not in the operation."""
-    known = {field.alias for field in _query_of(request.scope["route"].dependant)}
+    known = queried(request.scope["route"].dependant)
     sent = [name for name, _ in request.query_params.multi_items()]
     for name in sent:
         if name not in known:
@@ -43,12 +44,6 @@ async def _only_known(request: Request) -> None:
             names = ", ".join(sorted(known))
             text = f"unknown query parameter {name[:64]!r}; known are {names}"
             raise UnknownParameter(text, errors=(wrong,))
-
-
-def _query_of(dependant: Any) -> list[Any]:  # noqa: ANN401 - FastAPI's own types
-    """Return the query parameters of a route and of what it depends on."""
-    deeper = [field for one in dependant.dependencies for field in _query_of(one)]
-    return [*dependant.query_params, *deeper]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from audit.domain.draft import MOST_DOCUMENT, Draft
 from audit.domain.entry import PLATFORM, Entry, Json, Origin
 from audit.domain.errors import BadEvent
 from audit.domain.wanted import Wanted
-from audit.ports.trees import Signed
+from audit.ports import Signed
 from audit.usecases.prover import Prover, Whose
 from audit.usecases.reader import Reader
 from audit.usecases.recorder import Recorder

@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from audit.domain.keeping import Erasure, Retention
 from audit.domain.tiles import WIDTH
+from audit.store.lists import newest
 from audit.store.tables import ErasureRow, RetentionRow
+from chassis.pages import PageAsk, Slice
 
 _FORGET = text(
     """
@@ -94,13 +96,10 @@ class SqlKeeping:
         row = await self._session.get_one(ErasureRow, (erasure.tenant, erasure.person))
         return _erasure(row)
 
-    async def erasures(self, tenant: UUID, after: UUID | None, limit: int) -> Sequence[Erasure]:
-        """Read erasures, newest first."""
-        row = ErasureRow
-        query = select(row).filter_by(tenant=tenant).order_by(row.id.desc()).limit(limit)
-        if after is not None:
-            query = query.where(row.id < after)
-        return [_erasure(one) for one in await self._session.scalars(query)]
+    async def erasures(self, tenant: UUID, ask: PageAsk) -> Slice[Erasure]:
+        """Read a page of erasures, newest first."""
+        rows, after, total = await newest(self._session, ErasureRow, tenant, ask)
+        return Slice(items=rows, next=after, total=total).map(_erasure)
 
 
 def _retention(row: RetentionRow) -> Retention:

@@ -15,8 +15,7 @@ from sqlalchemy.sql.elements import TextClause
 
 from audit.domain.entry import ACTOR, TARGET, Entry, read
 from audit.domain.wanted import Wanted
-from audit.ports import Asked, Span, Window
-from audit.ports.people import Vault
+from audit.ports import Asked, Span, Vault, Window
 from audit.store.people import SqlPeople
 from audit.store.tables import STRANDS, EntryRow, HeadRow, PersonRow
 from audit.usecases.sealing import opened

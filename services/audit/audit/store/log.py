@@ -17,8 +17,7 @@ from audit.domain.entry import ACTOR, TARGET, Entry
 from audit.domain.sequence import Counts, Head, Seen
 from audit.domain.strands import Strands
 from audit.domain.writing import Prepared
-from audit.ports import Kept, SeenBefore
-from audit.ports.people import Vault
+from audit.ports import Kept, SeenBefore, Vault
 from audit.store.listing import SqlListing
 from audit.store.people import SqlPeople
 from audit.store.tables import STRANDS, EntryRow

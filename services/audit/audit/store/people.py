@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from audit.ports.people import Person, PersonId
+from audit.ports import Person, PersonId
 
 _FIND = text(
     """

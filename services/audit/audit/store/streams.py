@@ -10,8 +10,10 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from audit.domain.stream import Stream
-from audit.ports.people import Vault
+from audit.ports import Vault
+from audit.store.lists import newest
 from audit.store.tables import HeadRow, StreamRow
+from chassis.pages import PageAsk, Slice
 
 
 class SqlStreams:
@@ -27,13 +29,10 @@ class SqlStreams:
         row = await self._session.scalar(query.with_for_update() if lock else query)
         return None if row is None else self._stream(row)
 
-    async def of(self, tenant: UUID, after: UUID | None, limit: int) -> Sequence[Stream]:
-        """Read a tenant's streams, newest first."""
-        row = StreamRow
-        query = select(row).filter_by(tenant=tenant).order_by(row.id.desc()).limit(limit)
-        if after is not None:
-            query = query.where(row.id < after)
-        return [self._stream(one) for one in await self._session.scalars(query)]
+    async def page(self, tenant: UUID, ask: PageAsk) -> Slice[Stream]:
+        """Read a page of a tenant's streams, newest first."""
+        rows, after, total = await newest(self._session, StreamRow, tenant, ask)
+        return Slice(items=rows, next=after, total=total).map(self._stream)
 
     async def count(self, tenant: UUID) -> int:
         """Count a tenant's streams."""

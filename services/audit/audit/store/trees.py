@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from audit.domain.entry import CHECKPOINTS
 from audit.domain.merkle import Frontier, leaf_hash
 from audit.domain.tiles import WIDTH, Tile, root, split
-from audit.ports.trees import Signed
+from audit.ports import Signed
 from audit.store.tables import CheckpointRow, HeadRow, SignerRow, TileRow
 
 _KEY = "checkpoints"

@@ -5,8 +5,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from audit.ports import OpenWork, Work
-from audit.ports.people import Vault
+from audit.ports import OpenWork, Vault, Work
 from audit.store.keeping import SqlKeeping
 from audit.store.log import SqlLog
 from audit.store.people import SqlPeople

@@ -11,8 +11,7 @@ from audit.domain.entry import Entry, instant
 from audit.domain.merkle import cover
 from audit.domain.tiles import HEIGHT, WIDTH
 from audit.domain.wanted import Wanted
-from audit.ports import OpenWork, Span
-from audit.ports.trees import Signed
+from audit.ports import OpenWork, Signed, Span
 from audit.usecases.facts import event_of
 from audit.usecases.hashes import finder
 from audit.usecases.reader import whose

@@ -9,8 +9,7 @@ from audit.domain.errors import BadTreeRange, NoCheckpoint, NoSuchEntry, NoSuchT
 from audit.domain.merkle import consistency, inclusion
 from audit.domain.note import proof_text
 from audit.domain.tiles import WIDTH, Tile, width
-from audit.ports import OpenWork, Work
-from audit.ports.trees import Signed
+from audit.ports import OpenWork, Signed, Work
 from audit.usecases.hashes import of_ranges
 from audit.usecases.reader import whose
 from audit.usecases.signer import Signer

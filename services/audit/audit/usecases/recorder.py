@@ -13,8 +13,7 @@ from audit.domain.entry import SALT, Event, read
 from audit.domain.errors import TooManyEvents
 from audit.domain.sequence import Counts, Head, Placed, Placing, Receipt, Seen, placed, strands_of
 from audit.domain.writing import Prepared, prepared
-from audit.ports import Kept, OpenWork, SeenBefore, Work
-from audit.ports.people import Vault
+from audit.ports import Kept, OpenWork, SeenBefore, Vault, Work
 from audit.usecases.sealing import KeyCache
 from audit.usecases.together import Together
 from chassis.caller import Caller

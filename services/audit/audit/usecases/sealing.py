@@ -6,8 +6,7 @@ from uuid import UUID
 
 from audit.domain.entry import ACTOR, TARGET, Event
 from audit.domain.writing import Prepared
-from audit.ports import Work
-from audit.ports.people import Person, PersonId, Vault
+from audit.ports import Person, PersonId, Vault, Work
 
 _MOST = 50_000
 Sealed = Mapping[str, bytes]

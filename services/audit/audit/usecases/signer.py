@@ -15,9 +15,7 @@ from audit.domain.errors import BrokenTree
 from audit.domain.merkle import leaf_hash
 from audit.domain.note import Checkpoint, signed, vkey
 from audit.domain.tiles import HEIGHT, WIDTH
-from audit.ports import OpenWork, Work
-from audit.ports.people import Vault
-from audit.ports.trees import Signed
+from audit.ports import OpenWork, Signed, Vault, Work
 from audit.usecases.hashes import of_ranges
 
 log = logging.getLogger(__name__)

@@ -301,6 +301,20 @@ class TestErasure:
         ).status_code == 201
         assert (await web.get("/audit-logs?q=ana@")).json()["total"] == 1
 
+    async def test_the_erased_are_counted_and_paged(self, web):
+        for who in "abc":
+            await web.post("/audit/erasures", json={"user_id": who})
+        pages = [(await web.get(f"/audit/erasures?limit=2&page={n}")).json() for n in (1, 2, 3)]
+        assert [[one["user_id"] for one in page["items"]] for page in pages] == [
+            ["c", "b"],
+            ["a"],
+            [],
+        ]
+        assert [page["total"] for page in pages] == [3, 3, 3]
+        after = pages[0]["next_cursor"]
+        rest = (await web.get(f"/audit/erasures?limit=2&cursor={after}")).json()
+        assert [one["user_id"] for one in rest["items"]] == ["a"]
+
     async def test_bad_requests(self, web):
         for bad in ({}, {"user_id": ""}, {"user_id": "a' OR 1"}, {"user_id": "u", "x": 1}):
             assert (await web.post("/audit/erasures", json=bad)).status_code == 422

@@ -17,8 +17,10 @@ from audit.clients.seal import AesVault
 from audit.clients.webhook import Webhooks
 from audit.domain.stream import secret_text
 from audit.store.work import sql_work
+from audit.usecases.notes import Notes
 from audit.usecases.recorder import Recorder
-from audit.usecases.streamer import Means, Streamer
+from audit.usecases.sender import Sender
+from audit.usecases.streamer import Streamer
 from chassis.db import database
 from egress.guard import Rules
 
@@ -65,37 +67,40 @@ async def told(process):
 
 
 @pytest.fixture
-async def streamer(audit_url):
+async def both(audit_url):
     def now():
         return datetime.now(UTC)
 
     async with database(audit_url, "audit") as sessions:
         work = sql_work(sessions, VAULT)
         rules = Rules.of("127.0.0.0/8", plain_http=True)
-        means = Means(
-            poster=Webhooks(rules), now=now, new_id=uuid7, dice=os.urandom, source="https://a.test"
+        notes = Notes(Recorder(work, now, os.urandom, VAULT), now, uuid7)
+        webhooks = Webhooks(rules)
+        yield (
+            Streamer(work, notes, webhooks, os.urandom),
+            Sender(work, notes, webhooks, "https://a.test"),
         )
-        yield Streamer(work, Recorder(work, now, os.urandom, VAULT), means)
 
 
 async def test_a_foreign_verifier_takes_what_we_sign_and_nothing_else(
-    foreign, streamer, ana, draft, flags_service, tenant
+    foreign, both, ana, draft, flags_service, tenant
 ):
+    streamer, sender = both
     admin = replace(ana, permissions=frozenset({"audit:admin"}))
     url = f"http://127.0.0.1:{await told(foreign)}/hook"
     stream = await streamer.create(admin, url, None)
     foreign.stdin.write(f"{secret_text(stream.secret)}\n".encode())
-    await streamer.recorder.append(flags_service, [draft(reason="naïve 🙂"), draft()])
-    assert await streamer._send(stream) == 3
+    await streamer.notes.recorder.append(flags_service, [draft(reason="naïve 🙂"), draft()])
+    assert (await sender.send(stream)).cursor == 3
     took = (await told(foreign))["took"]
     assert [one["sequence"] for one in took] == ["1", "2", "3"]
     assert took[1]["data"]["message"] == "naïve 🙂"
 
-    await streamer.recorder.append(flags_service, [draft()])
+    await streamer.notes.recorder.append(flags_service, [draft()])
     forger = replace(await streamer.stream(admin, stream.id), secret=bytes(32))
-    assert await streamer._send(forger) == 0
+    assert await sender.send(forger) is None
     assert "refused" in await told(foreign)
     again = await streamer.stream(admin, stream.id)
     assert (again.cursor, again.failures, again.why) == (3, 1, "the receiver answered 401")
-    assert await streamer._send(again) == 1
+    assert (await sender.send(again)).cursor == 4
     assert [one["sequence"] for one in (await told(foreign))["took"]] == ["4"]

@@ -1,5 +1,6 @@
 """Streams: every entry reaches its receiver, in order, signed, whatever fails in between."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -16,12 +17,15 @@ from audit.clients.seal import AesVault
 from audit.clients.signer import new_key, signing
 from audit.clients.webhook import Webhooks
 from audit.domain.stream import FAILURES
+from audit.jobs import streaming
 from audit.store.work import sql_work
 from audit.usecases.keeper import Keeper, Terms
+from audit.usecases.notes import Notes
 from audit.usecases.reader import Reader
 from audit.usecases.recorder import Recorder
+from audit.usecases.sender import Sender
 from audit.usecases.signer import Signer
-from audit.usecases.streamer import Means, Streamer
+from audit.usecases.streamer import Streamer
 from chassis.db import database
 from chassis.errors import Unauthenticated
 from chassis.http import Wiring, rest_app
@@ -87,21 +91,28 @@ def receiver():
 
 
 @pytest.fixture
-def streamer(open_work, recorder, receiver, clock, tenant):
-    means = Means(
-        poster=receiver, now=clock, new_id=uuid7, dice=os.urandom, source="https://example.com"
-    )
-    return Streamer(open_work, recorder, means)
+def notes(recorder, clock):
+    return Notes(recorder, clock, uuid7)
 
 
 @pytest.fixture
-def send(streamer, tenant):
+def streamer(open_work, notes, receiver):
+    return Streamer(open_work, notes, receiver, os.urandom)
+
+
+@pytest.fixture
+def sender(open_work, notes, receiver):
+    return Sender(open_work, notes, receiver, "https://example.com")
+
+
+@pytest.fixture
+def send(sender, tenant):
     """Send what this tenant's streams have to send: other tests have streams in the same database."""
 
     async def send():
-        async with streamer.work() as work:
-            due = await work.streams.due(streamer.means.now())
-        return sum([await streamer._send(one) for one in due if one.tenant == tenant])
+        mine = [one for one in await sender.due() if one.tenant == tenant]
+        sent = [(one.cursor, await sender.send(one)) for one in mine]
+        return sum(after.cursor - before for before, after in sent if after)
 
     return send
 
@@ -342,7 +353,49 @@ async def test_retention_waits_for_an_active_stream(
     assert (await web.get("/audit-logs")).json()["total"] == 303 - 100
 
 
-async def test_all_that_is_due_is_sent_together(begin, fill, streamer, receiver, tenant):
-    await begin()
-    await streamer.send_due()
-    assert receiver.seqs(tenant) == [1]
+async def test_page_two_goes_on_where_page_one_ended(begin, web):
+    made = [(await begin())["id"] for _ in range(3)]
+    pages = [(await web.get(f"{STREAMS}?limit=2&page={n}")).json() for n in (1, 2, 3)]
+    assert [[one["id"] for one in page["items"]] for page in pages] == [
+        [made[2], made[1]],
+        [made[0]],
+        [],
+    ]
+    assert [page["total"] for page in pages] == [3, 3, 3]
+
+
+async def test_a_slow_receiver_keeps_no_other_waiting(
+    begin, fill, sender, receiver, tenant, streamer
+):
+    slow, quick = await begin(from_seq=1), await begin(from_seq=1)
+    await fill(250)
+    held, done = asyncio.Event(), asyncio.Event()
+
+    class Ours(Sender):
+        """Is of this tenant only: other tests have streams in the same database."""
+
+        async def due(self):
+            return [one for one in await super().due() if one.tenant == tenant]
+
+        async def send(self, stream):
+            if str(stream.id) == slow["id"]:
+                held.set()
+                await asyncio.Event().wait()
+            after = await super().send(stream)
+            if str(stream.id) == quick["id"] and after and after.cursor == 252:
+                done.set()
+            return after
+
+    async def alone(_):
+        return True
+
+    ours = Ours(sender.work, sender.notes, receiver, sender.source)
+    job = asyncio.create_task(streaming(ours, alone, every=0.01)())
+    try:
+        async with asyncio.timeout(30):
+            await held.wait()
+            await done.wait()
+    finally:
+        job.cancel()
+        await asyncio.wait([job])
+    assert receiver.seqs(tenant) == list(range(1, 253))

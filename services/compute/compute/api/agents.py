@@ -54,6 +54,7 @@ Aimed = Annotated[AgentAim, Depends(_aim)]
 
 
 # --- what is sent and shown ---------------------------------------------------------------------------------------
+Sort = Literal["created_at", "-created_at", "updated_at", "-updated_at", "name", "-name"]
 
 
 class AgentBody(Body):
@@ -150,7 +151,7 @@ async def _wanted(
     status: Literal["active", "inactive", "all"] = "active",
     is_free_agent: bool | None = None,
     agent_type: AgentType | None = None,
-    sort: Literal["created_at", "-created_at", "name", "-name"] = "name",
+    sort: Sort = "name",
 ) -> AgentsWanted:
     return AgentsWanted(
         ask=pager.ask,

@@ -1,6 +1,7 @@
 """The REST door of operations: read, wait for, or follow as server-sent events."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -8,6 +9,7 @@ from uuid import UUID
 from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from chassis.errors import Fault
 from chassis.http import TAGGED, Asking, View, doors, given, needs_somewhere, tagged
 from compute.domain.operation import Operation, Outcome
 from compute.usecases.operations import Operations
@@ -52,11 +54,11 @@ async def read_operation(
 ) -> Any:  # noqa: ANN401
     """Return an operation, up to `wait` seconds later if it has not ended; as events to who accepts only those."""
     if request.headers.get("accept", "").startswith(EVENTS):
-        told = uses.follow(caller, operation)
-        first = await anext(
-            told
-        )  # who may not see it is refused as everywhere, before a stream begins
-        return StreamingResponse(_events(first, told), media_type=EVENTS, headers=_UNCACHED)
+        identity = request.app.state.wiring.identity
+        found = uses.follow(caller, operation, lambda: identity.of(request.headers))
+        # Who may not see it is refused as everywhere, before a stream begins.
+        events = _events(await anext(found), found)
+        return StreamingResponse(events, media_type=EVENTS, headers=_UNCACHED)
     found = await uses.read(caller, operation, wait)
     if tagged(response, request, found.version):
         return Response(status_code=304, headers=dict(response.headers))
@@ -66,10 +68,12 @@ async def read_operation(
 _UNCACHED = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
-async def _events(first: Operation, told: AsyncIterator[Operation]) -> AsyncIterator[bytes]:
+async def _events(first: Operation, more: AsyncIterator[Operation]) -> AsyncIterator[bytes]:
+    """Write events until it has ended, or who follows it may not any more: asking again says why."""
     yield _event(first)
-    async for later in told:
-        yield _event(later)
+    with suppress(Fault):
+        async for later in more:
+            yield _event(later)
 
 
 def _event(operation: Operation) -> bytes:

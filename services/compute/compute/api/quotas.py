@@ -46,7 +46,7 @@ class QuotaView(View):
     disk_gb: ResourceView
 
 
-@router.get("", response_model=QuotaView, **needs("quota:read"))
+@router.get("", response_model=QuotaView, **needs("quota:read", **{"x-errors": [404]}))
 async def read_quotas(
     caller: Asking, uses: Uses, response: Response, tenant_id: Tenant = None
 ) -> QuotaView:
@@ -54,7 +54,7 @@ async def read_quotas(
     return _shown(await uses.read(caller, tenant_id), response)
 
 
-@router.put("", response_model=QuotaView, **needs("quota:update", **{"x-errors": [412]}))
+@router.put("", response_model=QuotaView, **needs("quota:update", **{"x-errors": [404, 412]}))
 async def set_quotas(
     body: QuotaBody,
     caller: Asking,

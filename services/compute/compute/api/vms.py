@@ -47,7 +47,9 @@ from compute.usecases.vms import Intent, Vms
 PREFIX = "/api/v1/vms"
 router = doors(PREFIX, "compute")
 Uses = Annotated[Vms, given(Vms)]
-Sort = Literal["created_at", "-created_at", "name", "-name", "number", "-number"]
+Sort = Literal[
+    "created_at", "-created_at", "updated_at", "-updated_at", "name", "-name", "number", "-number"
+]
 
 
 async def _aim(vm: UUID, expected: Expected) -> Intent:
@@ -180,7 +182,7 @@ async def update_vm(
 
 @router.delete("/{vm}", status_code=204, **needs_somewhere("vm:delete"))
 async def delete_vm(aimed: Aimed, caller: Asking, uses: Uses) -> None:
-    """Delete a machine and give its quota back."""
+    """Delete a machine. It is shown, and its quota taken, until its guest and its disk are gone."""
     await uses.delete(caller, aimed)
 
 

@@ -11,6 +11,7 @@ only claims: a tenant who knows the checksum of another's image does not get it.
 import asyncio
 import hashlib
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,14 +58,41 @@ class _Part:
         self.size, self.digest = 0, hashlib.sha256()
 
 
+@dataclass(slots=True)
+class _Pace:
+    """Whether what comes comes fast enough: a server that sends a byte now and then would hold its place for ever."""
+
+    least: int
+    over: float
+    clock: Callable[[], float]
+    _since: float | None = None
+    _came: int = 0
+
+    def note(self, size: int) -> None:
+        """Count what came; NotNow if that is too little, once the time is over."""
+        now = self.clock()
+        self._since = now if self._since is None else self._since
+        self._came += size
+        if (took := now - self._since) < self.over:
+            return
+        if self._came < self.least * took:
+            raise NotNow(f"it comes too slowly: {self._came} bytes in {took:.0f} seconds")
+        self._since, self._came = now, 0
+
+
 @dataclass(frozen=True, slots=True)
 class Depot:
-    """Images in a folder. `most`: the bytes that one may have. `patience`: seconds in which something must come."""
+    """Images in a folder. `most`: the bytes that one may have. `patience`: seconds in which something must come.
+
+    `least`: how many bytes a second must come over each such time; `clock` counts seconds.
+    """
 
     root: Path
     rules: Rules
     most: int
     patience: float = 30.0
+    least: int = 64 << 10
+    clock: Callable[[], float] = time.monotonic
 
     def trouble(self, url: str) -> str:
         """Return why an address can never be asked; nothing if it can be tried."""
@@ -140,10 +168,11 @@ class Depot:
         self, incoming: Incoming, part: _Part, total: int | None, told: Callable[[Progress], None]
     ) -> None:
         validator = _strong(incoming.headers.get("etag"))
-        next_word = 0
+        next_word, pace = 0, _Pace(self.least, self.patience, self.clock)
         async for piece in incoming.pieces:
             self._must_fit(part.size + len(piece))
             part.write(piece)
+            pace.note(len(piece))
             if part.size >= next_word:
                 part.file.flush()
                 told(Progress(received_bytes=part.size, total_bytes=total, validator=validator))

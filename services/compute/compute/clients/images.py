@@ -125,10 +125,12 @@ async def run(
         async with asyncio.timeout(wait):
             out, complaint = await child.communicate()
     except TimeoutError:
-        with suppress(ProcessLookupError):  # it ended just now
-            child.kill()
-        await child.wait()
         raise HostTrouble(f"{words[0]} did not end within {wait:.0f} s") from None
+    finally:  # nor does it run on for somebody who was cancelled
+        if child.returncode is None:
+            with suppress(ProcessLookupError):  # it ended just now
+                child.kill()
+            await child.wait()
     if child.returncode:
         lines = (complaint or b"").decode(errors="replace").strip().splitlines()
         raise HostTrouble(f"{words[0]}: {lines[-1] if lines else f'status {child.returncode}'}")

@@ -116,7 +116,6 @@ class Qemu:
 
     async def _look(self, vm: UUID, pid: int) -> Seen:
         home = self.homes.of(vm)
-        serial.note_growth(home)
         try:
             power = _POWERS.get((await self._ask(vm, "query-status"))["status"], Power.UNKNOWN)
         except (Silent, HostTrouble):
@@ -124,9 +123,11 @@ class Qemu:
                 return self._off(vm)
             power = Power.UNKNOWN
         booted = homes.read(home / BOOT)
+        up = self._is_up(home, booted)
+        serial.note_growth(home)  # which may cut the log: after what it says was read
         return Seen(
             power=power,
-            up=self._is_up(home, booted),
+            up=up,
             generation=booted.get("generation", 0),
             reset_at=booted.get("reset_at", 0),
             made=(home / DISK).exists(),
@@ -265,6 +266,7 @@ class Qemu:
             return
         offset = serial.size(home)
         await self._say(key.vm, "system_reset")
+        offset = offset if offset <= serial.size(home) else 0  # the log was cut meanwhile
         new = {"reset_at": key.generation, "offset": offset, "up": False}
         homes.write(home / BOOT, {**booted, **new})
 

@@ -1,7 +1,8 @@
 """What a guest writes to its serial console, and a way to type there.
 
 QEMU appends to serial.log and knows no time, so each look that finds it longer notes when in serial.times (`<unix time>
-<size>` a line): a line is as old as the look that first saw it. Both are cut when they grow beyond MOST.
+<size>` a line): a line is as old as the look that first saw it. Both are cut when they grow beyond MOST, and where this
+run of the guest begins in what is left (`offset` of boot.json) is cut with them.
 """
 
 import asyncio
@@ -12,7 +13,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from compute.clients.home import CONSOLE, SERIAL
+from compute.clients import home as homes
+from compute.clients.home import BOOT, CONSOLE, SERIAL
 from compute.clients.monitor import dialled
 from compute.domain.guest import Line
 from compute.ports.hypervisor import HostTrouble
@@ -49,11 +51,13 @@ def note_growth(home: Path) -> None:
 def _cut(home: Path) -> None:
     """Keep the end of what a guest wrote. QEMU appends, so what it writes meanwhile comes after."""
     with (home / SERIAL).open("rb+") as file:
-        file.seek(-min(KEPT, size(home)), 2)
+        gone = file.seek(-min(KEPT, size(home)), 2)
         end = file.read()
         file.truncate(0)
     with (home / SERIAL).open("ab") as file:
         file.write(end)
+    if booted := homes.read(home / BOOT):
+        homes.write(home / BOOT, {**booted, "offset": max(0, booted.get("offset", 0) - gone)})
 
 
 def _times(home: Path) -> list[tuple[float, int]]:
@@ -67,11 +71,11 @@ def _times(home: Path) -> list[tuple[float, int]]:
 
 
 def has_said(home: Path, line: str, since: int) -> bool:
-    """Tell whether a guest wrote a line, after so many bytes."""
+    """Tell whether a guest wrote a line, after so many bytes; of a log that was cut shorter than that, anywhere."""
     try:
         with (home / SERIAL).open("rb") as file:
-            file.seek(since)
-            return line.encode() in file.read(READ * 4)
+            file.seek(since if since <= size(home) else 0)
+            return line.encode() in file.read(MOST * 2)
     except OSError:
         return False
 

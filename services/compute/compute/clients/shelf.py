@@ -12,11 +12,12 @@ import shutil
 import time
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from compute.clients import processes
 from compute.clients.depot import Depot
@@ -33,6 +34,10 @@ _OLD = 3600.0
 _LONG = 1800.0  # seconds that a conversion may take
 
 
+def _no_locks() -> WeakValueDictionary[str, asyncio.Lock]:
+    return WeakValueDictionary()
+
+
 @dataclass(frozen=True, slots=True)
 class QemuShelf:
     """The templates of tenants under `root`, one folder each, as `images` finds them."""
@@ -41,14 +46,16 @@ class QemuShelf:
     homes: Homes
     images: Images
     depot: Depot
+    _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=_no_locks)
 
     async def shelve(self, template: Template, blob: Blob) -> None:
         """Make a template of what the depot has fetched; done already, it is done. NeverThere or NotNow."""
         fetched = self.depot.blob(blob.sha256)
         flat = self.depot.blob(f"{blob.sha256}.qcow2")
-        if not flat.exists():
-            await _convert(_kind_of(fetched), fetched, flat)
-        fetched.unlink(missing_ok=True)
+        async with self._locks.setdefault(blob.sha256, asyncio.Lock()):  # two may name the same
+            if not flat.exists():
+                await _convert(_kind_of(fetched), fetched, flat)
+            fetched.unlink(missing_ok=True)
         size = json.loads(await _asked(flat))["virtual-size"]
         if size > template.min_disk_gb << 30:
             raise NeverThere(
@@ -134,8 +141,11 @@ def _measured(disk: Path) -> Blob:
 
 def _kind_of(path: Path) -> str:
     """Return the format of what was fetched, by its header (QEMU's docs/interop/qcow2); NeverThere for bad ones."""
-    with path.open("rb") as file:
-        head = file.read(104).ljust(104, b"\0")
+    try:
+        with path.open("rb") as file:
+            head = file.read(104).ljust(104, b"\0")
+    except FileNotFoundError:
+        raise NotNow("what was fetched is gone") from None
     if head[:4] != _MAGIC:
         return "raw"
     version, backing = int.from_bytes(head[4:8]), int.from_bytes(head[8:16])

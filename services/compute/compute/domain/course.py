@@ -27,20 +27,29 @@ class Deed(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """How long a guest is given to boot, to shut down and to answer, and how long to wait between failures."""
+    """How long a guest is given to boot, to shut down and to answer, and how long to wait between failures.
+
+    `steady`: one that was up for so long has not failed to start, if it dies then.
+    """
 
     boot: timedelta = timedelta(seconds=45)
     halt: timedelta = timedelta(seconds=10)
     silence: timedelta = timedelta(seconds=5)
     pause: timedelta = timedelta(seconds=1)
     longest_pause: timedelta = timedelta(seconds=60)
+    steady: timedelta = timedelta(seconds=60)
+
+    def wait(self, failures: int) -> timedelta:
+        """Return how long to wait after so many failures in a row (from 1)."""
+        return min(self.pause * 2 ** min(failures - 1, 16), self.longest_pause)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
     """The deed, the step that it makes, what there is to complain of, and what the guest itself has done.
 
-    `follows`: the guest switched itself off, and the wish follows it.
+    `follows`: the guest switched itself off, and the wish follows it. `crashes`: how often in a row it died soon after
+    it was started; `wait`: how long to leave it before the next deed.
     """
 
     deed: Deed
@@ -48,11 +57,15 @@ class Course:
     trouble: str | None = None
     news: str | None = None
     follows: bool = False
+    crashes: int | None = None
+    wait: timedelta | None = None
 
 
 LOST = "its disk is gone from the host: restore it there, or delete the machine"
 SILENT = "the host does not learn from the guest's monitor how it is"
 LATE = "the guest has not said that it is up in time"
+DYING = "the guest ends unasked soon after it is started, and is started again later each time"
+_RUNS = frozenset({Step.BOOT, Step.UP, Step.HELD, Step.HALT})
 
 
 def steer(vm: Vm, seen: Seen, now: datetime, terms: Terms) -> Course:
@@ -103,8 +116,7 @@ def _halt(vm: Vm, seen: Seen, now: datetime, terms: Terms) -> Course:
 
 def _run(vm: Vm, seen: Seen, now: datetime, terms: Terms) -> Course:
     if seen.power is Power.OFF:
-        news = "the guest ended unasked, and is started again" if seen.crashed else None
-        return Course(deed=Deed.ON, step=Step.BOOT, news=news)
+        return _off(vm, seen, now, terms)
     if seen.generation < vm.restart_at:
         resume = seen.power is Power.PAUSED
         return Course(deed=Deed.RESUME, step=Step.HALT) if resume else _halt(vm, seen, now, terms)
@@ -118,6 +130,19 @@ def _run(vm: Vm, seen: Seen, now: datetime, terms: Terms) -> Course:
     if seen.reset_at < vm.reset_at:
         return Course(deed=Deed.RESET, step=Step.BOOT)
     return _up(vm, seen, now, terms)
+
+
+def _off(vm: Vm, seen: Seen, now: datetime, terms: Terms) -> Course:
+    """Start a guest: at once, or later each time if it dies again and again."""
+    news = "the guest ended unasked, and is started again" if seen.crashed else None
+    if not seen.crashed or vm.step not in _RUNS:  # it was counted when it was first seen dead
+        return Course(deed=Deed.ON, step=Step.BOOT, news=news)
+    steady = vm.step is Step.UP and vm.step_since and now - vm.step_since >= terms.steady
+    crashes = 1 if steady else vm.crashes + 1
+    if crashes == 1:
+        return Course(deed=Deed.ON, step=Step.BOOT, news=news, crashes=1)
+    said, wait = f"{DYING}: {crashes} times in a row", terms.wait(crashes - 1)
+    return Course(deed=Deed.NOTHING, step=Step.DOWN, trouble=said, crashes=crashes, wait=wait)
 
 
 def _up(vm: Vm, seen: Seen, now: datetime, terms: Terms) -> Course:
@@ -157,7 +182,8 @@ def progressed(vm: Vm, course: Course, seen: Seen, now: datetime) -> Vm:
         trouble=course.trouble,
         made=vm.made or seen.made,
         attempts=0,
-        due_at=None,
+        crashes=vm.crashes if course.crashes is None else course.crashes,
+        due_at=now + course.wait if course.wait else None,
     )
     if course.follows:
         after = replace(after, wish=Wish.STOP, generation=vm.generation + 1)
@@ -166,8 +192,8 @@ def progressed(vm: Vm, course: Course, seen: Seen, now: datetime) -> Vm:
 
 def failed(vm: Vm, why: str, now: datetime, terms: Terms) -> Vm:
     """Return the machine after a deed failed: it says why, and is tried again, later each time."""
-    pause = min(terms.pause * 2 ** min(vm.attempts, 16), terms.longest_pause)
-    after = replace(vm, trouble=why, attempts=vm.attempts + 1, due_at=now + pause)
+    attempts = vm.attempts + 1
+    after = replace(vm, trouble=why, attempts=attempts, due_at=now + terms.wait(attempts))
     return _seen_by_people(vm, after, now)
 
 

@@ -51,6 +51,12 @@ class OtherTenantsQuota(Forbidden):
     code = "compute.other_tenants_quota"
 
 
+class TenantNotFound(NotFound):
+    """There is no such tenant, so it has no quota to read or to set."""
+
+    code = "compute.tenant_not_found"
+
+
 class NoHypervisor(Unavailable):
     """Nothing on this deployment can run a machine; the message says what to install."""
 

@@ -116,7 +116,8 @@ class Vm:
     `wish` is the owner's; each wish makes a `generation`. `restart_at` and `reset_at` are those in which a restart and
     a reset were last asked for, so both are wishes too. From `host` to `due_at` all is the worker's: `made` says that
     it has its disk, `medium` which ISO image was fetched for it (SHA-256 in hex), `settled` is the last generation
-    that came true. `ip_address` is None until it was observed.
+    that came true, `crashes` how often in a row its guest died soon after it was started. `ip_address` is None until it
+    was observed.
     """
 
     id: UUID
@@ -151,6 +152,7 @@ class Vm:
     settled: int = 0
     trouble: str | None = None
     attempts: int = 0
+    crashes: int = 0
     due_at: datetime | None = None
     version: int = 1
 
@@ -209,11 +211,18 @@ class Vm:
             shown = self.status_detail or self.status
             raise ActionDoesNotFit(f"{action} does not fit: the machine is not up ({shown})")
         after = self.wished(wish, operation_id, now)
+        # A guest whose button was pressed goes down, whatever is wished since: then a start restarts it.
+        again = action is Action.RESTART or (action is Action.START and self._on_its_way)
         return replace(
             after,
-            restart_at=after.generation if action is Action.RESTART else self.restart_at,
+            restart_at=after.generation if again else self.restart_at,
             reset_at=after.generation if action is Action.RESET else self.reset_at,
         )
+
+    @property
+    def _on_its_way(self) -> bool:
+        """Whether what was wished last has not come true: a worker may be about it, and not have written it down."""
+        return self.settled != self.generation
 
     def wished(self, wish: Wish, operation_id: UUID | None, now: datetime) -> "Vm":
         """Return the machine with this wish, in a new generation; what went wrong before is tried again at once."""
@@ -223,6 +232,7 @@ class Vm:
             generation=self.generation + 1,
             operation_id=operation_id,
             attempts=0,
+            crashes=0,
             due_at=None,
             version=self.version + 1,
             updated_at=now,

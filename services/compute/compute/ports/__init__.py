@@ -30,7 +30,7 @@ from compute.ports.snapshots import SnapshotBook
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which machines or templates are wanted. `sort`: created_at, name or number, with `-` for descending."""
+    """Which machines or templates are wanted. `sort`: a column of the list, with `-` for descending."""
 
     ask: PageAsk
     search: str = ""
@@ -170,6 +170,10 @@ class OperationBook(Protocol):
         """Keep an operation as it is now."""
         ...
 
+    async def forget(self, before: datetime) -> None:
+        """Forget operations that ended before, some thousand at most."""
+        ...
+
 
 class Log(Protocol):
     """What happened to machines."""
@@ -182,6 +186,14 @@ class Log(Protocol):
         """Return what happened last, the oldest of it first."""
         ...
 
+    async def forget(self, vm_id: UUID) -> None:
+        """Forget what happened to a machine that is gone."""
+        ...
+
+    async def trim(self, lines: int) -> None:
+        """Forget all but the last so many lines of each machine, of a hundred machines at most."""
+        ...
+
 
 class Leases(Protocol):
     """Which worker may touch which machine."""
@@ -190,8 +202,8 @@ class Leases(Protocol):
         """Take or renew the lease on a machine; return its fence, or None while another holds it."""
         ...
 
-    async def holds(self, vm_id: UUID, fence: int) -> bool:
-        """Tell whether the lease is still ours with this fence, and keep it from being taken until the work ends."""
+    async def renew(self, vm_id: UUID, fence: int) -> bool:
+        """Hold a machine longer, and keep it from being taken until the work ends; False if another has taken it."""
         ...
 
     async def drop(self, vm_id: UUID) -> None:

@@ -25,7 +25,10 @@ class ImageBook(Protocol):
         ...
 
     async def claim(self, now: datetime, lease: timedelta) -> Image | None:
-        """Take an image that is due and in nobody's hands, or in dead ones; None if there is none."""
+        """Take an image that is due and in nobody's hands, or in dead ones, of a tenant that has no other in hands.
+
+        None if there is none.
+        """
         ...
 
     async def forget(self, image_id: UUID) -> None:

@@ -16,7 +16,12 @@ from compute.store.ledger_tables import AgentRow
 from compute.store.lists import Listing
 
 _LISTING = Listing(
-    AgentRow, {"created_at": AgentRow.created_at, "name": AgentRow.name.collate("C")}
+    AgentRow,
+    {
+        "created_at": AgentRow.created_at,
+        "updated_at": AgentRow.updated_at,
+        "name": AgentRow.name.collate("C"),
+    },
 )
 _SAME = (
     "id", "owner_tenant_id", "owner_id", "agent_type", "name", "description", "version", "created_at", "updated_at",

@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from compute.domain.happening import Happening, Level
 from compute.domain.operation import Operation, Outcome
 from compute.store.tables import LogRow, OperationRow
+
+MOST = 5000
 
 
 class SqlOperationBook:
@@ -43,6 +46,11 @@ class SqlOperationBook:
         row = update(OperationRow).where(OperationRow.id == operation.id)
         await self._session.execute(row.values(**asdict(operation)))
 
+    async def forget(self, before: datetime) -> None:
+        """Forget operations that ended before, some thousand at most."""
+        old = select(OperationRow.id).where(OperationRow.finished_at < before).limit(MOST)
+        await self._session.execute(delete(OperationRow).where(OperationRow.id.in_(old)))
+
 
 class SqlLog:
     """What happened to machines, over one session."""
@@ -60,6 +68,19 @@ class SqlLog:
         query = select(LogRow).where(LogRow.vm_id == vm_id).order_by(LogRow.seq.desc()).limit(limit)
         rows = (await self._session.scalars(query)).all()
         return [Happening(row.at, Level(row.level), row.message) for row in reversed(rows)]
+
+    async def forget(self, vm_id: UUID) -> None:
+        """Forget what happened to a machine that is gone."""
+        await self._session.execute(delete(LogRow).where(LogRow.vm_id == vm_id))
+
+    async def trim(self, lines: int) -> None:
+        """Forget all but the last so many lines of each machine, of a hundred machines at most."""
+        long = select(LogRow.vm_id).group_by(LogRow.vm_id).having(func.count() > lines).limit(100)
+        for vm_id in await self._session.scalars(long):
+            of_it = select(LogRow.seq).where(LogRow.vm_id == vm_id).order_by(LogRow.seq.desc())
+            last = of_it.offset(lines - 1).limit(1).scalar_subquery()
+            gone = delete(LogRow).where(LogRow.vm_id == vm_id, LogRow.seq < last)
+            await self._session.execute(gone)
 
 
 def _operation_of(row: OperationRow) -> Operation:

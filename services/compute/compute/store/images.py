@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from compute.domain.image import Image, ImageState, Progress
 from compute.store.ledger_tables import ImageRow
@@ -31,10 +32,11 @@ class SqlImageBook:
         await self._session.execute(delete(ImageRow).where(ImageRow.id == image_id))
 
     async def claim(self, now: datetime, lease: timedelta) -> Image | None:
-        """Take an image that is due and in nobody's hands, or in dead ones; None if there is none."""
+        """Take an image that is due and in nobody's hands, or in dead ones, of a tenant that has no other in hands."""
         waiting = and_(ImageRow.state == ImageState.WAITING.value, ImageRow.due_at <= now)
         dead = and_(ImageRow.state == ImageState.FETCHING.value, ImageRow.lease_until <= now)
-        query = select(ImageRow).where(or_(waiting, dead)).order_by(ImageRow.due_at).limit(1)
+        query = select(ImageRow).where(or_(waiting, dead), ~_tenant_is_served(now))
+        query = query.order_by(ImageRow.due_at).limit(1)
         row = await self._session.scalar(query.with_for_update(skip_locked=True))
         if row is None:
             return None
@@ -64,6 +66,13 @@ class SqlImageBook:
         )
         change = update(ImageRow).where(ours).values(**values).returning(ImageRow.id)
         return await self._session.scalar(change) is not None
+
+
+def _tenant_is_served(now: datetime) -> ColumnElement[bool]:
+    """Whether another image of the same tenant is in somebody's hands; those of the platform have no tenant."""
+    other = aliased(ImageRow)
+    held = and_(other.state == ImageState.FETCHING.value, other.lease_until > now)
+    return exists().where(other.tenant == ImageRow.tenant, held)
 
 
 def image_of(row: ImageRow) -> Image:

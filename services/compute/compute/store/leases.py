@@ -1,8 +1,9 @@
 """Leases on machines, in PostgreSQL: a row for each, with a fence that grows with each change of holder."""
 
+from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.leases import HOLDER, hold
@@ -22,14 +23,14 @@ class SqlLeases:
         """Take or renew the lease on a machine; return its fence, or None while another holds it."""
         return await hold(self._session, Lease, f"vm:{vm_id}", SECONDS, self._holder)
 
-    async def holds(self, vm_id: UUID, fence: int) -> bool:
-        """Tell whether the lease is still ours with this fence, and keep it from being taken until the work ends."""
-        query = select(Lease.fence).where(
-            Lease.name == f"vm:{vm_id}",
-            Lease.holder == self._holder,
-            Lease.until > func.now(),
-        )
-        return await self._session.scalar(query.with_for_update()) == fence
+    async def renew(self, vm_id: UUID, fence: int) -> bool:
+        """Hold a machine longer, and keep it from being taken until the work ends; False if another has taken it.
+
+        One that is over and that nobody has taken is ours still: no other has done anything since.
+        """
+        ours = Lease.name == f"vm:{vm_id}", Lease.holder == self._holder, Lease.fence == fence
+        later = update(Lease).where(*ours).values(until=func.now() + timedelta(seconds=SECONDS))
+        return await self._session.scalar(later.returning(Lease.fence)) is not None
 
     async def drop(self, vm_id: UUID) -> None:
         """Forget the lease of a machine that is gone."""

@@ -16,6 +16,7 @@ from compute.store.tables import SnapshotRow, TemplateRow, VmRow
 R = TypeVar("R", VmRow, TemplateRow, AgentRow, SnapshotRow)
 _READ: dict[str, Callable[[str], object]] = {
     "created_at": datetime.fromisoformat,
+    "updated_at": datetime.fromisoformat,
     "name": str,
     "number": int,
 }

@@ -60,6 +60,7 @@ class VmRow(Base):
     medium: Mapped[str | None]
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     due_at: Mapped[datetime | None] = mapped_column(Instant)
+    crashes: Mapped[int] = mapped_column(server_default=text("0"))
 
 
 class OperationRow(Base):

@@ -19,14 +19,19 @@ _SAME = (
     "id", "tenant", "number", "name", "owner_id", "template_id", "template_name", "iso_url", "user_data",
     "cpu", "memory_gb", "disk_gb", "ip_address", "trouble", "version", "created_at", "updated_at",
     "generation", "restart_at", "reset_at", "settled", "operation_id", "host", "step_since", "made", "attempts",
-    "due_at", "iso_sha256", "medium",
+    "crashes", "due_at", "iso_sha256", "medium",
 )  # fmt: skip
 _NAMES = (*_SAME, "source_type", "wish", "step", "ssh_keys", "labels")
 # Built once: to name thirty columns takes longer than to read fifty machines. Not rows, of which a session keeps track.
 _READ: Any = select(*(getattr(VmRow, name) for name in _NAMES))
 _LISTING = Listing(
     VmRow,
-    {"created_at": VmRow.created_at, "name": VmRow.name.collate("C"), "number": VmRow.number},
+    {
+        "created_at": VmRow.created_at,
+        "updated_at": VmRow.updated_at,
+        "name": VmRow.name.collate("C"),
+        "number": VmRow.number,
+    },
     _READ,
 )
 

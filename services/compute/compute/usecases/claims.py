@@ -1,10 +1,17 @@
-"""Taking hold of a machine before anything is done to it: one worker at a time, told apart by a fence."""
+"""Having hold of a machine while something is done to it: one worker at a time, told apart by a fence."""
 
+from collections.abc import Coroutine
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
+from chassis.facts import Actor
 from compute.domain.vm import Vm
 from compute.ports import OpenWork
+from compute.usecases.keeping import while_kept
+
+WORKER = Actor("service", "compute", "compute")
+BEAT = 1.0  # seconds between two renewals of a lease, which is for five
 
 
 async def claim(open_work: OpenWork, host: str, vm_id: UUID) -> tuple[Vm, int] | None:
@@ -22,3 +29,15 @@ async def claim(open_work: OpenWork, host: str, vm_id: UUID) -> tuple[Vm, int] |
         if vm.host is None:
             await work.vms.put(vm, vm := replace(vm, host=host))
     return vm, fence
+
+
+async def held(
+    open_work: OpenWork, vm_id: UUID, fence: int, deed: Coroutine[Any, Any, None]
+) -> None:
+    """Do something to a machine for as long as it takes, the lease on it renewed; Lost as soon as another has that."""
+
+    async def renew() -> bool:
+        async with open_work() as work:
+            return await work.leases.renew(vm_id, fence)
+
+    await while_kept(deed, renew, BEAT)

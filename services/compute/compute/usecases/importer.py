@@ -1,24 +1,20 @@
-"""Having images: one at a time, under a lease, with progress that everybody sees."""
+"""Having images: of each tenant one at a time, under a lease, with progress that everybody sees."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from chassis.facts import Actor, Fact, Target
+from chassis.facts import Fact, Target
 from compute.domain.happening import Happening, Level
 from compute.domain.image import Blob, Image, ImageState, Progress
 from compute.domain.order import Template
 from compute.ports import OpenWork
 from compute.ports.images import Depot, NeverThere, NotNow, Shelf
+from compute.usecases.claims import WORKER
+from compute.usecases.keeping import Lost, while_kept
 from compute.usecases.reconciler import changed
 
-WORKER = Actor("service", "compute", "compute")
 NO_MEDIUM = "its ISO image could not be had"
-
-
-class _Lost(Exception):
-    """Another worker has the image now."""
 
 
 @dataclass(slots=True)
@@ -51,7 +47,7 @@ class Importer:
             return False
         try:
             after = await self._tried(image, template)
-        except _Lost:
+        except Lost:
             return True
         await (self._settle(after, template) if template else self._supply(after))
         return True
@@ -73,18 +69,13 @@ class Importer:
         return image.made(blob, self.now())
 
     async def _held(self, image: Image, gauge: _Gauge, template: Template | None) -> Blob:
-        """Have the image while its lease is renewed; _Lost as soon as another has it."""
-        having = asyncio.create_task(self._had(image, gauge, template))
-        keeping = asyncio.create_task(self._keep(image, gauge))
-        try:
-            await asyncio.wait({having, keeping}, return_when=asyncio.FIRST_COMPLETED)
-            if not having.done():
-                raise _Lost
-            return having.result()
-        finally:
-            for task in (having, keeping):
-                task.cancel()
-            await asyncio.gather(having, keeping, return_exceptions=True)
+        """Have the image while its lease is renewed; Lost as soon as another has it."""
+
+        async def renew() -> bool:
+            async with self.work() as work:
+                return await work.images.renew(image, gauge.now, self.now() + self.lease)
+
+        return await while_kept(self._had(image, gauge, template), renew, self.beat)
 
     async def _had(self, image: Image, gauge: _Gauge, template: Template | None) -> Blob:
         if template and image.source_vm_id is not None:
@@ -92,15 +83,6 @@ class Importer:
         blob = await self.depot.fetch(image, gauge.tell)
         await (self.shelf.shelve(template, blob) if template else self.shelf.keep(blob))
         return blob
-
-    async def _keep(self, image: Image, gauge: _Gauge) -> None:
-        """Renew the lease until it is lost."""
-        while True:
-            await asyncio.sleep(self.beat)
-            async with self.work() as work:
-                until = self.now() + self.lease
-                if not await work.images.renew(image, gauge.now, until):
-                    return
 
     async def _supply(self, image: Image) -> None:
         """Tell a machine that its medium is there, or cannot be had. It is locked first, as whoever deletes it does."""

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from chassis.facts import Actor, Fact, Target
+from chassis.facts import Fact, Target
 from compute.ports import OpenWork
 from compute.ports.hypervisor import Hypervisor
-
-WORKER = Actor("service", "compute", "compute")
+from compute.usecases.claims import WORKER
 
 
 @dataclass(frozen=True, slots=True)

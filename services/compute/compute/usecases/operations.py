@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from compute.domain.errors import OperationNotFound
 from compute.domain.operation import Operation, Outcome
 from compute.ports import OpenWork
 
+EVERY = 15.0  # seconds after which who follows is told that nothing has changed
 LOOK = 0.1  # seconds between two looks; the worker may be another process
 
 
@@ -31,15 +32,20 @@ class Operations:
                 return found
             await asyncio.sleep(min(LOOK, max(0.0, end - time.monotonic())))
 
-    async def follow(self, caller: Caller, operation_id: UUID) -> AsyncIterator[Operation]:
-        """Yield an operation as it is, and once more when it has ended."""
+    async def follow(
+        self, caller: Caller, operation_id: UUID, again: Callable[[], Awaitable[Caller]]
+    ) -> AsyncIterator[Operation]:
+        """Yield an operation as it is, unchanged every `EVERY` seconds, and last when it has ended.
+
+        `again` tells before each who the caller is by then: who may no more hears no more, by the fault that says so.
+        """
         caller.must_for_some("vm:read")
         found = await self._find(caller, operation_id)
         yield found
         while found.status is Outcome.RUNNING:
-            later = await self.read(caller, operation_id, wait=15)
-            yield later
-            found = later
+            await self.read(caller, operation_id, wait=EVERY)
+            found = await self.read(await again(), operation_id)
+            yield found
 
     async def _find(self, caller: Caller, operation_id: UUID) -> Operation:
         missing = OperationNotFound(f"there is no operation {operation_id}")

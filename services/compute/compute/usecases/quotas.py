@@ -1,12 +1,12 @@
 """How much a tenant may have, and has."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 from chassis.caller import Caller
 from chassis.facts import Actor, Fact, Target
-from compute.domain.errors import OtherTenantsQuota
+from compute.domain.errors import OtherTenantsQuota, TenantNotFound
 from compute.domain.quota import RESOURCES, Amount, Limits, Quota
 from compute.ports import OpenWork
 
@@ -22,17 +22,21 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """Everything one can do with quotas. `limit` is what holds where nothing else was said for a tenant."""
+    """Everything one can do with quotas. `limit` is what holds where nothing else was said for a tenant.
+
+    `known` tells whether there is such a tenant.
+    """
 
     work: OpenWork
     limit: Amount
+    known: Callable[[UUID], bool]
 
     async def read(self, caller: Caller, tenant: UUID | None = None) -> Quota:
         """Return what the tenant may have and has; another's for the platform's administrators."""
         caller.must("quota:read")
-        whose = tenant or caller.tenant
-        if whose != caller.tenant:
+        if tenant not in (None, caller.tenant):
             _must_everywhere(caller, "quota:read")
+        whose = self._whose(caller, tenant)
         async with self.work() as work:
             return await work.quotas.find(whose, self.limit)
 
@@ -40,7 +44,7 @@ class Quotas:
         """Set what a tenant may have at most: a tenant's own administrators cannot. It may be less than it has."""
         caller.must("quota:update")
         _must_everywhere(caller, "quota:update")
-        whose = tenant or caller.tenant
+        whose = self._whose(caller, tenant)
         async with self.work() as work:
             before = await work.quotas.lock(whose, self.limit)
             before.expect(setting.version)
@@ -49,6 +53,11 @@ class Quotas:
                 await work.quotas.put(whose, after)
                 work.record(_told(caller, whose, before, after, setting.reason))
         return after
+
+    def _whose(self, caller: Caller, tenant: UUID | None) -> UUID:
+        if tenant in (None, caller.tenant) or self.known(tenant):
+            return tenant or caller.tenant
+        raise TenantNotFound(f"there is no tenant {tenant}")
 
 
 def _must_everywhere(caller: Caller, permission: str) -> None:

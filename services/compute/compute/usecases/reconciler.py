@@ -1,18 +1,18 @@
 """Making wishes come true: look at the host, compare, do one idempotent thing, write it down; again and again.
 
 Level-triggered: nothing is remembered between two passes but what is in the tables and on the host, so a worker can be
-killed anywhere. A machine is touched by who holds its lease, and the host refuses whoever held it before.
+killed anywhere. A machine is touched by who holds its lease, which is renewed for as long as that takes, and the host
+refuses whoever held it before. Each machine that is due has a task of its own.
 """
 
-import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from functools import partial
 from uuid import UUID
 
-from chassis.facts import Actor, Fact, Target
+from chassis.facts import Fact, Target
 from compute.domain.course import Course, Deed, Terms, failed, idle, progressed, steer
 from compute.domain.guest import ABSENT, Definition, Key, Seen, Switch
 from compute.domain.happening import Happening, Level
@@ -20,15 +20,15 @@ from compute.domain.vm import Step, Vm
 from compute.ports import OpenWork, Work
 from compute.ports.hypervisor import HostTrouble, Hypervisor, StaleFence
 from compute.usecases import metering
-from compute.usecases.claims import claim
+from compute.usecases.claims import WORKER, claim, held
+from compute.usecases.keeping import Lost
 from compute.usecases.metering import Meter
 from compute.usecases.snapshotting import Snapshotting
+from compute.usecases.underway import Underway
 from compute.usecases.vms import cancelled, document
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 4
-WORKER = Actor("service", "compute", "compute")
 _SWITCHES = {
     Deed.ON: Switch.ON,
     Deed.PRESS: Switch.PRESS,
@@ -49,9 +49,13 @@ class Reconciler:
     now: Callable[[], datetime]
     meter: Meter
     snapshots: Snapshotting
+    underway: Underway = field(default_factory=Underway)
 
     async def sweep(self) -> bool:
-        """Go once over all machines of this host; tell whether any of them is on its way somewhere."""
+        """Go once over all machines of this host, and begin with those that are due and not under way.
+
+        Tell whether any of them is on its way somewhere.
+        """
         if (await self.hypervisor.probe()).trying:
             return True
         try:
@@ -63,17 +67,20 @@ class Reconciler:
             vms = await work.vms.on_host(self.hypervisor.host)
             await self.meter.observe(work, vms, guests)  # before anything is done to them
             asked = await work.snapshots.due(self.hypervisor.host, self.now())
-        due = [vm for vm in vms if self._has_to_do(vm, guests)]
-        gate = asyncio.Semaphore(AT_ONCE)
-        await asyncio.gather(*(_through(gate, self.reconcile(vm.id)) for vm in due))
-        # Not before and not beside it: what is done to a machine's disk is done alone.
-        await asyncio.gather(*(_through(gate, self.snapshots.process_due(vm)) for vm in asked))
-        return any(vm.settled != vm.generation for vm in vms) or bool(due) or bool(asked)
+        due = [vm.id for vm in vms if self._has_to_do(vm, guests)]
+        for vm_id in dict.fromkeys((*due, *asked)):
+            self.underway.begin(vm_id, partial(self._attend, vm_id, with_snapshots=vm_id in asked))
+        return any(vm.settled != vm.generation for vm in vms) or len(self.underway) > 0
 
     def _has_to_do(self, vm: Vm, guests: Mapping[UUID, Seen]) -> bool:
-        if vm.due_at is not None and vm.due_at > self.now():
+        if vm.id in self.underway or _waits(vm, self.now()):
             return False
         return not idle(vm, steer(vm, guests.get(vm.id, ABSENT), self.now(), self.terms))
+
+    async def _attend(self, vm_id: UUID, *, with_snapshots: bool) -> None:
+        await self.reconcile(vm_id)
+        if with_snapshots:  # not beside it: what is done to a machine's disk is done alone
+            await self.snapshots.process_due(vm_id)
 
     async def reconcile(self, vm_id: UUID) -> None:
         """Do the next thing for one machine, if nobody else does."""
@@ -83,9 +90,11 @@ class Reconciler:
         vm, fence = taken
         seen = await self.hypervisor.observe(vm_id)
         course = steer(vm, seen, self.now(), self.terms)
+        if _waits(vm, self.now()) or idle(vm, course):  # it was due when the guests were listed
+            return
         try:
-            await self._do(course.deed, vm, fence)
-        except StaleFence:
+            await held(self.work, vm_id, fence, self._do(course.deed, vm, fence))
+        except (StaleFence, Lost):
             log.warning("the lease on machine %s was lost on the way", vm_id)
         except HostTrouble as trouble:
             why = str(trouble)
@@ -111,7 +120,7 @@ class Reconciler:
     ) -> None:
         """Write down how a machine is now, unless its owner has changed the wish or another has taken the lease."""
         async with self.work() as work:
-            ours = await work.leases.holds(vm.id, fence)
+            ours = await work.leases.renew(vm.id, fence)
             before = await work.vms.take_any(vm.id) if ours else None
             if before is None or before.generation != vm.generation:
                 return
@@ -138,18 +147,15 @@ class Reconciler:
         await metering.stopped(work, vm.id, None, self.meter.new_id, self.now())
         kept = await work.snapshots.forget(vm.id)
         await work.images.forget(vm.id)
+        await work.log.forget(vm.id)
         await work.vms.remove(vm)
         await work.quotas.give_back(vm.tenant, vm.amount + kept)
         await work.leases.drop(vm.id)
 
 
-async def _through(gate: asyncio.Semaphore, step: Coroutine[Any, Any, None]) -> None:
-    """Take a step; a bug in one machine's is told and keeps nobody else's from being taken."""
-    async with gate:
-        try:
-            await step
-        except Exception:
-            log.exception("a step for a machine broke")
+def _waits(vm: Vm, now: datetime) -> bool:
+    """Tell whether what went wrong with a machine is not to be tried again yet."""
+    return vm.due_at is not None and vm.due_at > now
 
 
 def _definition(vm: Vm) -> Definition:

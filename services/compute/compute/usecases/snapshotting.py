@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from chassis.facts import Actor
 from compute.domain.guest import Key
 from compute.domain.happening import Happening, Level
 from compute.domain.snapshot import Snapshot, Task
 from compute.domain.vm import Vm, Wish
 from compute.ports import OpenWork, Work
 from compute.ports.hypervisor import HostTrouble, Hypervisor, SnapshotVerb, StaleFence
-from compute.usecases.claims import claim
+from compute.usecases.claims import WORKER, claim, held
+from compute.usecases.keeping import Lost
 from compute.usecases.snapshots import told
 
-WORKER = Actor("service", "compute", "compute")
 _VERBS: Mapping[Task, SnapshotVerb] = {
     Task.TAKE: "take",
     Task.RESTORE: "restore",
@@ -52,14 +51,15 @@ class Snapshotting:
     async def _do(self, vm: Vm, fence: int, snapshot: Snapshot) -> None:
         assert snapshot.task is not None
         key, trouble = Key(vm.id, vm.generation, fence), None
+        deed = self.hypervisor.snapshot(key, str(snapshot.id), _VERBS[snapshot.task])
         try:
-            await self.hypervisor.snapshot(key, str(snapshot.id), _VERBS[snapshot.task])
-        except StaleFence:
+            await held(self.work, vm.id, fence, deed)
+        except (StaleFence, Lost):
             return
         except HostTrouble as why:
             trouble = str(why)
         async with self.work() as work:
-            if await work.leases.holds(vm.id, fence):
+            if await work.leases.renew(vm.id, fence):
                 await self._write(work, snapshot, trouble)
 
     async def _write(self, work: Work, snapshot: Snapshot, trouble: str | None) -> None:

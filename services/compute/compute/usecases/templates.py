@@ -22,6 +22,7 @@ from compute.domain.image_errors import (
     VmNotStopped,
 )
 from compute.domain.order import Template
+from compute.domain.quota import Amount
 from compute.domain.vm import Status
 from compute.ports import OpenWork, Wanted, Work
 from compute.ports.hypervisor import Hypervisor
@@ -76,6 +77,7 @@ class Templates:
         (await self.hypervisor.probe()).must_run_machines()
         template = self._made(caller, new)
         async with self.work() as work:
+            await work.quotas.lock(caller.tenant, Amount())  # who counts at the same time waits
             if await work.templates.count(caller.tenant) >= MOST:
                 raise TooManyTemplates(f"a tenant has {MOST} templates at most: delete one")
             await _source_stopped(work, caller, new)

@@ -119,6 +119,7 @@ class Vms:
                 await self._doomed(work, caller, before)
             else:
                 await work.images.forget(before.id)
+                await work.log.forget(before.id)
                 await work.vms.remove(before)
                 await work.quotas.give_back(caller.tenant, before.amount)
                 await cancelled(work, before, self.now())

@@ -198,13 +198,13 @@ async def test_a_patch_that_is_not_exactly_right_is_422(client, vm, body):
     assert (await client.patch(f"{PATH}/{vm.id}", json=body)).status_code == 422
 
 
-async def test_an_action_is_202_and_its_operation_can_be_waited_for(client, driven, reconciler):
+async def test_an_action_is_202_and_its_operation_can_be_waited_for(client, driven, sweep):
     vm = (await client.post(PATH, json=SMALL)).json()
     asked = await client.post(f"{PATH}/{vm['id']}/actions", json={"action": "stop"})
     assert (asked.status_code, asked.json()["status"]) == (202, "RUNNING")
     url = asked.headers["location"]
     assert (await client.get(url)).json() == asked.json()
-    while await reconciler.sweep():
+    while await sweep():
         pass
     ended = (await client.get(url, params={"wait": 30})).json()
     assert (ended["status"], ended["finished_at"] is None) == ("SUCCEEDED", False)
@@ -217,10 +217,10 @@ async def test_an_action_is_202_and_its_operation_can_be_waited_for(client, driv
     assert log[-1]["message"] == "STOPPED"
 
 
-async def test_an_operation_can_be_followed_as_events_until_it_ends(client, driven, reconciler):
+async def test_an_operation_can_be_followed_as_events_until_it_ends(client, driven, sweep):
     vm = (await client.post(PATH, json=SMALL)).json()
     url = f"/api/v1/operations/{vm['operation_id']}"
-    while await reconciler.sweep():
+    while await sweep():
         pass
     told = await client.get(url, headers={"accept": "text/event-stream"})
     assert told.headers["content-type"].startswith("text/event-stream")
@@ -228,6 +228,24 @@ async def test_an_operation_can_be_followed_as_events_until_it_ends(client, driv
     for headers in ({}, {"accept": "text/event-stream"}):
         missing = await client.get(url, headers={**as_("otto"), **headers})
         assert (missing.status_code, missing.json()["code"]) == (404, "compute.operation_not_found")
+
+
+async def test_who_may_no_more_hears_no_more_of_an_operation(
+    client, driven, identity, nora, monkeypatch
+):
+    monkeypatch.setattr("compute.usecases.operations.EVERY", 0.01)
+    vm = (await client.post(PATH, json=SMALL)).json()
+    ana, looks = await identity.of({"authorization": "Bearer ana"}), []
+
+    async def of(headers):
+        looks.append(headers)
+        return ana if len(looks) < 3 else nora
+
+    monkeypatch.setattr(identity, "of", of)
+    told = await client.get(
+        f"/api/v1/operations/{vm['operation_id']}", headers={"accept": "text/event-stream"}
+    )
+    assert (told.status_code, told.text.count("event: operation")) == (200, 2)
 
 
 @pytest.mark.parametrize("body", [{}, {"action": "explode"}, {"action": "stop", "force": True}])

@@ -9,17 +9,21 @@ import pytest
 from sqlalchemy import func, select
 
 from chassis.db import database
+from chassis.errors import Unavailable
 from chassis.http import Wiring, rest_app
 from chassis.idempotency import Idempotency as Retries
 from compute.api.rest import routers
 from compute.domain.host import Probe
+from compute.domain.image_errors import TooManyTemplates
 from compute.domain.order import SourceType
 from compute.domain.quota import Amount
 from compute.domain.vm import Step
 from compute.store.tables import Idempotency, OperationRow, UsedRow, VmRow
 from compute.store.work import sql_work
+from compute.usecases import templates as usecase
 from compute.usecases.operations import Operations
 from compute.usecases.snapshots import Snapshots
+from compute.usecases.templates import NewTemplate, Templates
 from compute.usecases.vms import Vms
 
 pytestmark = pytest.mark.store
@@ -69,6 +73,32 @@ async def sent(web, path, **said):
     while (answer := await web.post(path, **said)).status_code == 503:
         await asyncio.sleep(0.05)
     return answer
+
+
+async def test_of_many_templates_asked_for_at_once_a_tenant_gets_as_many_as_it_may(
+    sessions, host, depot, ana, clock, monkeypatch
+):
+    monkeypatch.setattr(usecase, "MOST", 3)
+    host.found = Probe(version="9.9", ran=True, accel="tcg")
+    work = sql_work(sessions, lambda: None)
+    templates = Templates(work=work, hypervisor=host, depot=depot, now=clock, new_id=uuid4)
+    size = {"architecture": "x86_64", "min_memory_gb": 1, "min_disk_gb": 1}
+    url = "https://images.example/x.qcow2"
+    new = NewTemplate(name="x", description="", image_url=url, **size)
+
+    async def want():
+        while True:
+            try:
+                return await templates.create(ana, new)
+            except TooManyTemplates:
+                return None
+            except Unavailable:  # no connection in time
+                await asyncio.sleep(0.05)
+
+    made = await asyncio.gather(*(want() for _ in range(10)))
+    assert sum(it is not None for it in made) == 3
+    async with work() as opened:
+        assert await opened.templates.count(ana.tenant) == 3
 
 
 async def counted(sessions, row, tenant):

@@ -245,3 +245,19 @@ async def test_in_production_nothing_of_ours_is_asked_however_it_is_spelled(tmp_
 )
 def test_what_can_never_be_asked_is_told_before_it_is_tried(tmp_path, url):
     assert Depot(tmp_path, Rules(), most=1).trouble(url)
+
+
+async def test_a_server_that_trickles_loses_its_place_and_is_asked_again_later(tmp_path):
+    seconds = iter(range(0, 10**6, 40))  # to whoever looks, forty have gone by since
+    slow = Depot(tmp_path, HERE, most=len(BYTES), least=1 << 20, clock=lambda: next(seconds))
+    async with serving(Server()) as url:
+        with pytest.raises(NotNow, match="too slowly"):
+            await slow.fetch(image(url), lambda progress: None)
+
+
+async def test_a_server_that_is_slow_for_a_moment_is_waited_for(tmp_path):
+    enough = Depot(
+        tmp_path, HERE, most=len(BYTES), least=1, clock=iter(range(0, 10**6, 40)).__next__
+    )
+    async with serving(Server()) as url:
+        assert (await enough.fetch(image(url), lambda progress: None)).sha256 == DIGEST

@@ -132,6 +132,7 @@ async def swept(site, holds, seconds=120):
         assert time.monotonic() < end
         await asyncio.sleep(0.1)
         await site.reconciler.sweep()
+        await site.reconciler.underway.finish()
     return found
 
 
@@ -143,6 +144,7 @@ async def test_a_machine_that_was_ordered_with_an_iso_image_boots_it(qemu, site,
     async with serving(content) as url:
         vm = await site.vms.create(ana, replace(order, **size, **said, iso_url=url))
         await site.reconciler.sweep()
+        await site.reconciler.underway.finish()
         assert processes.guests(site.guests) == {}, "its image has not come"
         assert await site.importer.process_due()
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from compute.clients import home as homes
 from compute.clients import processes, seed, serial
 from compute.clients.home import Homes, demolish
 from compute.clients.images import Images
@@ -134,6 +135,44 @@ def test_a_guest_that_never_stops_talking_does_not_fill_the_disk(tmp_path, monke
     serial.note_growth(tmp_path)
     assert serial.size(tmp_path) == 100
     assert serial.last_lines(tmp_path, 1)[0].text == "end"
+
+
+READY = "switchyard: up"
+
+
+def boot(home, offset):
+    homes.write(home / "boot.json", {"offset": offset, "ready_line": READY})
+    return lambda: serial.has_said(home, READY, homes.read(home / "boot.json")["offset"])
+
+
+def test_a_guest_is_up_though_its_log_was_cut_while_it_booted(tmp_path):
+    log = tmp_path / "serial.log"
+    log.write_bytes(f"{READY}\n".encode() + b"x" * (serial.MOST - 50))
+    is_up = boot(tmp_path, log.stat().st_size)  # the run before this one had said so
+    with log.open("ab") as file:
+        file.write(b"y" * 100)
+    serial.note_growth(tmp_path)
+    assert (serial.size(tmp_path), is_up()) == (serial.KEPT, False)
+    assert homes.read(tmp_path / "boot.json")["offset"] == serial.KEPT - 100
+    with log.open("ab") as file:
+        file.write(f"{READY}\n".encode())
+    assert is_up()
+
+
+def test_a_guest_is_up_though_its_run_begins_beyond_the_end_of_its_log(tmp_path):
+    is_up = boot(tmp_path, 4191300)
+    log = tmp_path / "serial.log"
+    log.write_bytes(b"x" * (serial.KEPT + 10))
+    assert not is_up()
+    with log.open("ab") as file:
+        file.write(f"{READY}\n".encode())
+    assert is_up()
+
+
+def test_a_guest_that_writes_much_before_it_is_up_is_up(tmp_path):
+    is_up = boot(tmp_path, 10)
+    (tmp_path / "serial.log").write_bytes(b"x" * (2 << 20) + f"{READY}\n".encode())
+    assert is_up()
 
 
 def test_a_home_whose_removal_was_cut_off_is_still_seen_and_removed_again(tmp_path, monkeypatch):

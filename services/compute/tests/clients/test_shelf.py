@@ -1,5 +1,6 @@
 """Templates of tenants on this host, made with the real qemu-img: flat, once, and never of what names other files."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -72,6 +73,14 @@ async def test_an_image_becomes_a_template_that_the_driver_finds(shelf, tmp_path
     assert (found.name, found.for_all) == ("mine", False)
     told = told_of(found.file(DISK))
     assert (told["format"], told["virtual-size"]) == ("qcow2", 8 << 20)
+
+
+async def test_two_templates_of_one_content_are_made_at_once(shelf, tmp_path):
+    disk, pair = tmp_path / "x", (template(), template())
+    qemu_img("create", "-f", "raw", disk, "8M")
+    blob = fetched(shelf, disk)
+    await asyncio.gather(*(shelf.shelve(one, blob) for one in pair))
+    assert {shelf.images.find(one.id).file(DISK).stat().st_nlink for one in pair} == {3}
 
 
 async def test_two_templates_of_one_content_share_its_bytes(shelf, tmp_path):

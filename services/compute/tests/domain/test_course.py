@@ -3,10 +3,12 @@
 from dataclasses import replace
 from datetime import timedelta
 from itertools import product
+from uuid import uuid4
 
 import pytest
 
 from compute.domain.course import (
+    DYING,
     LATE,
     LOST,
     SILENT,
@@ -19,7 +21,7 @@ from compute.domain.course import (
     steer,
 )
 from compute.domain.guest import ABSENT, Power, Seen
-from compute.domain.vm import Status, Step, Wish
+from compute.domain.vm import Action, Status, Step, Wish
 
 TERMS = Terms()
 SECOND = timedelta(seconds=1)
@@ -97,10 +99,78 @@ def test_a_guest_that_died_is_started_again_and_one_that_switched_itself_off_is_
     assert (off.follows, after.wish, after.generation) == (True, Wish.STOP, 4)
 
 
+def died(vm, clock):
+    """Let a guest die that was up, and the worker look until it is due no more; return the machine and its deeds."""
+    dead, deeds = Seen(power=Power.OFF, crashed=True, made=True, generation=1), []
+    while not vm.due_at and Deed.ON not in deeds:
+        course = steer(vm, dead, clock(), TERMS)
+        deeds.append(course.deed)
+        vm = progressed(vm, course, dead, clock())
+    return vm, deeds
+
+
+def came_up(vm, clock):
+    up = Seen(power=Power.RUNNING, up=True, made=True, generation=1)
+    return progressed(vm, steer(vm, up, clock(), TERMS), up, clock())
+
+
+def test_a_guest_that_keeps_dying_is_an_error_and_started_later_each_time(make_vm, clock):
+    vm = make_vm(step=Step.UP, step_since=clock(), settled=1)
+    vm, deeds = died(vm, clock)
+    assert (deeds, vm.trouble, vm.status) == ([Deed.ON], None, Status.PROVISIONING), "at first"
+    waits = []
+    for _ in range(9):
+        vm, deeds = died(came_up(vm, clock), clock)
+        assert (deeds, vm.status, vm.step) == ([Deed.NOTHING], Status.ERROR, Step.DOWN)
+        waits.append((vm.due_at - clock()).total_seconds())
+        clock.forward(seconds=waits[-1])
+        vm, deeds = died(replace(vm, due_at=None), clock)
+        assert (deeds, vm.status, vm.trouble) == ([Deed.ON], Status.PROVISIONING, None)
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert vm.crashes == 10
+
+
+def test_a_guest_that_dies_before_it_is_up_is_counted_as_well(make_vm, clock):
+    vm = make_vm(step=Step.BOOT, step_since=clock(), crashes=2)
+    vm, _ = died(vm, clock)
+    assert vm.status_detail == f"{DYING}: 3 times in a row"
+
+
+def test_one_that_was_up_for_long_or_is_told_to_do_something_begins_anew(make_vm, clock):
+    vm = make_vm(step=Step.UP, step_since=clock(), crashes=7, settled=1)
+    assert vm.told(Action.STOP, uuid4(), clock()).crashes == 0
+    clock.forward(seconds=60)
+    vm, deeds = died(vm, clock)
+    assert (deeds, vm.crashes) == ([Deed.ON], 1)
+
+
 def test_a_guest_that_was_stopped_and_then_wanted_again_is_started_again(make_vm, clock):
     vm = make_vm(step=Step.HALT, generation=3, settled=1)
     course = steer(vm, Seen(power=Power.HALTED, made=True, generation=1), clock(), TERMS)
     assert (course.deed, course.follows) == (Deed.OFF, False)
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_start_while_the_guest_still_shuts_down_ends_running(make_vm, clock, written):
+    """Its button was pressed, whether or not that was written down: it goes down, and then it is to be up."""
+    vm = make_vm(step=Step.UP, generation=1, settled=1)
+    up = Seen(power=Power.RUNNING, up=True, made=True, generation=1)
+    vm = vm.told(Action.STOP, uuid4(), clock())
+    course = steer(vm, up, clock(), TERMS)
+    assert course.deed is Deed.PRESS
+    vm = progressed(vm, course, up, clock()) if written else vm
+    vm = vm.told(Action.START, uuid4(), clock())
+    seen = up
+    for obeys in (False, False, True, True, True, True, True):
+        course = steer(vm, seen, clock(), TERMS)
+        seen = seen if course.deed is Deed.PRESS and not obeys else obey(course.deed, seen, vm)
+        vm = progressed(vm, course, seen, clock.forward(seconds=1))
+    assert (vm.wish, vm.step, vm.settled, seen.generation) == (Wish.RUN, Step.UP, 3, 3)
+
+
+def test_a_start_of_one_that_is_off_is_no_restart(make_vm, clock):
+    off = make_vm(wish=Wish.STOP, step=Step.DOWN, generation=2, settled=2)
+    assert off.told(Action.START, uuid4(), clock()).restart_at == 0
 
 
 def test_who_does_not_shut_down_in_time_is_switched_off(make_vm, clock):

@@ -33,6 +33,7 @@ class Host:
         self.host, self.guests, self.fences, self.said = "here", {}, {}, {}
         self.disks, self.shots, self.media, self.done = {}, {}, {}, []
         self.breaks, self.offered, self.boots = None, [], True
+        self.slow = {}  # machine: the event until which whatever is done to it takes
 
     async def probe(self):
         return self.found
@@ -46,25 +47,27 @@ class Host:
     async def observe(self, vm):
         return self.guests.get(vm, ABSENT)
 
-    def _admit(self, key, what):
+    async def _admit(self, key, what):
         if key.fence < self.fences.get(key.vm, 0):
             raise StaleFence(str(key))
         self.fences[key.vm] = key.fence
+        if key.vm in self.slow:
+            await self.slow[key.vm].wait()
         if self.breaks:
             raise HostTrouble(self.breaks)
         self.done.append(what)
 
     async def ensure_disk(self, key, definition):
-        self._admit(key, "disk")
+        await self._admit(key, "disk")
         self.disks.setdefault(key.vm, definition.disk_gb)
         self.media |= {key.vm: definition.medium} if definition.medium else {}
         self.guests.setdefault(key.vm, Seen(power=Power.OFF, made=True))
 
     async def ensure_defined(self, key, definition):
-        self._admit(key, "define")
+        await self._admit(key, "define")
 
     async def ensure_power(self, key, switch):
-        self._admit(key, switch.value)
+        await self._admit(key, switch.value)
         seen = self.guests[key.vm]
         if switch is Switch.ON and seen.power is Power.OFF:
             booted = {"generation": key.generation, "reset_at": key.generation}
@@ -81,11 +84,11 @@ class Host:
         self.guests[key.vm] = seen
 
     async def ensure_absent(self, key):
-        self._admit(key, "absent")
+        await self._admit(key, "absent")
         self.guests.pop(key.vm, None)
 
     async def snapshot(self, key, name, verb):
-        self._admit(key, verb)
+        await self._admit(key, verb)
         shots = self.shots.setdefault(key.vm, set())
         running = self.guests[key.vm].power is not Power.OFF
         if verb == "restore" and (running or name not in shots):
@@ -93,7 +96,7 @@ class Host:
         (shots.add if verb == "take" else shots.discard)(name)
 
     async def grow_disk(self, key, gb):
-        self._admit(key, "grow")
+        await self._admit(key, "grow")
         self.disks[key.vm] = max(gb, self.disks[key.vm])
 
     async def read_console(self, vm, limit):

@@ -1,5 +1,6 @@
 """Machines and what hangs on them, in memory."""
 
+from collections import Counter
 from uuid import UUID
 
 from compute.domain.errors import ChangedMeanwhile
@@ -136,6 +137,13 @@ class MemoryOperations:
 
     put = add
 
+    async def forget(self, before):
+        self.kept = {
+            id_: it
+            for id_, it in self.kept.items()
+            if it.finished_at is None or it.finished_at >= before
+        }
+
 
 class MemoryLog:
     def __init__(self):
@@ -147,19 +155,29 @@ class MemoryLog:
     async def last(self, vm_id, limit):
         return [it for of, it in self.kept if of == vm_id][-limit:]
 
+    async def forget(self, vm_id):
+        self.kept = [(of, it) for of, it in self.kept if of != vm_id]
+
+    async def trim(self, lines):
+        for vm_id in {of for of, _ in self.kept}:
+            last = await self.last(vm_id, lines)
+            await self.forget(vm_id)
+            self.kept += [(vm_id, it) for it in last]
+
 
 class MemoryLeases:
     """Leases of which a test says whose they are; all are ours unless said."""
 
     def __init__(self):
-        self.fences, self.others = {}, set()
+        self.fences, self.others, self.renewed = {}, set(), Counter()
 
     async def hold(self, vm_id):
         if vm_id in self.others:
             return None
         return self.fences.setdefault(vm_id, 1)
 
-    async def holds(self, vm_id, fence):
+    async def renew(self, vm_id, fence):
+        self.renewed[vm_id] += 1
         return vm_id not in self.others and self.fences.get(vm_id) == fence
 
     async def drop(self, vm_id):

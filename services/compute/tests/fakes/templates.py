@@ -80,7 +80,14 @@ class MemoryImages:
         self.media.pop(image_id, None)
 
     async def claim(self, now, lease):
-        for image in [*(it.image for it in self.templates.kept.values()), *self.media.values()]:
+        images = [*(it.image for it in self.templates.kept.values()), *self.media.values()]
+        held = [
+            it for it in images if it and it.state is ImageState.FETCHING and it.lease_until > now
+        ]
+        served = {it.tenant for it in held} - {None}
+        for image in images:
+            if image and image.tenant in served:
+                continue
             waits = image and image.state is ImageState.WAITING and image.due_at <= now
             dead = image and image.state is ImageState.FETCHING and image.lease_until <= now
             if waits or dead:

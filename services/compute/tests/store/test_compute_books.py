@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from itertools import product
 from uuid import uuid4
 
@@ -103,6 +104,8 @@ async def test_what_was_removed_is_gone(open_work, make_vm, tenant):
         ("created_at", ["a", "c", "b"]),
         ("name", ["a", "b", "c"]),
         ("-number", ["b", "c", "a"]),
+        ("-updated_at", ["a", "b", "c"]),
+        ("updated_at", ["c", "b", "a"]),
     ],
 )
 async def test_cursors_and_numbered_pages_show_the_same_list(
@@ -110,7 +113,7 @@ async def test_cursors_and_numbered_pages_show_the_same_list(
 ):
     await kept(
         open_work,
-        make_vm("a"),
+        replace(make_vm("a"), updated_at=clock() + timedelta(hours=1)),
         make_vm("c", at=clock.forward(seconds=1)),
         make_vm("b", at=clock.forward(seconds=1)),
         make_vm("elsewhere", tenant=uuid4()),

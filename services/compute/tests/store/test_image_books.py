@@ -85,3 +85,21 @@ async def test_a_template_that_is_removed_takes_its_image_along(open_work, wante
     async with open_work() as work:
         assert await work.templates.find(tenant, wanted.id) is None
         assert not await work.images.put(replace(wanted.image, state=ImageState.FETCHING))
+
+
+async def test_of_each_tenant_one_image_is_in_hands_at_a_time(open_work, wanted, clock):
+    async def claim():
+        async with open_work() as work:
+            return await work.images.claim(clock(), LEASE)
+
+    second = replace(wanted.image, id=uuid4(), due_at=wanted.image.due_at + timedelta(days=1))
+    async with open_work() as work:
+        await work.images.add(second)
+    first = await claim()
+    assert first.id == wanted.id
+    assert getattr(await claim(), "id", None) != second.id
+    async with open_work() as work:
+        assert await work.images.put(first.made(Blob("ab" * 32, 1), clock()))
+    assert (await claim()).id == second.id
+    async with open_work() as work:
+        await work.images.forget(second.id)

@@ -73,6 +73,18 @@ class TestOperations:
                 await work.operations.put(operation.ended(None, clock()))
             assert (await watching.operations.find(tenant, operation.id)).status == "SUCCEEDED"
 
+    async def test_what_ended_long_ago_is_forgotten_and_what_is_open_never(
+        self, open_work, make_operation, tenant, clock
+    ):
+        open_, early, late = (make_operation(uuid4()) for _ in range(3))
+        await kept(open_work, open_, early.ended(None, clock()))
+        limit = clock.forward(days=30)
+        await kept(open_work, late.ended(None, limit))
+        async with open_work() as work:
+            await work.operations.forget(limit)
+            found = [await work.operations.find(tenant, it.id) for it in (open_, early, late)]
+        assert [it is not None for it in found] == [True, False, True]
+
 
 class TestLog:
     async def test_the_last_of_it_comes_the_oldest_first_and_each_machine_has_its_own(
@@ -98,6 +110,19 @@ class TestLog:
                 await work.log.add(vm_id, Happening(clock(), Level.INFO, str(number)))
             told = [it.message for it in await work.log.last(vm_id, 5)]
         assert told == ["15", "16", "17", "18", "19"]
+
+    async def test_what_is_old_is_dropped_and_all_of_a_machine_that_is_gone(self, open_work, clock):
+        long, short, gone = uuid4(), uuid4(), uuid4()
+        async with open_work() as work:
+            for number in range(5):
+                for vm_id in (long, gone):
+                    await work.log.add(vm_id, Happening(clock(), Level.INFO, str(number)))
+            await work.log.add(short, Happening(clock(), Level.INFO, "0"))
+            await work.log.forget(gone)
+            await work.log.trim(3)
+        async with open_work() as work:
+            left = [[it.message for it in await work.log.last(i, 9)] for i in (long, short, gone)]
+        assert left == [["2", "3", "4"], ["0"], []]
 
 
 class TestTickets:
@@ -196,18 +221,27 @@ class TestLeases:
         vm_id = uuid4()
         first = await ask("a", "hold", vm_id)
         await self.expired(sessions, vm_id)
-        assert not await ask("a", "holds", vm_id, first), "it is over, though nobody has taken it"
         second = await ask("b", "hold", vm_id)
         assert second > first
-        assert await ask("b", "holds", vm_id, second)
+        assert await ask("b", "renew", vm_id, second)
         for holder, fence in (("a", first), ("a", second), ("b", first)):
-            assert not await ask(holder, "holds", vm_id, fence)
+            assert not await ask(holder, "renew", vm_id, fence)
+
+    async def test_one_that_is_over_is_ours_until_another_takes_it_and_renewed_nobody_does(
+        self, ask, sessions
+    ):
+        vm_id = uuid4()
+        fence = await ask("a", "hold", vm_id)
+        await self.expired(sessions, vm_id)
+        assert await ask("a", "renew", vm_id, fence)
+        assert await ask("b", "hold", vm_id) is None
+        assert await ask("a", "hold", vm_id) == fence
 
     async def test_what_was_dropped_is_free(self, ask):
         vm_id = uuid4()
         fence = await ask("a", "hold", vm_id)
         await ask("a", "drop", vm_id)
-        assert not await ask("a", "holds", vm_id, fence)
+        assert not await ask("a", "renew", vm_id, fence), "nor does renewing it bring it back"
         assert await ask("b", "hold", vm_id) is not None
 
     async def test_of_many_who_want_one_machine_at_once_one_gets_it(self, ask):

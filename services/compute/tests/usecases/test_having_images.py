@@ -24,6 +24,7 @@ from compute.ports.images import NeverThere, NotNow
 from compute.usecases import templates as usecase
 from compute.usecases.importer import Importer
 from compute.usecases.templates import NewTemplate
+from tests.waiting import until
 
 URL = "https://images.example/x.qcow2"
 SIZE = {"description": "", "architecture": "x86_64", "min_memory_gb": 1, "min_disk_gb": 1}
@@ -117,6 +118,22 @@ async def test_a_worker_that_lost_its_lease_stops_and_changes_nothing(
     assert (second.fence, second.progress.validator) == (2, '"v"')
     assert depot.shelved == []
     assert (await templates.read(ana, made.id)).image.fence == 2
+
+
+async def test_of_each_tenant_one_image_is_had_at_a_time_and_none_waits_for_anothers(
+    templates, importer, ana, otto, depot, driven
+):
+    slow, next_ = [await templates.create(ana, new()) for _ in range(2)]
+    other = await templates.create(otto, new())
+    depot.gate = asyncio.Event()
+    having = [asyncio.create_task(importer.process_due()) for _ in range(3)]
+    await until(lambda: sum(task.done() for task in having))
+    states = {it.id: it.state for it in templates.work.templates.kept.values()}
+    assert [states[it.id] for it in (slow, next_, other)] == ["fetching", "waiting", "fetching"]
+    depot.gate.set()
+    await asyncio.gather(*having)
+    assert await importer.process_due()
+    assert (await templates.read(ana, next_.id)).state is ImageState.READY
 
 
 async def test_only_what_may_be_asked_is_wanted_and_only_where_machines_run(

@@ -39,21 +39,25 @@ def now_of(work):
     return lambda vm: work.vms.kept[vm.id]
 
 
-async def settle(reconciler):
-    for _ in range(9):
-        await reconciler.sweep()
+@pytest.fixture
+def settle(sweep):
+    async def go():
+        for _ in range(9):  # one that waits for its image is on its way all along
+            await sweep()
+
+    return go
 
 
 async def test_it_waits_for_its_image_and_then_boots_with_it(
-    vm, now_of, work, reconciler, importer, driven, depot
+    vm, now_of, work, settle, importer, driven, depot
 ):
     assert (vm.status, vm.status_detail) == ("PROVISIONING", "fetching its ISO image")
-    await settle(reconciler)
+    await settle()
     assert (driven.done, now_of(vm).step) == ([], Step.PLACE)
     assert await importer.process_due()
     assert depot.shelved == [("medium", depot.comes)]
     assert now_of(vm).medium == DIGEST
-    await settle(reconciler)
+    await settle()
     assert driven.media == {vm.id: DIGEST}
     assert (now_of(vm).status, now_of(vm).status_detail) == ("RUNNING", None)
     [operation] = work.operations.kept.values()
@@ -62,11 +66,11 @@ async def test_it_waits_for_its_image_and_then_boots_with_it(
 
 
 async def test_an_image_that_cannot_be_had_is_an_error_that_says_why(
-    vm, now_of, work, reconciler, importer, driven, depot
+    vm, now_of, work, settle, importer, driven, depot
 ):
     depot.comes = NeverThere("the server answered 404")
     await importer.process_due()
-    await settle(reconciler)
+    await settle()
     why = "its ISO image could not be had: the server answered 404"
     assert (now_of(vm).status, now_of(vm).status_detail, driven.done) == ("ERROR", why, [])
     [operation] = work.operations.kept.values()
@@ -102,16 +106,16 @@ async def test_a_machine_that_is_deleted_meanwhile_leaves_nothing_and_nobody_ask
 
 
 async def test_one_that_is_stopped_while_it_waits_is_stopped_and_waits_again_when_started(
-    vm, vms, ana, now_of, reconciler, importer, driven
+    vm, vms, ana, now_of, settle, importer, driven
 ):
     await vms.act(ana, Intent(vm=vm.id), Action.STOP)
-    await settle(reconciler)
+    await settle()
     assert now_of(vm).status == "STOPPED"
     await vms.act(ana, Intent(vm=vm.id), Action.START)
-    await settle(reconciler)
+    await settle()
     assert driven.done == []
     await importer.process_due()
-    await settle(reconciler)
+    await settle()
     assert now_of(vm).status == "RUNNING"
 
 

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from chassis.errors import Forbidden
 from compute.domain.guest import Power, Seen
 from compute.domain.operation import Outcome
 from compute.domain.quota import Amount
@@ -65,32 +66,33 @@ async def test_each_action_is_done_once_and_its_operation_succeeds(
 
 
 async def test_a_deleted_machine_keeps_its_quota_until_its_guest_is_seen_to_be_gone(
-    vms, ana, vm, settle, driven, work, reconciler, clock
+    vms, ana, vm, settle, driven, work, sweep, clock
 ):
     await vms.delete(ana, Intent(vm=vm.id))
     driven.breaks = "the process does not end"
-    await reconciler.sweep()
+    await sweep()
     assert work.vms.kept[vm.id].trouble == "the process does not end"
     assert work.quotas.used[ana.tenant].vms == 1
     driven.breaks = None
     clock.forward(seconds=2)
     await settle()
     assert (work.vms.kept, driven.guests, work.leases.fences) == ({}, {}, {})
+    assert work.log.kept == []
     assert work.quotas.used[ana.tenant] == Amount()
     assert outcomes(work) == [("create", "SUCCEEDED"), ("delete", "FAILED")]
 
 
 async def test_what_the_host_cannot_do_is_an_error_that_leaves_by_itself(
-    vms, ana, order, driven, reconciler, settle, work, clock
+    vms, ana, order, driven, sweep, settle, work, clock
 ):
     driven.breaks = "no space left on device"
     vm = await vms.create(ana, order)
-    await reconciler.sweep()
+    await sweep()
     after = work.vms.kept[vm.id]
     assert (after.status, after.status_detail) == ("ERROR", "no space left on device")
     assert outcomes(work) == [("create", "FAILED")]
     driven.breaks = None
-    assert await reconciler.sweep()
+    assert await sweep()
     assert driven.done == [], "it is tried again later, not at once"
     clock.forward(seconds=2)
     await settle()
@@ -114,6 +116,23 @@ async def test_a_guest_that_died_is_started_again_and_the_log_says_so(
     assert "the guest ended unasked, and is started again" in said
 
 
+async def test_a_guest_that_keeps_dying_is_an_error_and_leaves_little_behind(
+    vm, driven, sweep, settle, work, clock
+):
+    for _ in range(2):
+        driven.die(vm.id)
+        while (await sweep()) and not work.vms.kept[vm.id].due_at:
+            pass
+    after, said = work.vms.kept[vm.id], len(work.log.kept)
+    assert (after.status, after.crashes) == ("ERROR", 2)
+    for _ in range(20):  # nothing happens, and nothing is told, until it is due
+        await sweep()
+    assert len(work.log.kept) == said
+    clock.forward(seconds=1)
+    await settle()
+    assert work.vms.kept[vm.id].status == "RUNNING"
+
+
 async def test_a_guest_that_switched_itself_off_stays_off(vm, driven, settle, work):
     driven.guests[vm.id] = replace(driven.guests[vm.id], power=Power.HALTED)
     await settle()
@@ -123,27 +142,27 @@ async def test_a_guest_that_switched_itself_off_stays_off(vm, driven, settle, wo
 
 
 async def test_a_machine_whose_lease_is_anothers_is_left_alone(
-    vms, ana, order, driven, work, reconciler
+    vms, ana, order, driven, work, sweep
 ):
     vm = await vms.create(ana, order)
     work.leases.others.add(vm.id)
-    await reconciler.sweep()
+    await sweep()
     assert (driven.done, work.vms.kept[vm.id].step) == ([], Step.PLACE)
 
 
 async def test_who_lost_its_lease_on_the_way_is_refused_by_the_host_and_writes_nothing(
-    vms, ana, order, driven, work, reconciler
+    vms, ana, order, driven, work, sweep
 ):
     vm = await vms.create(ana, order)
     driven.fences[vm.id] = 2
-    await reconciler.sweep()
+    await sweep()
     assert (driven.done, work.vms.kept[vm.id].step, vm.trouble) == ([], Step.PLACE, None)
 
 
-async def test_a_machine_of_another_host_is_not_ours(vms, ana, order, driven, work, reconciler):
+async def test_a_machine_of_another_host_is_not_ours(vms, ana, order, driven, work, sweep):
     vm = await vms.create(ana, order)
     work.vms.kept[vm.id] = replace(vm, host="elsewhere", step=Step.UP, made=True, settled=1)
-    await reconciler.sweep()
+    await sweep()
     assert work.vms.kept[vm.id].status == "RUNNING"
 
 
@@ -161,7 +180,32 @@ async def test_an_operation_is_waited_for_until_it_ends_or_the_time_is_up(vms, a
     asked = await vms.act(ana, Intent(vm=vm.id), Action.STOP)
     assert (await operations.read(ana, asked.id, wait=0.05)).status is Outcome.RUNNING
     work.operations.kept[asked.id] = replace(asked, status=Outcome.SUCCEEDED)
-    assert [it.status async for it in operations.follow(ana, asked.id)] == [Outcome.SUCCEEDED]
+    followed = operations.follow(ana, asked.id, same(ana))
+    assert [it.status async for it in followed] == [Outcome.SUCCEEDED]
+
+
+def same(caller):
+    async def again():
+        return caller
+
+    return again
+
+
+async def test_who_follows_hears_it_unchanged_now_and_then_and_no_more_once_he_may_not(
+    vms, ana, nora, vm, work, monkeypatch
+):
+    monkeypatch.setattr("compute.usecases.operations.EVERY", 0.01)
+    operations, callers = Operations(work), [ana, ana, nora]
+    asked = await vms.act(ana, Intent(vm=vm.id), Action.STOP)
+
+    async def again():
+        return callers.pop(0)
+
+    heard = []
+    with pytest.raises(Forbidden):
+        async for it in operations.follow(ana, asked.id, again):
+            heard.append(it.status)
+    assert heard == [Outcome.RUNNING] * 3
 
 
 class TestOrphans:
@@ -213,14 +257,14 @@ async def test_the_templates_of_a_host_are_offered_once(work, driven, template):
 
 
 async def test_where_guests_cannot_be_listed_nothing_is_done_to_any(
-    reconciler, driven, vm, work, monkeypatch
+    sweep, driven, vm, work, monkeypatch
 ):
     async def away():
         raise HostTrouble("nobody answers")
 
     before, done = dict(work.vms.kept), list(driven.done)
     monkeypatch.setattr(driven, "list", away)
-    assert await reconciler.sweep() is False
+    assert await sweep() is False
     assert await Orphans(work, driven, None, timedelta(0), print).sweep() == 0
     assert (work.vms.kept, driven.done) == (before, done)
 

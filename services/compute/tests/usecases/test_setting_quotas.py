@@ -1,11 +1,11 @@
 """Quotas: who reads whose, and who sets them."""
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from chassis.errors import Forbidden
-from compute.domain.errors import OtherTenantsQuota, QuotaExceeded, QuotaStale
+from compute.domain.errors import OtherTenantsQuota, QuotaExceeded, QuotaStale, TenantNotFound
 from compute.domain.quota import Amount, Limits
 from compute.usecases.quotas import Setting
 
@@ -27,6 +27,18 @@ async def test_a_tenants_administrator_sets_no_quota_not_even_their_own(quotas, 
             await quotas.update(ana, tenant, Setting(limits=Limits(vms=1_000)))
     with pytest.raises(OtherTenantsQuota):
         await quotas.read(ana, uuid4())
+    assert (work.quotas.limits, work.facts) == ({}, [])
+
+
+async def test_a_tenant_that_there_is_not_has_no_quota(quotas, root, ana, work):
+    for ask in (
+        quotas.read(root, UUID(int=0)),
+        quotas.update(root, UUID(int=0), Setting(limits=Limits(vms=1))),
+    ):
+        with pytest.raises(TenantNotFound, match="there is no tenant"):
+            await ask
+    with pytest.raises(OtherTenantsQuota):
+        await quotas.read(ana, UUID(int=0))
     assert (work.quotas.limits, work.facts) == ({}, [])
 
 

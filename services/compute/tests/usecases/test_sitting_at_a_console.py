@@ -11,9 +11,9 @@ from compute.domain.errors import VmNotFound
 
 
 @pytest.fixture
-async def vm(vms, ana, order, driven, reconciler):
+async def vm(vms, ana, order, driven, sweep):
     made = await vms.create(ana, order)
-    while await reconciler.sweep():
+    while await sweep():
         pass
     return made
 

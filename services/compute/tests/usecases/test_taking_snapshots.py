@@ -106,14 +106,14 @@ async def test_a_snapshot_that_is_dropped_is_gone_once_it_is_out_of_the_disk(
 
 
 async def test_what_the_host_cannot_do_is_tried_again_and_fails_in_the_end(
-    vm, snapshots, ana, driven, work, clock, reconciler
+    vm, snapshots, ana, driven, work, clock, sweep
 ):
     driven.breaks = "no space left on device"
     operation = await snapshots.take(ana, vm, "x")
     for _ in range(MOST_ATTEMPTS):
         assert work.operations.kept[operation.id].status is Outcome.RUNNING
-        await reconciler.sweep()
-        await reconciler.sweep()  # too early: nothing happens
+        await sweep()
+        await sweep()  # too early: nothing happens
         clock.forward(seconds=30)
     ended = work.operations.kept[operation.id]
     assert (ended.status, ended.detail) == (Outcome.FAILED, "no space left on device")
@@ -124,15 +124,15 @@ async def test_what_the_host_cannot_do_is_tried_again_and_fails_in_the_end(
 
 
 async def test_who_lost_its_lease_on_the_way_writes_nothing(
-    vm, snapshots, ana, driven, work, reconciler
+    vm, snapshots, ana, driven, work, sweep
 ):
     operation = await snapshots.take(ana, vm, "x")
     driven.fences[vm.vm] = 9
-    await reconciler.sweep()
+    await sweep()
     assert work.operations.kept[operation.id].status is Outcome.RUNNING
     driven.fences[vm.vm] = 0
     work.leases.others.add(vm.vm)
-    await reconciler.sweep()
+    await sweep()
     assert (await only(snapshots, ana, vm)).status == "CREATING"
 
 

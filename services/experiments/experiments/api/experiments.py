@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal, cast
 
 from fastapi import Query, Request, Response
 
-from chassis.http import TAGGED, Asking, Paging, doors, given, needs, needs_somewhere, tagged
+from chassis.caller import Caller
+from chassis.http import TAGGED, Asking, Paging, doors, given, needs_somewhere, tagged
 from experiments.api.views import (
+    KEY,
     Aimed,
     ExperimentBody,
     ExperimentPage,
@@ -31,18 +33,21 @@ router = doors(PREFIX, "experiments")
 Uses = Annotated[Experiments, given(Experiments)]
 # PostgreSQL holds no NUL, so nothing with one in it can be found.
 Search = Annotated[str, Query(max_length=200, pattern=r"^[^\x00]*$")]
+Place = Annotated[str, Query(max_length=100, pattern=f"^$|{KEY}")]
 _TRANSLATED = {"reason", "variants", "metrics", "metric_keys", "analysis", "tags", "layer"}
 Sort = Literal[
     "created_at", "-created_at", "updated_at", "-updated_at", "key", "-key", "name", "-name"
 ]
 
 
-@router.post("", status_code=201, response_model=ExperimentView, **needs("experiment:create"))
+@router.post(
+    "", status_code=201, response_model=ExperimentView, **needs_somewhere("experiment:create")
+)
 async def create_experiment(
     body: ExperimentBody, caller: Asking, uses: Uses, request: Request, response: Response
 ) -> ExperimentView:
-    """Make an experiment in DRAFT."""
-    made = await uses.create(caller, _draft(body))
+    """Make an experiment in DRAFT; where no project or environment is said, in those that the API key is bound to."""
+    made = await uses.create(caller, _draft(body, caller))
     response.headers["location"] = f"{PREFIX}/{made.id}"
     return shown(made, request, response)
 
@@ -53,16 +58,26 @@ async def create_experiment(
     response_model_exclude_unset=True,
     **needs_somewhere("experiment:read"),
 )
-async def list_experiments(
+async def list_experiments(  # noqa: PLR0913 - each is a parameter of the query
     caller: Asking,
     uses: Uses,
     pager: Paging,
     search: Search = "",
     status: Status | None = None,
+    project: Place = "",
+    environment: Place = "",
     sort: Sort = "-created_at",
 ) -> Any:  # noqa: ANN401
-    """List the tenant's experiments, the newest first unless said."""
-    wanted = Wanted(ask=pager.ask, now=datetime.now(UTC), search=search, status=status, sort=sort)
+    """List the tenant's experiments, the newest first unless said; of one's own projects if not of all."""
+    wanted = Wanted(
+        ask=pager.ask,
+        now=datetime.now(UTC),
+        search=search,
+        status=status,
+        project=project,
+        environment=environment,
+        sort=sort,
+    )
     return pager.render(await uses.list(caller, wanted), experiment_view)
 
 
@@ -115,10 +130,9 @@ def _move_door(name: str) -> Callable[..., Coroutine[Any, Any, MovedView]]:
         body: MoveBody | None = None,
     ) -> MovedView:
         intent = replace(aimed, reason=body.reason if body else "")
-        after = await uses.move(caller, intent, name)
-        warnings = list(await uses.warnings(caller, after))
-        view = shown(after, request, response)
-        return MovedView(**dict(view), warnings=warnings)
+        done = await uses.move(caller, intent, name)
+        view = shown(done.experiment, request, response)
+        return MovedView(**dict(view), warnings=list(done.warnings))
 
     return move
 
@@ -141,15 +155,18 @@ def shown(experiment: Experiment, request: Request, response: Response) -> Exper
     return experiment_view(experiment)
 
 
-def _draft(body: ExperimentBody) -> Draft:
+def _draft(body: ExperimentBody, caller: Caller) -> Draft:
+    named = body.model_fields_set
     return Draft(
         key=body.key,
         name=body.name,
         description=body.description,
         hypothesis=body.hypothesis,
         unit=body.unit,
-        project=body.project,
-        environment=body.environment,
+        project=body.project if "project" in named else caller.project or body.project,
+        environment=body.environment
+        if "environment" in named
+        else caller.environment or body.environment,
         flag_key=body.flag_key or "",
         variants=tuple(v.variant() for v in body.variants) if body.variants else EVEN,
         traffic=body.traffic,

@@ -42,7 +42,7 @@ class ExperimentsServicer(rpc.ExperimentsServicer):
     async def List(self, request: pb.ListRequest, context: Context) -> pb.ListResponse:  # noqa: N802
         """Return a page of the caller's experiments, the newest first."""
         caller = await who(self._identity, context, reads=True)
-        caller.must_or_own("experiment:read")
+        caller.must_for_some("experiment:read")
         scope = f"{caller.tenant} rpc experiments"
         after = self._cursors.open(scope, request.cursor) if request.cursor else None
         ask = PageAsk(limit=_limit(request.limit), after=after)

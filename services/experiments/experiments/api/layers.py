@@ -21,9 +21,11 @@ from chassis.http import (
     needs_somewhere,
     tagged,
 )
+from experiments.api.experiments import Search, Sort
 from experiments.api.plan_views import KEY, Key
 from experiments.api.views import Name, Prose, Reason
 from experiments.domain.layers import MOST_HELD, Holdout, Layer, Words
+from experiments.ports.assigning import WantedNamed
 from experiments.usecases.layers import Aim, Holdouts, Layers, Named
 
 LAYERS, HOLDOUTS = "/api/v1/layers", "/api/v1/holdouts"
@@ -123,9 +125,12 @@ async def create_layer(
 @layers.get(
     "", response_model=LayerPage, response_model_exclude_unset=True, **needs("experiment:read")
 )
-async def list_layers(caller: Asking, uses: UsesLayers, pager: Paging) -> Any:  # noqa: ANN401
-    """List the tenant's layers, by key."""
-    return pager.render(await uses.page(caller, pager.ask), LayerView.model_validate)
+async def list_layers(
+    caller: Asking, uses: UsesLayers, pager: Paging, search: Search = "", sort: Sort = "key"
+) -> Any:  # noqa: ANN401
+    """List the tenant's layers, by key unless said."""
+    wanted = WantedNamed(ask=pager.ask, search=search, sort=sort)
+    return pager.render(await uses.page(caller, wanted), LayerView.model_validate)
 
 
 @layers.get("/{layer}", response_model=WholeLayerView, **needs("experiment:read"))
@@ -173,9 +178,12 @@ async def create_holdout(
 @holdouts.get(
     "", response_model=HoldoutPage, response_model_exclude_unset=True, **needs("experiment:read")
 )
-async def list_holdouts(caller: Asking, uses: UsesHoldouts, pager: Paging) -> Any:  # noqa: ANN401
-    """List the tenant's holdouts, by key."""
-    return pager.render(await uses.page(caller, pager.ask), HoldoutView.model_validate)
+async def list_holdouts(
+    caller: Asking, uses: UsesHoldouts, pager: Paging, search: Search = "", sort: Sort = "key"
+) -> Any:  # noqa: ANN401
+    """List the tenant's holdouts, by key unless said."""
+    wanted = WantedNamed(ask=pager.ask, search=search, sort=sort)
+    return pager.render(await uses.page(caller, wanted), HoldoutView.model_validate)
 
 
 @holdouts.get(

@@ -22,9 +22,11 @@ from chassis.http import (
     public,
     tagged,
 )
+from experiments.api.experiments import Search
 from experiments.api.plan_views import KEY, Key
 from experiments.api.views import Reason
 from experiments.domain.report import Access, Report
+from experiments.ports.reporting import WantedReports
 from experiments.usecases.reports import ReportDraft, ReportIntent, Reports, ReportWishes, Shown
 
 PREFIX, SHARED = "/api/v1/reports", "/api/v1/shared-reports"
@@ -34,6 +36,7 @@ Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, ma
 AccessText = Literal["private", "tenant", "link"]
 Note = Annotated[str, StringConstraints(max_length=20_000)]
 Token = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{20,100}$", description="the end of a link")]
+Sort = Literal["created_at", "-created_at", "updated_at", "-updated_at", "title", "-title"]
 OfExperiment = Annotated[str, Query(pattern=rf"^$|{KEY}", max_length=100, description="id or key")]
 
 
@@ -137,10 +140,16 @@ async def create_report(
     **needs_somewhere("report:read"),
 )
 async def list_reports(
-    caller: Asking, uses: Uses, pager: Paging, experiment: OfExperiment = ""
+    caller: Asking,
+    uses: Uses,
+    pager: Paging,
+    experiment: OfExperiment = "",
+    search: Search = "",
+    sort: Sort = "-created_at",
 ) -> Any:  # noqa: ANN401
-    """List the reports that the caller may read, the newest first."""
-    return pager.render(await uses.page(caller, pager.ask, experiment), _view)
+    """List the reports that the caller may read, the newest first unless said; `search` is for title and note."""
+    wanted = WantedReports(ask=pager.ask, search=search, sort=sort)
+    return pager.render(await uses.page(caller, wanted, experiment), _view)
 
 
 @router.get(

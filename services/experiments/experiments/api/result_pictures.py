@@ -23,7 +23,7 @@ COLUMNS = (
 def drawn(kind: str, result: Result, days: Sequence[Part], metric: str, variant: str) -> str:
     """Return a picture as SVG: forest, exposures, or of one metric and variant cumulative or posterior."""
     if kind == "forest":
-        return forest(result.comparisons, result.plan.method)
+        return forest(result.comparisons, result.decision.judgement)
     if kind == "exposures":
         return exposures(result.trial.variants, _exposed(result, days), _planned(result))
     asked = _asked(result.comparisons, metric, variant)

@@ -22,12 +22,13 @@ from experiments.api.result_views import (
     SplitView,
 )
 from experiments.domain.inference.analysis import Comparison, Observed
-from experiments.domain.inference.decision import to_pause
 from experiments.domain.inference.fixed import Evidence
 from experiments.domain.inference.intervals import Interval
+from experiments.domain.inference.judgement import Judgement, judged, to_pause
 from experiments.domain.inference.moments import D, Moments, Y
 from experiments.domain.inference.plans import MetricPlan, Plan, Role
 from experiments.domain.inference.quantiles import Ordered
+from experiments.domain.intake import REST
 from experiments.domain.result import Breakdown, Part, Result
 from experiments.usecases.results import Results
 
@@ -65,20 +66,26 @@ def result_view(result: Result) -> ResultView:
             f"{metric} in {variant}"
             for variant, metric in to_pause(result.plan, result.comparisons)
         ],
-        metrics=metric_views(result.plan, seen, result.comparisons),
+        metrics=metric_views(decision.judgement, seen, result.comparisons),
         missing=list(result.missing),
+        correction=result.plan.correction.value,
+        closes_at=trial.closes,
     )
 
 
-def breakdown_view(plan: Plan, breakdown: Breakdown) -> BreakdownView:
-    """Return what clients get of a breakdown."""
+def breakdown_view(result: Result, breakdown: Breakdown) -> BreakdownView:
+    """Return what clients get of a breakdown. A part is heard when the whole is."""
+    plan, speaks = result.plan, result.decision.judgement.speaks
     return BreakdownView(
         dimension=breakdown.dimension,
         parts=[
             BreakdownPartView(
                 value=part.value,
+                rest=part.value == REST,
                 units=part.observed.units,
-                metrics=metric_views(plan, part.observed, part.comparisons),
+                metrics=metric_views(
+                    judged(plan, part.comparisons, speaks=speaks), part.observed, part.comparisons
+                ),
             )
             for part in breakdown.parts
         ],
@@ -89,9 +96,11 @@ def breakdown_view(plan: Plan, breakdown: Breakdown) -> BreakdownView:
     )
 
 
-def metric_views(plan: Plan, seen: Observed, found: Sequence[Comparison]) -> list[MetricResultView]:
+def metric_views(
+    said: Judgement, seen: Observed, found: Sequence[Comparison]
+) -> list[MetricResultView]:
     """Return the metrics that have been observed."""
-    return [_metric(plan, it, seen, found) for it in plan.metrics if it.key in seen.metrics]
+    return [_metric(said, it, seen, found) for it in said.plan.metrics if it.key in seen.metrics]
 
 
 def day_view(result: Result, part: Part) -> DayView:
@@ -117,7 +126,7 @@ def _point(plan: Plan, c: Comparison) -> PointView:
 
 
 def _metric(
-    plan: Plan, metric: MetricPlan, seen: Observed, found: Sequence[Comparison]
+    said: Judgement, metric: MetricPlan, seen: Observed, found: Sequence[Comparison]
 ) -> MetricResultView:
     arms = zip(seen.variants, seen.metrics[metric.key], strict=True)
     return MetricResultView(
@@ -126,7 +135,7 @@ def _metric(
         more_is_better=metric.more_is_better,
         margin=metric.margin,
         arms=[ArmView(variant=v, units=a.n, value=_value(metric, a)) for v, a in arms],
-        comparisons=[_comparison(plan, c) for c in found if c.metric.key == metric.key],
+        comparisons=[_comparison(said, c) for c in found if c.metric.key == metric.key],
     )
 
 
@@ -136,7 +145,8 @@ def _value(metric: MetricPlan, arm: Moments | Ordered) -> float:
     return arm.mean[Y] / arm.mean[D] if arm.mean[D] else 0.0
 
 
-def _comparison(plan: Plan, c: Comparison) -> ComparisonView:
+def _comparison(said: Judgement, c: Comparison) -> ComparisonView:
+    plan = said.plan
     evidence = c.deciding(plan.method)
     guarded = c.metric.role is Role.GUARDRAIL and c.metric.margin > 0
     return ComparisonView(
@@ -146,29 +156,18 @@ def _comparison(plan: Plan, c: Comparison) -> ComparisonView:
         difference_interval=_interval(evidence.difference),
         lift_interval=_interval(evidence.lift),
         p_value=evidence.p,
-        significant=evidence.p <= c.level,
+        significant=said.significant(c),
         level=c.level,
         chance_to_win=c.belief.chance if c.metric.more_is_better else 1 - c.belief.chance,
         expected_loss=_known(c.belief.risk),
         power=c.power,
         harm_p_value=c.worse,
         non_inferiority_p_value=c.unharmed if guarded else None,
-        state=_state(plan, c, guarded=guarded),
+        state=said.state(c),
         fixed=_evidence(c.once),
         sequential=_evidence(c.always),
         planned=_evidence(c.planned) if plan.method == "grouped" else None,
     )
-
-
-def _state(plan: Plan, c: Comparison, *, guarded: bool) -> str:
-    """Say a comparison in a word."""
-    if c.worse <= plan.harm_alpha:
-        return "harmed"
-    if c.deciding(plan.method).p <= c.level:
-        return "better" if c.gain > 0 else "worse"
-    if guarded:
-        return "not inferior" if c.unharmed <= plan.alpha else "unproven"
-    return "open"
 
 
 def _split(result: Result) -> SplitView:

@@ -34,6 +34,9 @@ class ArmView(View):
 class ComparisonView(View):
     """One treatment against control in one metric. `p_value` and both intervals are those of the method that decides.
 
+    `significant` and `state` (harmed, better, worse, not inferior, unproven, open) are by its correction and in its
+    time, as the sentence is: before a fixed test ends, and before the first planned look, nothing is but harm. The
+    intervals are at `level`, the metric's share of the error rate; a correction over all metrics may say more than one.
     `harm_p_value` is always valid; `non_inferiority_p_value` there for a guardrail with a margin.
     """
 
@@ -86,9 +89,10 @@ class DecisionView(View):
 
 
 class BreakdownPartView(View):
-    """The units with one value of a dimension."""
+    """The units with one value of a dimension; `rest`: those with all values beyond the first 100, `value` is empty."""
 
     value: str
+    rest: bool
     units: int
     metrics: list[MetricResultView]
 
@@ -112,7 +116,10 @@ class BreakdownView(View):
 
 
 class ResultView(View):
-    """What is known of an experiment. `missing`: metrics it names that are not measured. `crossed`: units in none."""
+    """What is known of an experiment. `missing`: metrics it names that are not measured. `crossed`: units in none.
+
+    What units did from `closes_at` on does not count: the end, or its date; null while there is neither.
+    """
 
     experiment_id: UUID
     experiment_key: str
@@ -129,6 +136,8 @@ class ResultView(View):
     harmed_guardrails: list[str]
     metrics: list[MetricResultView]
     missing: list[str]
+    correction: str
+    closes_at: datetime | None
     dimensions: list[str] | None = None
     breakdown: BreakdownView | None = None
 

@@ -119,7 +119,7 @@ async def read_results(  # noqa: PLR0913 - each is a parameter of the query
         return Response(table(view), media_type=f"{CSV}; charset=utf-8")
     if dimension:
         found = await uses.break_down(caller, experiment, dimension)
-        view.breakdown = breakdown_view(result.plan, found)
+        view.breakdown = breakdown_view(result, found)
     return view
 
 

@@ -116,11 +116,14 @@ def taken(measure: Measure, state: UnitState, event: Event) -> UnitState:
     return state
 
 
-def counted(measure: Measure, exposed_at: datetime, events: Iterable[Event]) -> UnitState:
-    """Return the state of a unit from all its events: what a recount gives, and what an earlier exposure asks for."""
+def counted(
+    measure: Measure, exposed_at: datetime, events: Iterable[Event], closes: datetime | None = None
+) -> UnitState:
+    """Return the state of a unit from all its events before `closes`: what a recount gives, and an earlier exposure."""
     state = UnitState(exposed_at)
     for event in events:
-        state = taken(measure, state, event)
+        if closes is None or event.at < closes:
+            state = taken(measure, state, event)
     return state
 
 

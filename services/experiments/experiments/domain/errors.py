@@ -1,6 +1,6 @@
 """What can go wrong with an experiment."""
 
-from chassis.errors import Conflict, Invalid, NotFound, Stale, TooLarge, Unavailable
+from chassis.errors import Conflict, Forbidden, Invalid, NotFound, Stale, TooLarge, Unavailable
 
 
 class ExperimentNotFound(NotFound):
@@ -130,6 +130,12 @@ class BadPlan(Invalid):
     """The plan of an analysis contradicts itself, such as an error rate above 0.5; the message says what must hold."""
 
     code = "experiments.bad_plan"
+
+
+class OtherPlace(Forbidden):
+    """The API key is bound to another project or environment than the experiment is to be in."""
+
+    code = "experiments.other_place"
 
 
 class UnknownMetric(Invalid):

@@ -25,6 +25,9 @@ AHEAD = timedelta(minutes=5)  # how far the clock of a client may be before ours
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
 MOST_DIMENSIONS = 5
+MOST_VALUES = 100  # of a dimension; units with others are counted together
+REST = ""  # their value: no unit can say it
+
 _MICRO = timedelta(microseconds=1)
 _NAME = pattern(r"[A-Za-z0-9_$][A-Za-z0-9_.:/$ -]{0,99}")
 _DIMENSION = pattern(r"[A-Za-z_][A-Za-z0-9_.-]{0,49}")
@@ -110,14 +113,25 @@ def event_of(tenant: UUID, said: object, now: datetime) -> SeenEvent:
 
 
 def exposure_of(
-    tenant: UUID, said: object, now: datetime, trials: Mapping[str, Trial]
+    tenant: UUID,
+    said: object,
+    now: datetime,
+    trials: Mapping[str, Trial],
+    elsewhere: Callable[[Trial], bool] = lambda _: False,
 ) -> SeenExposure:
-    """Return the exposure that an item says, held against its experiment; Unfit if there is none."""
+    """Return the exposure that an item says, held against its experiment; Unfit if there is none, or it is elsewhere.
+
+    `elsewhere` tells whether an experiment is in another place than the API key that exposes is bound to.
+    """
     it = _fields(said, _EXPOSURE_FIELDS)
     unit = _text(it, "unit", 256)
     trial = trials.get(_text(it, "experiment", 100))
     if trial is None:
         raise Unfit("unknown_experiment", "experiment: there is none with this key or id")
+    if elsewhere(trial):
+        where = f"environment {trial.environment!r} of project {trial.project!r}"
+        text = f"experiment: {trial.key!r} is in {where}; this API key is bound to another place"
+        raise Unfit("other_place", text)
     variant = _text(it, "variant", 100)
     if variant not in trial.variants:
         known = ", ".join(trial.variants)

@@ -95,6 +95,17 @@ def due_at(experiment: Experiment) -> datetime | None:
     return max(moment.at, schedule.set_at) if moment else None
 
 
+def closes_at(experiment: Experiment) -> datetime | None:
+    """Return when an experiment ends, as far as is known: what units do from then on does not count. None: not yet.
+
+    A date of the schedule is known ahead, so that nothing has to be taken back when the clock reaches it.
+    """
+    schedule = experiment.schedule
+    if experiment.completed_at or schedule is None or schedule.end is None:
+        return experiment.completed_at
+    return max(schedule.end.at, schedule.set_at)
+
+
 def _waits(experiment: Experiment, schedule: Schedule) -> bool:
     return experiment.status in SCHEDULABLE and schedule.start is not None and not schedule.begun
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from experiments.domain.inference.analysis import Comparison, Observed, analysed
-from experiments.domain.inference.decision import Decision, Verdict, decided
+from experiments.domain.inference.decision import Decision, decided
 from experiments.domain.inference.heterogeneity import Heterogeneity, across
 from experiments.domain.inference.histogram import Histogram, gathered, ranks, winsorised
 from experiments.domain.inference.mismatch import Phase
 from experiments.domain.inference.moments import Moments, merged
 from experiments.domain.inference.plans import Method, Plan
 from experiments.domain.inference.quantiles import Ordered
+from experiments.domain.intake import REST
 from experiments.domain.trial import Cell, Frozen, Trial, plan
 
 EXPOSURE = 0  # the number of the exposure among the metrics
@@ -91,9 +92,9 @@ def observed(trial: Trial, metrics: Sequence[Frozen], cells: Sequence[Cell]) -> 
 def broken_down(
     trial: Trial, metrics: Sequence[Frozen], dimension: str, cells: Iterable[Cell]
 ) -> Breakdown:
-    """Compare within every value of a dimension, the one with most units first."""
+    """Compare within every value of a dimension, the one with most units first, and the rest of them last."""
     parts = [_part(trial, metrics, value, it) for value, it in _by_value(cells).items()]
-    parts.sort(key=lambda part: (-part.observed.units, part.value))
+    parts.sort(key=lambda part: (part.value == REST, -part.observed.units, part.value))
     pairs: dict[tuple[str, str], list[Comparison]] = {}
     for part in parts:
         for c in part.comparisons:
@@ -167,11 +168,8 @@ def _looked(planned: Plan, units: int) -> Plan:
 
 def _decided(trial: Trial, planned: Plan, seen: Observed, found: Sequence[Comparison]) -> Decision:
     ended = planned.method is Method.FIXED and 0 < planned.units <= seen.units
-    made = decided(planned, seen, found, over=trial.over or ended)
-    if _too_early(trial, planned, seen) and made.verdict is Verdict.SHIP:
-        text = f"Keep running: the first planned look is at {planned.looks[0]:.0%} of the units."
-        return replace(made, verdict=Verdict.KEEP_RUNNING, sentence=text, variant=None)
-    return made
+    early = _too_early(trial, planned, seen)
+    return decided(planned, seen, found, over=trial.over or ended, early=early)
 
 
 def _too_early(trial: Trial, planned: Plan, seen: Observed) -> bool:

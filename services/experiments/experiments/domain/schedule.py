@@ -123,8 +123,8 @@ def _check_order(start: Moment | None, end: Moment | None, now: datetime) -> Non
         raise _wrong(BadSchedule, "/end_date", "the end date has passed already")
     if start and end.at <= start.at:
         raise _wrong(BadSchedule, "/end_date", "the end date must be after the start date")
-    if start and end.at - start.at < SHORTEST:
-        text = "between start and end there must be at least one hour of elapsed time"
+    if start and end.at - max(start.at, now) < SHORTEST:
+        text = "between start (now, if that has passed) and end there must be at least one hour of elapsed time"
         raise _wrong(BadSchedule, "/end_date", text)
 
 

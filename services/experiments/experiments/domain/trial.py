@@ -35,7 +35,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """An experiment as its data see it. The first variant is the control; `hash` is that of the plan at its start."""
+    """An experiment as its data see it. The first variant is the control; `plan_hash` is that of its start.
+
+    What units do from `closes` on does not count (None: there is no end yet).
+    """
 
     id: UUID
     tenant: UUID
@@ -46,7 +49,10 @@ class Trial:
     spans: tuple[Span, ...]
     uses: tuple[MetricUse, ...]
     analysis: Analysis
+    project: str = "default"
+    environment: str = "production"
     plan_hash: str = ""
+    closes: datetime | None = None
 
     def span_at(self, at: datetime) -> Span | None:
         """Return the phase that ran at a time."""

@@ -30,14 +30,18 @@ class Wanted:
     """Which experiments of a tenant are wanted. `sort` is created_at, updated_at, key or
     name, with `-` before it for descending.
 
-    `status` is meant as of `now`: a date of a schedule that has passed counts.
+    `status` is meant as of `now`: a date of a schedule that has passed counts. `owner_id`: of theirs only, and all that
+    is in `projects`.
     """
 
     ask: PageAsk
     now: datetime
     search: str = ""
     status: Status | None = None
+    project: str = ""
+    environment: str = ""
     owner_id: str | None = None
+    projects: tuple[str, ...] = ()
     sort: str = "-created_at"
 
 

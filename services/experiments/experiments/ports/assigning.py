@@ -65,6 +65,15 @@ class Publications(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedNamed:
+    """Which layers or holdouts of a tenant are wanted. `sort` as for experiments."""
+
+    ask: PageAsk
+    search: str = ""
+    sort: str = "key"
+
+
 class LayerBook(Protocol):
     """The layers of every tenant."""
 
@@ -76,8 +85,8 @@ class LayerBook(Protocol):
         """Return the layer with this id or key, locked until the work ends; None if there is none."""
         ...
 
-    async def page(self, tenant: UUID, ask: PageAsk) -> Slice[Layer]:
-        """Return a part of a tenant's layers, by key."""
+    async def page(self, tenant: UUID, wanted: WantedNamed) -> Slice[Layer]:
+        """Return a part of a tenant's layers."""
         ...
 
     async def add(self, layer: Layer) -> None:
@@ -112,8 +121,8 @@ class HoldoutBook(Protocol):
         """Return the holdout with this id or key, locked until the work ends; None if there is none."""
         ...
 
-    async def page(self, tenant: UUID, ask: PageAsk) -> Slice[Holdout]:
-        """Return a part of a tenant's holdouts, by key."""
+    async def page(self, tenant: UUID, wanted: WantedNamed) -> Slice[Holdout]:
+        """Return a part of a tenant's holdouts."""
         ...
 
     async def all(self, tenant: UUID) -> Sequence[Holdout]:

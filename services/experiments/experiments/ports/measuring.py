@@ -86,7 +86,18 @@ class Intake(Protocol):
         ...
 
     async def freeze(self, experiment: UUID, metrics: Sequence[Frozen]) -> None:
-        """Keep the metrics of an experiment as they are now."""
+        """Keep the metrics of an experiment as they are now; drop what was laid out for one that is gone."""
+        ...
+
+    async def close(self, experiment: UUID, closes: datetime | None, since: datetime) -> None:
+        """Let what units do from `closes` on not count (None: all counts).
+
+        What was counted otherwise since `since` is put right as the shards are absorbed into next.
+        """
+        ...
+
+    async def forget(self, experiment: UUID) -> None:
+        """Measure an experiment no more, and forget its cells."""
         ...
 
     async def absorb(self) -> Absorbed:

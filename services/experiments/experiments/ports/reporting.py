@@ -15,7 +15,7 @@ class WantedReports:
     """Which reports of a tenant are wanted: of an experiment (None: all), and as `reader` may see them.
 
     `reader` None: all but the private ones of others than `owner_id`; else those that are shared and approved, and the
-    reader's own.
+    reader's own. `sort` is created_at, updated_at or title, with `-` before it for descending.
     """
 
     ask: PageAsk
@@ -23,6 +23,8 @@ class WantedReports:
     owner_id: str = ""
     all_shared: bool = False
     everything: bool = False
+    search: str = ""
+    sort: str = "-created_at"
 
 
 class ReportBook(Protocol):
@@ -41,7 +43,7 @@ class ReportBook(Protocol):
         ...
 
     async def page(self, tenant: UUID, wanted: WantedReports) -> Slice[Report]:
-        """Return a part of a tenant's reports, the newest first."""
+        """Return a part of a tenant's reports, without their results."""
         ...
 
     async def add(self, report: Report) -> None:

@@ -25,7 +25,8 @@ def counting(exposed: str) -> str:
     """Return the SQL that leaves of events `f` and sources `s` those that count; `exposed` says since when."""
     return f"""
   CROSS JOIN LATERAL (SELECT f.at - {exposed} AS since, CASE WHEN s.summed THEN f.value ELSE 1 END AS w) AS q
-  WHERE s.step = 0 AND ((since >= s.after AND (s.until IS NULL OR since < s.until))
+  WHERE s.step = 0 AND (s.closes IS NULL OR f.at < s.closes)
+    AND ((since >= s.after AND (s.until IS NULL OR since < s.until))
     OR (since < 0 AND since >= -s.lookback))"""
 
 

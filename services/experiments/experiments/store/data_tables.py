@@ -32,9 +32,13 @@ class ShardRow(Base):
 
 
 class EventRow(Base):
-    """What units did. The key drops what comes twice; `at` is in microseconds since 1970."""
+    """What units did. The key drops what comes twice; `at` is in microseconds since 1970.
+
+    The index knows for each stretch of the table its times, so that the latest events are found at next to no cost.
+    """
 
     __tablename__ = "event"
+    __table_args__ = (Index("event_at", "at", postgresql_using="brin"),)
 
     unit: Mapped[UUID] = mapped_column(primary_key=True)
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
@@ -86,7 +90,10 @@ class MeasureRow(Base):
 
 
 class SourceRow(Base):
-    """Which events make a measure: above or below, which step of a funnel, and when they count (microseconds)."""
+    """Which events make a measure: above or below, which step of a funnel, and when they count (microseconds).
+
+    `closes`: when the experiment ends, as far as is known; what units do from then on does not count.
+    """
 
     __tablename__ = "source"
 
@@ -99,6 +106,7 @@ class SourceRow(Base):
     after: Mapped[int] = mapped_column(BigInteger)
     until: Mapped[int | None] = mapped_column(BigInteger)
     lookback: Mapped[int] = mapped_column(BigInteger)
+    closes: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class TallyRow(Base):

@@ -88,7 +88,11 @@ def _which(tenant: UUID, wanted: Wanted) -> ColumnElement[bool]:
         fields = (R.key, R.name, R.description)
         which.append(or_(*(f.icontains(wanted.search, autoescape=True) for f in fields)))
     if wanted.owner_id is not None:
-        which.append(R.owner_id == wanted.owner_id)
+        which.append(or_(R.owner_id == wanted.owner_id, R.project.in_(wanted.projects)))
+    if wanted.project:
+        which.append(R.project == wanted.project)
+    if wanted.environment:
+        which.append(R.environment == wanted.environment)
     if wanted.status:
         which.append(status_at(wanted.now) == wanted.status.value)
     return and_(*which)

@@ -1,43 +1,35 @@
 """The state of exposures and events in PostgreSQL: what waits, what each unit has done, and the cells."""
 
-import json
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from datetime import date, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from io import BytesIO
 from operator import itemgetter
-from typing import Any, NamedTuple
+from struct import Struct
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from experiments.domain.inference.moments import Moments, nothing
 from experiments.domain.intake import SHARDS, shard_of
 from experiments.domain.metric import MOST_STEPS
+from experiments.domain.moves import closes_at
 from experiments.domain.trial import Frozen
 from experiments.ports.measuring import Absorbed, Parcel
 from experiments.store import moving, packing
 from experiments.store import statements as sql
-from experiments.store.data_tables import InboxRow, MeasureRow, ShardRow, SourceRow
-from experiments.store.measures import exposed, measured, sources_of
+from experiments.store.cells import lock_of, merge
+from experiments.store.data_tables import CellRow, InboxRow, MeasureRow, ShardRow, SourceRow
+from experiments.store.measures import exposed, measured, micros, sources_of
+from experiments.store.rows import experiment_of
+from experiments.store.tables import ExperimentRow
 
 _EVENT = ("unit", "id", "name", "at", "value", "properties")
 _EXPOSURE = ("experiment", "unit", "variant", "phase", "at", "dims")
-_DAY_ONE = date(1970, 1, 1)
-
-
-class Key(NamedTuple):
-    """Which cell. `slice` and `value` are empty for all units, else a dimension (or `day`) and its value."""
-
-    experiment: UUID
-    metric: int
-    phase: int
-    variant: int
-    slice: str
-    value: str
-    bucket: int
+# A parcel that says: the end of this experiment has moved; what was counted since then (microseconds) may be wrong.
+CLOSING = "closing"
+_CLOSING = Struct(">16sq")
 
 
 class SqlIntake:
@@ -45,6 +37,7 @@ class SqlIntake:
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
+        self._closings: Sequence[Parcel] = ()
 
     async def hold(self, shard: int) -> bool:
         """Lock a shard until the work ends; False if another worker has it."""
@@ -81,6 +74,7 @@ class SqlIntake:
         """Lay parcels out to be absorbed; return the experiments of whose metrics nothing is frozen yet."""
         raw = await self._raw()
         await raw.execute(sql.TEMPORARY)
+        self._closings = [parcel for parcel in parcels if parcel.kind == CLOSING]
         for kind, table, columns in (
             ("event", "came_event", _EVENT),
             ("exposure", "came_exposure", _EXPOSURE),
@@ -92,15 +86,43 @@ class SqlIntake:
         return [row["experiment"] for row in await raw.fetch(sql.UNFROZEN)]
 
     async def freeze(self, experiment: UUID, metrics: Sequence[Frozen]) -> None:
-        """Keep the metrics of an experiment as they are now, and its exposures as number 0."""
-        lock = func.pg_advisory_xact_lock(_lock_of(experiment))
+        """Keep the metrics of an experiment as they are now, and its exposures as number 0.
+
+        Its row is held until the commit, so that its end cannot move unseen. Exposures of one that is gone are dropped.
+        """
+        lock = func.pg_advisory_xact_lock(lock_of(experiment))
         await self._session.execute(select(lock))
+        mine = select(ExperimentRow).where(ExperimentRow.id == experiment)
+        row = await self._session.scalar(mine.with_for_update(read=True))
+        if row is None:
+            await (await self._raw()).execute(sql.DROP, experiment)
+            return
+        closes = closes_at(experiment_of(row))
         rows = [exposed(experiment), *(measured(experiment, m) for m in metrics)]
         kept = insert(MeasureRow).on_conflict_do_nothing().returning(MeasureRow.metric)
         fresh = set((await self._session.execute(kept, rows)).scalars())
-        sources = [s for m in metrics if m.number in fresh for s in sources_of(experiment, m)]
+        sources = [
+            s for m in metrics if m.number in fresh for s in sources_of(experiment, m, closes)
+        ]
         if sources:
             await self._session.execute(insert(SourceRow).on_conflict_do_nothing(), sources)
+
+    async def close(self, experiment: UUID, closes: datetime | None, since: datetime) -> None:
+        """Let what units do from `closes` on not count, and leave word for each shard to put right what it counted.
+
+        A worker that is absorbing meanwhile may still count by the end as it was. It holds its shard, so whoever finds
+        our word there finds what that worker has done, too.
+        """
+        mine = SourceRow.experiment == experiment
+        change = update(SourceRow).where(mine).values(closes=micros(closes))
+        if (await self._session.execute(change.returning(SourceRow.name))).first():
+            body = _CLOSING.pack(experiment.bytes, micros(since))
+            await self.leave([Parcel(CLOSING, shard, 1, body) for shard in range(SHARDS)])
+
+    async def forget(self, experiment: UUID) -> None:
+        """Measure an experiment no more, and forget its cells."""
+        for table in (SourceRow, MeasureRow, CellRow):
+            await self._session.execute(delete(table).where(table.experiment == experiment))
 
     async def absorb(self) -> Absorbed:
         """Make what was laid out part of the state: events first, then exposures, then the cells."""
@@ -108,11 +130,20 @@ class SqlIntake:
         fresh = _count(await raw.execute(moving.KEEP_EVENTS))
         groups = list(await self._move(raw)) if fresh else []
         met = _count(await raw.execute(sql.MEET))
-        if met:
+        if met + await self._reclose(raw):
             await self._meet(raw)
             groups += await raw.fetch(sql.GROUPS)
-        await self._merge(raw, groups)
+        await merge(raw, groups)
         return Absorbed(events=fresh, exposures=met, cells=len(groups))
+
+    async def _reclose(self, raw: Any) -> int:  # noqa: ANN401 - asyncpg's own connection
+        """Lay out the units that an end that has moved concerns, to be counted again; return how many."""
+        found = 0
+        for parcel in self._closings:
+            experiment, since = _CLOSING.unpack(parcel.body)
+            asked = (UUID(bytes=experiment), since, SHARDS, parcel.shard)
+            found += _count(await raw.execute(sql.RECLOSE, *asked))
+        return found
 
     async def join(self, unit: bytes, same_as: bytes) -> bool:
         """Make a unit another one with all it has seen and done; False if they are one already."""
@@ -127,7 +158,7 @@ class SqlIntake:
         await self._hold_too(raw, {shard_of(loser.bytes), shard_of(winner.bytes)})
         await self._take_out(raw, loser, winner)
         await self._meet(raw)
-        await self._merge(raw, await raw.fetch(sql.GROUPS))
+        await merge(raw, await raw.fetch(sql.GROUPS))
         return True
 
     async def _take_out(self, raw: Any, loser: UUID, winner: UUID) -> None:  # noqa: ANN401
@@ -182,56 +213,11 @@ class SqlIntake:
             if not _count(await raw.execute(moving.STEP, step)):
                 return
 
-    async def _merge(self, raw: Any, groups: Sequence[Any]) -> None:  # noqa: ANN401
-        """Carry the groups into their cells; experiments are locked in order, so that nobody waits in a ring."""
-        if not groups:
-            return
-        changes = _changes(groups)
-        for lock in sorted({_lock_of(key.experiment) for key in changes}):
-            await raw.execute("SELECT pg_advisory_xact_lock($1)", lock)
-        keys = sorted(changes)
-        before = {
-            Key(*row[:7]): Moments(row["n"], tuple(row["mean"]), tuple(row["co"]))
-            for row in await raw.fetch(sql.CELLS, *(list(c) for c in zip(*keys, strict=True)))
-        }
-        after = [(key, _changed(before.get(key, nothing()), *changes[key])) for key in keys]
-        rows = [(*key, it.n, list(it.mean), list(it.co)) for key, it in after]
-        await raw.executemany(sql.PUT_CELL, rows)
-
     async def _raw(self) -> Any:  # noqa: ANN401
         """Return asyncpg's connection: COPY is beyond SQLAlchemy. It is in the session's transaction."""
         await self._session.execute(select(1))
         connection = await self._session.connection()
         return (await connection.get_raw_connection()).driver_connection
-
-
-def _changed(cell: Moments, entered: Moments, left: Moments) -> Moments:
-    return cell.plus(entered).minus(left) if left.n else cell.plus(entered)
-
-
-def _changes(groups: Iterable[Any]) -> dict[Key, tuple[Moments, Moments]]:
-    """Return what enters and what leaves each cell: that of all units, that of the day, and one a dimension."""
-    entered: dict[Key, Moments] = defaultdict(nothing)
-    left: dict[Key, Moments] = defaultdict(nothing)
-    for row in groups:
-        part = Moments(row["n"], tuple(row["mean"]), tuple(row["co"]))
-        side = entered if row["sign"] > 0 else left
-        for name, value in _slices(row["day"], row["dims"]):
-            key = Key(
-                row["experiment"], row["metric"], row["phase"], row["variant"], name, value,
-                row["bucket"],
-            )  # fmt: skip
-            side[key] = side[key].plus(part)
-    return {key: (entered[key], left[key]) for key in entered.keys() | left.keys()}
-
-
-def _slices(day: int, dims: str) -> list[tuple[str, str]]:
-    made = [("", ""), ("day", (_DAY_ONE + timedelta(days=day)).isoformat())]
-    return made if dims == "{}" else [*made, *json.loads(dims).items()]
-
-
-def _lock_of(experiment: UUID) -> int:
-    return int.from_bytes(experiment.bytes[8:], signed=True)
 
 
 def _count(status: str) -> int:

@@ -5,16 +5,18 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Select, collate, delete, func, select, update
+from sqlalchemy import Select, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.errors import Conflict
-from chassis.pages import PageAsk, Slice, cut
+from chassis.pages import Position, Slice, cut
 from experiments.domain.errors import HoldoutKeyTaken, LayerKeyTaken
 from experiments.domain.experiment import Status
 from experiments.domain.layers import Holdout, Layer, Slot
+from experiments.ports.assigning import WantedNamed
 from experiments.store.experiments import status_at
+from experiments.store.listing import named, ordered, position
 from experiments.store.tables import ExperimentRow, HoldoutRow, LayerRow
 
 Row = TypeVar("Row", LayerRow, HoldoutRow)
@@ -33,17 +35,17 @@ class SqlLayers:
 
     async def find(self, tenant: UUID, name: str) -> Layer | None:
         """Return the layer with this id or key; None if there is none."""
-        row = await _one(self._session, _named(LayerRow, tenant, name))
+        row = await _one(self._session, named(LayerRow, tenant, name))
         return _layer(row) if row else None
 
     async def take(self, tenant: UUID, name: str) -> Layer | None:
         """Return the layer with this id or key, locked until the work ends; None if there is none."""
-        row = await _one(self._session, _named(LayerRow, tenant, name).with_for_update())
+        row = await _one(self._session, named(LayerRow, tenant, name).with_for_update())
         return _layer(row) if row else None
 
-    async def page(self, tenant: UUID, ask: PageAsk) -> Slice[Layer]:
-        """Return a part of a tenant's layers, by key."""
-        rows, after, total = await _page(self._session, LayerRow, tenant, ask)
+    async def page(self, tenant: UUID, wanted: WantedNamed) -> Slice[Layer]:
+        """Return a part of a tenant's layers."""
+        rows, after, total = await _page(self._session, LayerRow, tenant, wanted)
         return Slice(items=[_layer(row) for row in rows], next=after, total=total)
 
     async def add(self, layer: Layer) -> None:
@@ -84,17 +86,17 @@ class SqlHoldouts:
 
     async def find(self, tenant: UUID, name: str) -> Holdout | None:
         """Return the holdout with this id or key; None if there is none."""
-        row = await _one(self._session, _named(HoldoutRow, tenant, name))
+        row = await _one(self._session, named(HoldoutRow, tenant, name))
         return _holdout(row) if row else None
 
     async def take(self, tenant: UUID, name: str) -> Holdout | None:
         """Return the holdout with this id or key, locked until the work ends; None if there is none."""
-        row = await _one(self._session, _named(HoldoutRow, tenant, name).with_for_update())
+        row = await _one(self._session, named(HoldoutRow, tenant, name).with_for_update())
         return _holdout(row) if row else None
 
-    async def page(self, tenant: UUID, ask: PageAsk) -> Slice[Holdout]:
-        """Return a part of a tenant's holdouts, by key."""
-        rows, after, total = await _page(self._session, HoldoutRow, tenant, ask)
+    async def page(self, tenant: UUID, wanted: WantedNamed) -> Slice[Holdout]:
+        """Return a part of a tenant's holdouts."""
+        rows, after, total = await _page(self._session, HoldoutRow, tenant, wanted)
         return Slice(items=[_holdout(row) for row in rows], next=after, total=total)
 
     async def all(self, tenant: UUID) -> Sequence[Holdout]:
@@ -135,26 +137,17 @@ async def _one(session: AsyncSession, query: Select[Row]) -> Row | None:
 
 
 async def _page(
-    session: AsyncSession, table: type[Row], tenant: UUID, ask: PageAsk
-) -> tuple[Sequence[Row], tuple[str, ...] | None, int]:
-    mine, key = table.tenant == tenant, collate(table.key, "C")
-    total = await session.scalar(select(func.count()).select_from(table).where(mine))
-    query = select(table).where(mine)
-    if ask.after:
-        query = query.where(key > ask.after[0])
-    rows = (
-        await session.scalars(query.order_by(key).limit(ask.limit + 1).offset(ask.offset))
-    ).all()
-    items, after = cut(rows, ask.limit, lambda row: (row.key,))
+    session: AsyncSession, table: type[Row], tenant: UUID, wanted: WantedNamed
+) -> tuple[Sequence[Row], Position | None, int]:
+    which, ask = table.tenant == tenant, wanted.ask
+    if wanted.search:
+        fields = (table.key, table.name, table.description)
+        which &= or_(*(f.icontains(wanted.search, autoescape=True) for f in fields))
+    total = await session.scalar(select(func.count()).select_from(table).where(which))
+    page = ordered(table, select(table).where(which), wanted.sort, ask.after)
+    rows = (await session.scalars(page.limit(ask.limit + 1).offset(ask.offset))).all()
+    items, after = cut(rows, ask.limit, lambda row: position(row, wanted.sort))
     return items, after, total or 0
-
-
-def _named(table: type[Row], tenant: UUID, name: str) -> Select[Row]:
-    mine = select(table).where(table.tenant == tenant)
-    try:
-        return mine.where(table.id == UUID(name))
-    except ValueError:
-        return mine.where(table.key == name)
 
 
 def _columns(it: Layer | Holdout) -> dict[str, Any]:

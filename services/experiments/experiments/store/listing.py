@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import Select, SQLColumnExpression, collate, literal, select, tuple_
 
 from chassis.pages import Position
-from experiments.store.tables import ExperimentRow, MetricRow
+from experiments.store.tables import ExperimentRow, HoldoutRow, LayerRow, MetricRow
 
-Row = TypeVar("Row", ExperimentRow, MetricRow)
+Row = TypeVar("Row", ExperimentRow, MetricRow, LayerRow, HoldoutRow)
 
 
 def named(table: type[Row], tenant: UUID, name: str) -> Select[Row]:
@@ -39,7 +39,9 @@ def position(thing: Any, sort: str) -> Position:  # noqa: ANN401 - whatever has 
     return (value.isoformat() if isinstance(value, datetime) else value, str(thing.id))
 
 
-def _column(table: type[ExperimentRow | MetricRow], name: str) -> SQLColumnExpression[Any]:
+def _column(
+    table: type[ExperimentRow | MetricRow | LayerRow | HoldoutRow], name: str
+) -> SQLColumnExpression[Any]:
     """Return what a list is sorted by; texts by their bytes, whatever the database's language is."""
     columns: dict[str, SQLColumnExpression[Any]] = {
         "created_at": table.created_at,

@@ -1,10 +1,11 @@
 """The metrics of an experiment as rows: what they are, and which events make them."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from experiments.domain.aggregation import Kind, Measure
+from experiments.domain.intake import EPOCH
 from experiments.domain.metric import WHETHER, definition_of, document, measure
 from experiments.domain.trial import Frozen
 from experiments.store.data_tables import MeasureRow
@@ -44,7 +45,14 @@ def _measure_row(experiment: UUID, number: int, key: str, said: Any) -> dict[str
     }
 
 
-def sources_of(experiment: UUID, metric: Frozen) -> list[dict[str, Any]]:
+def micros(at: datetime | None) -> int | None:
+    """Return a time in microseconds since 1970."""
+    return None if at is None else (at - EPOCH) // timedelta(microseconds=1)
+
+
+def sources_of(
+    experiment: UUID, metric: Frozen, closes: datetime | None = None
+) -> list[dict[str, Any]]:
     """Return which events make a metric; times in microseconds."""
     it = measure(metric.definition)
     funnel = it.kind is Kind.FUNNEL
@@ -53,7 +61,8 @@ def sources_of(experiment: UUID, metric: Frozen) -> list[dict[str, Any]]:
         for step, name in enumerate(it.events, 1)
     ]
     under = [_source(it, it.below, 0, below=True)] if it.below else []
-    return [{"experiment": experiment, "metric": metric.number, **row} for row in above + under]
+    same = {"experiment": experiment, "metric": metric.number, "closes": micros(closes)}
+    return [{**same, **row} for row in above + under]
 
 
 def _source(it: Measure, name: str, step: int, *, below: bool) -> dict[str, Any]:

@@ -36,6 +36,7 @@ UPDATE walk SET done = $1, reached = n.at FROM (
   JOIN event e ON e.unit = w.unit AND e.name = s.name
   WHERE w.done = $1 - 1 AND (w.done = 0 OR e.at > w.reached)
     AND e.at >= w.exposed + s.after AND (s.until IS NULL OR e.at < w.exposed + s.until)
+    AND (s.closes IS NULL OR e.at < s.closes)
   GROUP BY 1, 2, 3) AS n
 WHERE walk.unit = n.unit AND walk.experiment = n.experiment AND walk.metric = n.metric
 """

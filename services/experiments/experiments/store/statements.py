@@ -42,6 +42,17 @@ WHERE x.unit IS NULL OR (NOT x.crossed AND
   (i.crossed OR i.variant <> x.variant OR (i.at, i.dims COLLATE "C") < (x.at, x.dims COLLATE "C")))
 """
 
+# The units of a shard that did something since a time: the end of their experiment has moved, they are counted again.
+RECLOSE = """
+INSERT INTO met
+SELECT x.unit, x.experiment, x.variant, x.phase, x.at, x.dims, false, x.variant, x.phase, x.at, x.dims, true
+FROM (
+  SELECT DISTINCT unit FROM event WHERE at >= $2 AND get_byte(uuid_send(unit), 0) % $3 = $4
+    AND name IN (SELECT name FROM source WHERE experiment = $1)) AS late
+JOIN exposure x ON x.unit = late.unit AND x.experiment = $1 AND NOT x.crossed
+WHERE NOT EXISTS (SELECT FROM met WHERE met.unit = x.unit AND met.experiment = x.experiment)
+"""
+
 LEAVE = f"""
 INSERT INTO turn
 SELECT e.experiment, m.metric, e.was_phase, e.was_variant, {day("e.was_at")}, e.was_dims, -1, {BUCKET},
@@ -146,6 +157,24 @@ FORGET_UNIT = tuple(
 UNFROZEN = """
 SELECT DISTINCT experiment FROM came_exposure c
 WHERE NOT EXISTS (SELECT FROM measure m WHERE m.experiment = c.experiment)
+"""
+
+DROP = "DELETE FROM came_exposure WHERE experiment = $1"
+
+# Which values of dimensions have cells already.
+NAMED = """
+SELECT k.experiment, k.slice, k.value FROM unnest($1::uuid[], $2::text[], $3::text[]) AS k (experiment, slice, value)
+WHERE EXISTS (SELECT FROM cell c WHERE c.experiment = k.experiment AND c.slice = k.slice AND c.value = k.value)
+"""
+
+# How many values a dimension has, up to $3: from each to the next in the key of `cell`, past all cells of the one.
+VALUES = """
+WITH RECURSIVE named AS (
+  (SELECT value FROM cell WHERE experiment = $1 AND slice = $2 AND value > '' ORDER BY value LIMIT 1)
+  UNION ALL
+  SELECT (SELECT c.value FROM cell c WHERE c.experiment = $1 AND c.slice = $2 AND c.value > n.value
+    ORDER BY c.value LIMIT 1) FROM named n WHERE n.value IS NOT NULL)
+SELECT count(*) FROM (SELECT FROM named WHERE value IS NOT NULL LIMIT $3) AS few
 """
 
 CELLS = """

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from experiments.domain.experiment import Experiment, Status
 from experiments.domain.inference.moments import Moments
 from experiments.domain.metric import definition_of
-from experiments.domain.moves import settled
+from experiments.domain.moves import closes_at, settled
 from experiments.domain.trial import Cell, Frozen, Span, Trial
 from experiments.store.data_tables import CellRow, MeasureRow
 from experiments.store.measures import frozen_of
@@ -109,7 +109,10 @@ def _trial(experiment: Experiment, spans: Sequence[Span]) -> Trial:
         spans=tuple(_as_the_clock_has_it(experiment, spans)),
         uses=experiment.metrics,
         analysis=experiment.analysis,
+        project=experiment.project,
+        environment=experiment.environment,
         plan_hash=experiment.plan_hash,
+        closes=closes_at(experiment),
     )
 
 

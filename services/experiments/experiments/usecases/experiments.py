@@ -5,26 +5,27 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
-from authz.standing import Thing
 from chassis.caller import Caller
 from chassis.pages import Slice
 from experiments.domain.analysis import Analysis, MetricUse
-from experiments.domain.errors import ExperimentNotFound, LayerNotFound
+from experiments.domain.errors import LayerNotFound
 from experiments.domain.experiment import (
     EVEN,
     WHOLE,
     Changes,
     Experiment,
+    Status,
     Targeting,
     Variant,
     check_key,
 )
 from experiments.domain.layers import Slot
-from experiments.domain.moves import MOVES, Step, moved, scheduled, settle, settled
+from experiments.domain.moves import MOVES, START, Step, moved, scheduled, settle, settled
 from experiments.domain.schedule import Plan
 from experiments.ports import FlagsDoor, OpenWork, Wanted, Work
 from experiments.usecases.facts import SCHEDULER, ticked, told
-from experiments.usecases.keeping import agree, doubts, forget, keep
+from experiments.usecases.keeping import agree, check_measurable, forget, keep
+from experiments.usecases.whose import allowed, listed, must_be_there
 
 MOST_AT_ONCE = 1000
 
@@ -69,6 +70,14 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """An experiment after a move, and what keeps it from being seen, as flags said when it was asked to serve it."""
+
+    experiment: Experiment
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Experiments:
     """Everything one can do to an experiment, save its schedule."""
 
@@ -79,9 +88,10 @@ class Experiments:
 
     async def create(self, caller: Caller, draft: Draft) -> Experiment:
         """Make an experiment in DRAFT, owned by the caller; KeyTaken if there is one of its key."""
-        caller.must("experiment:create")
-        check_key(draft.key)
+        caller.must_for_some("experiment:create")
         made = self._made(caller, draft)
+        must_be_there(caller, "experiment:create", made)
+        check_key(draft.key)
         async with self.work() as work:
             made = replace(made, slot=await slot_of(work, caller.tenant, draft.places))
             await keep(work, None, made, caller.subject)
@@ -97,9 +107,9 @@ class Experiments:
 
     async def list(self, caller: Caller, wanted: Wanted) -> Slice[Experiment]:
         """Return a part of the tenant's experiments, each as it is at `wanted.now`; of one's own if not of all."""
-        own = caller.must_or_own("experiment:read")
+        caller.must_for_some("experiment:read")
         async with self.work() as work:
-            found = await work.experiments.list(caller.tenant, replace(wanted, owner_id=own))
+            found = await work.experiments.list(caller.tenant, listed(caller, wanted))
         return found.map(lambda experiment: settled(experiment, wanted.now))
 
     async def update(self, caller: Caller, intent: Intent, changes: Changes) -> Experiment:
@@ -110,6 +120,8 @@ class Experiments:
         async with self.work() as work:
             before = await _taken(work, caller, "experiment:update", intent, now)
             after = before.changed(changes, now)
+            if (after.project, after.environment) != (before.project, before.environment):
+                must_be_there(caller, "experiment:create", after)
             if after is not before:
                 await keep(work, before, after, caller.subject, intent.reason)
                 work.record(told(caller, "updated", before, after, intent.reason))
@@ -121,22 +133,19 @@ class Experiments:
         async with self.work() as work:
             return await slot_of(work, caller.tenant, places)
 
-    async def move(self, caller: Caller, intent: Intent, name: str) -> Experiment:
+    async def move(self, caller: Caller, intent: Intent, name: str) -> Moved:
         """Start, pause, resume, complete or archive; WrongState where that is not possible now."""
         caller.must_for_some("experiment:update")
         now, move = self.now(), MOVES[name]
-        await self._agree(caller, intent, lambda before: moved(before, move, now))
+        warnings = await self._agree(caller, intent, lambda before: moved(before, move, now))
         async with self.work() as work:
             before = await _taken(work, caller, "experiment:update", intent, now)
             after = moved(before, move, now)
+            if move is START:
+                await check_measurable(work, after)
             await keep(work, before, after, caller.subject, intent.reason)
             work.record(told(caller, move.past, before, after, intent.reason))
-        return after
-
-    async def warnings(self, caller: Caller, experiment: Experiment) -> Sequence[str]:
-        """Say what keeps an experiment that runs from being seen, as flags has it now; nothing while flags is away."""
-        caller.must_for_some("experiment:read")
-        return await doubts(self.work, self.flags, experiment)
+        return Moved(after, warnings)
 
     async def delete(self, caller: Caller, intent: Intent) -> None:
         """Forget an experiment that is in DRAFT or ARCHIVED. Its key is free again."""
@@ -149,10 +158,10 @@ class Experiments:
 
     async def _agree(
         self, caller: Caller, intent: Intent, change: Callable[[Experiment], Experiment]
-    ) -> None:
-        """Ask flags about a change, outside of any transaction; what it says is not kept."""
+    ) -> Sequence[str]:
+        """Ask flags about a change while nothing is locked, and return what it warns of."""
         before = await _seen(self.work, caller, "experiment:update", intent, self.now())
-        await agree(self.work, self.flags, before, change)
+        return await agree(self.work, self.flags, before, change)
 
     def _made(self, caller: Caller, draft: Draft) -> Experiment:
         now = self.now()
@@ -188,7 +197,7 @@ class Schedules:
     now: Callable[[], datetime]
 
     async def set(self, caller: Caller, intent: Intent, plan: Plan) -> Experiment:
-        """Set or replace the dates of an experiment that is in DRAFT or PAUSED."""
+        """Set or replace the dates of an experiment that is in DRAFT or PAUSED; return it as the clock has it then."""
         caller.must_for_some("experiment:schedule")
         now = self.now()
         schedule = plan.scheduled(now)
@@ -197,9 +206,11 @@ class Schedules:
         async with self.work() as work:
             before = await _taken(work, caller, "experiment:schedule", intent, now)
             after = scheduled(before, schedule, now)
+            if schedule.start and before.status is Status.DRAFT:
+                await check_measurable(work, after)
             await keep(work, before, after, caller.subject, intent.reason)
             work.record(told(caller, "scheduled", before, after, intent.reason))
-        return after
+        return settled(after, now)
 
     async def remove(self, caller: Caller, intent: Intent) -> Experiment:
         """Take the dates off an experiment that is in DRAFT or PAUSED; nothing happens where there are none."""
@@ -279,12 +290,3 @@ async def _written(work: Work, experiment: Experiment, now: datetime) -> Experim
         work.record(fact)
         experiment = step.after
     return experiment
-
-
-def allowed(caller: Caller, permission: str, found: Experiment | None, name: str) -> Experiment:
-    """Return an experiment that is there and to which the caller may do this."""
-    missing = ExperimentNotFound(f"there is no experiment {name!r}")
-    if found is None:
-        raise missing
-    caller.must_over(permission, Thing(found.owner_id, id=str(found.id)), missing)
-    return found

@@ -11,7 +11,7 @@ from experiments.domain.phases import Phase
 from experiments.domain.planned import Planned
 from experiments.domain.publication import Publication
 from experiments.ports import OpenWork
-from experiments.usecases.experiments import allowed
+from experiments.usecases.whose import allowed
 
 
 @dataclass(frozen=True, slots=True)

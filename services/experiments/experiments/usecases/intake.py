@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from chassis.caller import Caller
 from chassis.errors import Unavailable
@@ -19,6 +20,7 @@ from experiments.domain.intake import (
 )
 from experiments.ports import OpenWork, Work
 from experiments.ports.measuring import Absorbed, Pack, Parcel, Stream
+from experiments.usecases.whose import elsewhere
 
 AT_ONCE = 20_000  # items that a transaction absorbs
 AT_LEAST = 300  # and how few, when the database is so slow that more would take too long
@@ -53,13 +55,17 @@ class Intakes:
         return Taken(accepted=len(good), rejected=bad, durable=safe)
 
     async def exposures(self, caller: Caller, items: Sequence[object], *, durable: bool) -> Taken:
-        """Take in who was shown what; an exposure must name a variant of an experiment that ran at that time."""
+        """Take in who was shown what; an exposure must name a variant of an experiment that ran at that time.
+
+        An API key that is bound to a place exposes in its experiments only.
+        """
         caller.must("exposure:create")
         check_size(items)
         now = self.now()
         async with self.work() as work:
             trials = await work.trials.named(caller.tenant, experiments_in(items), now)
-        good, bad = sifted(items, lambda item: exposure_of(caller.tenant, item, now, trials))
+        bound = partial(elsewhere, caller)
+        good, bad = sifted(items, lambda it: exposure_of(caller.tenant, it, now, trials, bound))
         safe = await self._keep(self.pack.exposures(good), durable=durable)
         return Taken(accepted=len(good), rejected=bad, durable=safe)
 

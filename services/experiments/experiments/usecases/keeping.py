@@ -10,6 +10,7 @@ from chassis.errors import Fault, FieldError
 from experiments.domain.errors import PlanFrozen, UnknownMetric, WrongState
 from experiments.domain.experiment import Experiment, Status
 from experiments.domain.layers import Held, check_free
+from experiments.domain.moves import closes_at
 from experiments.domain.phases import is_closed, opened
 from experiments.domain.planned import Planned, digest, plan_document
 from experiments.domain.publication import Publication, differs, wants, wish
@@ -34,6 +35,7 @@ async def keep(
         await work.phases.open(phase)
     if _replanned(before, after):
         await work.plans.add(_planned(after, by, reason))
+    await _close(work, before, after)
     if differs(before, after):
         await work.publications.put(_publication(after, held, reason))
 
@@ -41,6 +43,7 @@ async def keep(
 async def forget(work: Work, experiment: Experiment, now: datetime) -> None:
     """Forget an experiment; flags is told to forget it, too, if it was to know of it."""
     await work.experiments.remove(experiment)
+    await work.intake.forget(experiment.id)
     if wants(experiment):
         over = {**wish(experiment, (), "deleted"), "allocation": None}
         version = experiment.version + 1
@@ -60,28 +63,21 @@ async def agree(
     flags: FlagsDoor,
     before: Experiment,
     change: Callable[[Experiment], Experiment],
-) -> None:
-    """Ask flags, before anything is changed, whether it could serve what a change wants; its fault says why not."""
+) -> Sequence[str]:
+    """Ask flags, before anything is changed or locked, whether it could serve what a change wants.
+
+    Its fault says why not. Return what would keep the experiment from being seen, should it be ACTIVE then.
+    """
     after = change(before)
     if not differs(before, after) or not wants(after):
-        return
+        return ()
     async with open_work() as work:
         held = await holdouts(work, after)
-    await flags.check(after.tenant, after.id, wish(after, held))
-
-
-async def doubts(open_work: OpenWork, flags: FlagsDoor, experiment: Experiment) -> Sequence[str]:
-    """Return what keeps an ACTIVE experiment from being seen, as flags has it now; nothing while flags is away."""
-    if experiment.status is not Status.ACTIVE:
+    said = await flags.check(after.tenant, after.id, wish(after, held))
+    if said.enabled or after.status is not Status.ACTIVE:
         return ()
-    async with open_work() as work:
-        held = await holdouts(work, experiment)
-    try:
-        said = await flags.check(experiment.tenant, experiment.id, wish(experiment, held))
-    except Fault:
-        return ()
-    where = f"flag {experiment.flag_key!r} is disabled in environment {experiment.environment!r}"
-    return () if said.enabled else (f"{where}: nobody is assigned until it is enabled",)
+    where = f"flag {after.flag_key!r} is disabled in environment {after.environment!r}"
+    return (f"{where}: nobody is assigned until it is enabled",)
 
 
 async def holdouts(work: Work, experiment: Experiment) -> tuple[Held, ...]:
@@ -90,6 +86,13 @@ async def holdouts(work: Work, experiment: Experiment) -> tuple[Held, ...]:
         return ()
     found = await work.holdouts.all(experiment.tenant)
     return tuple(Held(holdout.id, holdout.share) for holdout in found)
+
+
+async def _close(work: Work, before: Experiment | None, after: Experiment) -> None:
+    """Let nothing count from the end on, where a change has moved that."""
+    was, closes = before and closes_at(before), closes_at(after)
+    if was != closes and (since := min(at for at in (was, closes) if at)):
+        await work.intake.close(after.id, closes, since)
 
 
 def _check_home(before: Experiment | None, after: Experiment) -> None:
@@ -116,6 +119,14 @@ async def _check_metrics(work: Work, before: Experiment | None, after: Experimen
                 "cannot join it any more: make another experiment to measure it"
             )
             raise _at(place, PlanFrozen, text)
+
+
+async def check_measurable(work: Work, experiment: Experiment) -> None:
+    """Refuse to begin with a metric that has gone since it was named."""
+    for place, use in enumerate(experiment.metrics):
+        if await work.metrics.find(experiment.tenant, use.key) is None:
+            text = f"there is no metric {use.key!r} any more: make it again, or take it off the experiment"
+            raise _at(place, UnknownMetric, text)
 
 
 def _at(place: int, fault: type[UnknownMetric | PlanFrozen], text: str) -> Fault:

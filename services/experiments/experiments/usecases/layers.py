@@ -12,7 +12,7 @@ from authz.standing import Thing
 from chassis.caller import Caller
 from chassis.errors import NotFound
 from chassis.facts import Actor, Fact, Seen, Target, changed
-from chassis.pages import PageAsk, Slice
+from chassis.pages import Slice
 from experiments.domain.errors import (
     HoldoutNotFound,
     LayerInUse,
@@ -22,6 +22,7 @@ from experiments.domain.errors import (
 from experiments.domain.experiment import check_key
 from experiments.domain.layers import Holdout, Layer, Slot, Words
 from experiments.ports import OpenWork, Work
+from experiments.ports.assigning import WantedNamed
 
 MOST_HOLDOUTS = 100  # each is a gate that every evaluation of every experiment passes
 
@@ -82,11 +83,11 @@ class Layers:
                 raise _no_layer(name)
             return found, await work.layers.slots(found.id, self.now())
 
-    async def page(self, caller: Caller, ask: PageAsk) -> Slice[Layer]:
-        """Return a part of the tenant's layers, by key."""
+    async def page(self, caller: Caller, wanted: WantedNamed) -> Slice[Layer]:
+        """Return a part of the tenant's layers."""
         caller.must("experiment:read")
         async with self.work() as work:
-            return await work.layers.page(caller.tenant, ask)
+            return await work.layers.page(caller.tenant, wanted)
 
     async def update(self, caller: Caller, aim: Aim, words: Words) -> Layer:
         """Change a layer's words."""
@@ -151,11 +152,11 @@ class Holdouts:
             raise _no_holdout(name)
         return found
 
-    async def page(self, caller: Caller, ask: PageAsk) -> Slice[Holdout]:
-        """Return a part of the tenant's holdouts, by key."""
+    async def page(self, caller: Caller, wanted: WantedNamed) -> Slice[Holdout]:
+        """Return a part of the tenant's holdouts."""
         caller.must("experiment:read")
         async with self.work() as work:
-            return await work.holdouts.page(caller.tenant, ask)
+            return await work.holdouts.page(caller.tenant, wanted)
 
     async def update(self, caller: Caller, aim: Aim, words: Words) -> Holdout:
         """Change a holdout's words. Its share stays: those who were held back must not be let in half-way."""

@@ -5,14 +5,14 @@ may read reports those that are shared and approved; everybody their own. Whoeve
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from authz.standing import Thing
 from chassis.caller import Caller
 from chassis.facts import Actor, Fact, Seen, Target, changed
-from chassis.pages import PageAsk, Slice
+from chassis.pages import Slice
 from experiments.domain.errors import ReportNotFound
 from experiments.domain.experiment import Experiment
 from experiments.domain.moves import settled
@@ -20,7 +20,7 @@ from experiments.domain.planned import digest
 from experiments.domain.report import Access, Report, ReportChanges, hashed
 from experiments.ports import OpenWork, Work
 from experiments.ports.reporting import ResultOf, WantedReports
-from experiments.usecases.experiments import allowed
+from experiments.usecases.whose import allowed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,9 @@ class Reports:
             found = await work.reports.find(caller.tenant, report)
             return await self._shown(work, _readable(caller, found, report))
 
-    async def page(self, caller: Caller, ask: PageAsk, experiment: str = "") -> Slice[Report]:
+    async def page(
+        self, caller: Caller, wanted: WantedReports, experiment: str = ""
+    ) -> Slice[Report]:
         """Return a part of the reports that the caller may read, of one experiment (id or key) or of all."""
         own = caller.must_or_own("report:read")
         async with self.work() as work:
@@ -117,8 +119,8 @@ class Reports:
                 if found is None:
                     return Slice(items=[], total=0)
                 of_it = found.id
-            wanted = WantedReports(
-                ask=ask,
+            wanted = replace(
+                wanted,
                 experiment=of_it,
                 owner_id=caller.owner,
                 all_shared=own is None and caller.may("experiment:update"),

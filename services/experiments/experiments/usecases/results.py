@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from authz.standing import Thing
 from chassis.caller import Caller
 from chassis.facts import Actor
 from experiments.domain.errors import ExperimentNotFound, UnknownDimension
 from experiments.domain.experiment import Status
-from experiments.domain.inference.decision import to_pause, watched
+from experiments.domain.inference.judgement import to_pause, watched
 from experiments.domain.moves import MOVES, moved, settled
 from experiments.domain.result import Breakdown, Part, Result, broken_down, concluded, over_time
 from experiments.domain.trial import Frozen, Trial
 from experiments.ports import OpenWork, Work
 from experiments.usecases.facts import paused_by_guard
 from experiments.usecases.keeping import keep
+from experiments.usecases.whose import readable
 
 GUARD = Actor("service", "experiments", "guard")
 
@@ -28,7 +28,7 @@ class Verdict:
     harmed: Sequence[tuple[str, str]]  # (variant, metric)
     sentence: str
     units: int
-    watched: Sequence[str]  # the guardrails of which something can be said
+    watched: Sequence[str]  # the guardrails whose harm would be seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +77,21 @@ class Results:
 
 
 async def judged(open_work: OpenWork, tenant: UUID, name: str, now: datetime) -> Verdict:
-    """Return whether an experiment harms a guardrail, for a service that asks; ExperimentNotFound if there is none."""
+    """Return whether an experiment harms a guardrail, for a service that asks; ExperimentNotFound if there is none.
+
+    Of a wrong split nothing is said, neither harm nor that it would be seen.
+    """
     async with open_work() as work:
         trial = (await work.trials.named(tenant, {name}, now)).get(name)
         if trial is None:
             raise ExperimentNotFound(f"there is no experiment {name!r}")
         result = await _result(work, trial, now)
-    harmed = to_pause(result.plan, result.comparisons)
-    said = result.decision
+    said, found = result.decision, () if result.decision.split.wrong else result.comparisons
     return Verdict(
-        harmed=harmed,
+        harmed=to_pause(result.plan, found),
         sentence=said.sentence,
         units=result.observed.units,
-        watched=() if said.split.wrong else watched(result.comparisons),
+        watched=watched(result.plan, found),
     )
 
 
@@ -120,12 +122,7 @@ async def _paused(open_work: OpenWork, trial: Trial, now: datetime) -> bool:
 
 async def _trial(work: Work, caller: Caller, name: str, now: datetime) -> Trial:
     """Return the experiment that is there and that the caller may read."""
-    missing = ExperimentNotFound(f"there is no experiment {name!r}")
-    trial = (await work.trials.named(caller.tenant, {name}, now)).get(name)
-    if trial is None:
-        raise missing
-    caller.must_over("experiment:read", Thing(trial.owner_id, id=str(trial.id)), missing)
-    return trial
+    return readable(caller, (await work.trials.named(caller.tenant, {name}, now)).get(name), name)
 
 
 async def _result(work: Work, trial: Trial, now: datetime) -> Result:

@@ -246,3 +246,19 @@ class TestWholeBody:
         assert (await client.get(it)).json()["name"] == "M"
         assert (await client.delete(it)).status_code == 204
         assert (await client.get(it)).status_code == 404
+
+    @pytest.mark.parametrize(
+        ("path", "more"), [("/api/v1/layers", {}), ("/api/v1/holdouts", {"share": 5})]
+    )
+    async def test_lists_are_sought_through_and_sorted(self, client, path, more):
+        for key in ("b", "a", "other"):
+            await client.post(path, json={"key": key, "name": f"The {key}", **more})
+
+        async def keys(**query):
+            answer = await client.get(path, params=query)
+            return [it["key"] for it in answer.json()["items"]], answer.json()["total"]
+
+        assert await keys() == (["a", "b", "other"], 3)
+        assert await keys(sort="-key") == (["other", "b", "a"], 3)
+        assert await keys(search="OTH") == (["other"], 1)
+        assert (await client.get(path, params={"sort": "colour"})).status_code == 422

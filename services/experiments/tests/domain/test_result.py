@@ -12,6 +12,7 @@ from experiments.domain.inference.decision import Verdict
 from experiments.domain.inference.histogram import bucket
 from experiments.domain.inference.moments import Moments
 from experiments.domain.inference.plans import Method, Role
+from experiments.domain.intake import REST
 from experiments.domain.metric import Definition, MetricKind, Winsorised
 from experiments.domain.result import broken_down, concluded, observed, over_time
 from experiments.domain.trial import Cell, Frozen, Span, Trial
@@ -164,4 +165,6 @@ def test_an_effect_that_differs_between_countries_shows():
     cells += exposed(10, 10, value="US")
     found = broken_down(trial(), [BUY], "country", cells)
     assert [part.value for part in found.parts] == ["DE", "FR", "US"]
+    many = broken_down(trial(), [BUY], "country", [*cells, *exposed(90_000, 90_000, value=REST)])
+    assert [part.value for part in many.parts] == ["DE", "FR", "US", REST]
     assert found.differs["buy", "treatment"].p < 1e-6

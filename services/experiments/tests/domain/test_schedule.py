@@ -107,6 +107,14 @@ def test_dates_that_contradict_each_other_are_refused(start, end, trouble):
         Plan(start=start, end=end).scheduled(NOW)
 
 
+def test_the_hour_begins_now_where_the_start_has_passed():
+    ago, soon = NOW - timedelta(hours=2), NOW + timedelta(minutes=59)
+    with pytest.raises(BadSchedule, match="now, if that has passed"):
+        Plan(start=ago.isoformat(), end=soon.isoformat()).scheduled(NOW)
+    later = (NOW + timedelta(hours=1)).isoformat()
+    assert Plan(start=ago.isoformat(), end=later).scheduled(NOW).start.at == ago
+
+
 def test_exactly_one_hour_is_long_enough():
     plan = Plan(start="2026-07-01T09:00", end="2026-07-01T10:00")
     assert plan.scheduled(NOW).end.at.hour == 10

@@ -45,7 +45,9 @@ class MemoryBook:
                 for it in self.kept.values()
                 if it.tenant == tenant
                 and self._fits(it, wanted)
-                and wanted.owner_id in (None, it.owner_id)
+                and (wanted.owner_id in (None, it.owner_id) or it.project in wanted.projects)
+                and wanted.project in ("", it.project)
+                and wanted.environment in ("", it.environment)
             ),
             key=value,
             reverse=down,
@@ -225,11 +227,24 @@ class MemoryNamed:
     async def all(self, tenant):
         return sorted((it for it in self.kept.values() if it.tenant == tenant), key=lambda i: i.id)
 
-    async def page(self, tenant, ask):
-        mine = sorted(await self.all(tenant), key=lambda it: it.key)
-        rest = [it for it in mine if not ask.after or it.key > ask.after[0]][ask.offset :]
-        items, after = cut(rest[: ask.limit + 1], ask.limit, lambda it: (it.key,))
-        return Slice(items=items, next=after, total=len(mine))
+    async def page(self, tenant, wanted):
+        field, ask = wanted.sort.removeprefix("-"), wanted.ask
+
+        def position(it):
+            said = getattr(it, field)
+            return (said.isoformat() if isinstance(said, datetime) else said, str(it.id))
+
+        text = wanted.search.lower()
+        mine = [
+            it for it in await self.all(tenant)
+            if any(text in said.lower() for said in (it.key, it.name, it.description))
+        ]  # fmt: skip
+        mine.sort(key=lambda it: (getattr(it, field), it.id), reverse=wanted.sort.startswith("-"))
+        total = len(mine)
+        if ask.after:
+            mine = mine[[position(it) for it in mine].index(ask.after) + 1 :]
+        items, after = cut(mine[ask.offset :][: ask.limit + 1], ask.limit, position)
+        return Slice(items=items, next=after, total=total)
 
     async def add(self, it):
         if await self.find(it.tenant, it.key):
@@ -274,16 +289,22 @@ class MemoryReports:
             shared = it.access is not Access.PRIVATE and (wanted.all_shared or it.approved)
             return wanted.everything or shared or it.owner_id == wanted.owner_id
 
+        field, text = wanted.sort.removeprefix("-"), wanted.search.lower()
+
         def position(it):
-            return (it.created_at.isoformat(), str(it.id))
+            said = getattr(it, field)
+            return (said.isoformat() if isinstance(said, datetime) else said, str(it.id))
 
         ask = wanted.ask
         mine = [it for it in self.kept.values() if it.tenant == tenant and seen(it)]
         mine = [it for it in mine if wanted.experiment in (None, it.experiment_id)]
-        mine.sort(key=lambda it: (it.created_at, it.id), reverse=True)
-        rest = [it for it in mine if not ask.after or position(it) < ask.after][ask.offset :]
-        items, after = cut(rest[: ask.limit + 1], ask.limit, position)
-        return Slice(items=items, next=after, total=len(mine))
+        mine = [replace(it, result={}) for it in mine if text in f"{it.title}\0{it.note}".lower()]
+        mine.sort(key=lambda it: (getattr(it, field), it.id), reverse=wanted.sort.startswith("-"))
+        total = len(mine)
+        if ask.after:
+            mine = mine[[position(it) for it in mine].index(ask.after) + 1 :]
+        items, after = cut(mine[ask.offset :][: ask.limit + 1], ask.limit, position)
+        return Slice(items=items, next=after, total=total)
 
     async def add(self, report):
         self.kept[report.id] = report

@@ -59,7 +59,7 @@ class MemoryIntake:
 
     def __init__(self):
         self.left, self.laid, self.frozen, self.joined = [], [], {}, []
-        self.held = set()
+        self.held, self.closed, self.forgotten = set(), [], []
         self.unfrozen = []
 
     async def hold(self, shard):
@@ -82,6 +82,12 @@ class MemoryIntake:
 
     async def freeze(self, experiment, metrics):
         self.frozen[experiment] = metrics
+
+    async def close(self, experiment, closes, since):
+        self.closed.append((experiment, closes, since))
+
+    async def forget(self, experiment):
+        self.forgotten.append(experiment)
 
     async def join(self, unit, same_as):
         self.joined.append((unit, same_as))

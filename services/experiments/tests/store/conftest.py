@@ -1,14 +1,17 @@
 """An experiment with a metric of every kind, histories of units by dice, and the recount of them."""
 
+import asyncio
 import json
 import random
 from collections import defaultdict
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 
 from chassis.db import database
+from chassis.errors import Unavailable
 from experiments.domain.aggregation import Event, counted, values
 from experiments.domain.analysis import MetricUse
 from experiments.domain.experiment import Experiment, Status, Variant
@@ -112,7 +115,7 @@ class History:
             self.same = {it: other if last == unit else last for it, last in self.same.items()}
             self.same[unit] = other
 
-    def recount(self):
+    def recount(self, closes=None):
         """Count everything again from nothing, by the rules of the domain; return key → moments."""
         met, events = defaultdict(list), defaultdict(list)
         for seen in self.exposures:
@@ -125,7 +128,8 @@ class History:
         for unit, seen in met.items():
             first = min(seen, key=lambda it: (it.at, it.dimensions.encode()))
             crossed = len({it.variant for it in seen}) > 1
-            for key, value in self._places(first, events[unit], crossed=crossed):
+            before = [it for it in events[unit] if closes is None or it.at < closes]
+            for key, value in self._places(first, before, crossed=crossed):
                 cells[key].append(value)
         return {key: moments.of(units) for key, units in cells.items()}
 
@@ -213,3 +217,18 @@ def cells():
 def same():
     """The judge: the same units exactly, everything else to 1e-12."""
     return assert_same
+
+
+async def tried_again(do):
+    """Do what may be done again until a busy database has answered: as a worker and a client do it."""
+    for _ in range(9):
+        with suppress(Unavailable):
+            return await do()
+        await asyncio.sleep(0)
+    return await do()
+
+
+@pytest.fixture(scope="session")
+def again():
+    """The one who tries again."""
+    return tried_again

@@ -18,6 +18,7 @@ from experiments.domain.layers import Held, Holdout, Layer, Slot
 from experiments.domain.phases import Phase
 from experiments.domain.planned import Planned
 from experiments.domain.publication import Publication
+from experiments.ports.assigning import WantedNamed
 from experiments.store.work import sql_work
 from experiments.usecases.keeping import keep
 
@@ -182,14 +183,18 @@ async def test_layers_and_holdouts_are_kept_under_their_keys(
         kept = getattr(work, book)
         assert await kept.find(tenant, "a") == await kept.take(tenant, str(first.id)) == first
         assert await kept.find(uuid4(), "a") is None
-        page = await kept.page(tenant, PageAsk(limit=1))
-        assert (list(page.items), page.total, page.next) == ([first], 2, ("a",))
-        rest = await kept.page(tenant, PageAsk(limit=1, after=page.next))
-        assert (list(rest.items), rest.next) == ([second], None)
+        for sort, one, other in (("key", first, second), ("-key", second, first)):
+            page = await kept.page(tenant, WantedNamed(ask=PageAsk(limit=1), sort=sort))
+            assert (list(page.items), page.total) == ([one], 2)
+            after = PageAsk(limit=1, after=page.next)
+            rest = await kept.page(tenant, WantedNamed(ask=after, sort=sort))
+            assert (list(rest.items), rest.next) == ([other], None)
+        sought = WantedNamed(ask=PageAsk(), search=second.key.upper(), sort="-created_at")
+        assert list((await kept.page(tenant, sought)).items) == [second]
         await kept.put(first.changed({"name": "Other"}, clock()))
         await kept.remove(second)
     async with open_work() as work:
-        page = await getattr(work, book).page(tenant, PageAsk())
+        page = await getattr(work, book).page(tenant, WantedNamed(ask=PageAsk()))
         assert [(one.name, one.version) for one in page.items] == [("Other", 2)]
 
 

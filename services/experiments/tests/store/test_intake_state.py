@@ -1,5 +1,6 @@
 """Whatever order and however often data come in, the cells are what counting everything again gives."""
 
+import json
 import random
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -7,13 +8,14 @@ from uuid import UUID, uuid4
 import pytest
 
 from chassis.db import database
-from experiments.domain.intake import SHARDS, SeenEvent, SeenExposure, unit_of
+from experiments.domain.intake import MOST_VALUES, REST, SHARDS, SeenEvent, SeenExposure, unit_of
 from experiments.domain.metric import (
     Definition,
     MetricKind,
 )
 from experiments.store.packing import Rows
 from experiments.store.tables import PhaseRow
+from services.experiments.tests.store.conftest import tried_again
 from tests.waiting import until
 
 pytestmark = pytest.mark.store
@@ -37,13 +39,18 @@ async def absorb(open_work, parcels):
         mine = [p for p in parcels if p.shard == shard]
         if not mine:
             continue
-        async with open_work() as work:
-            await hold(work, shard)
-            for experiment in await work.intake.lay_out(mine):
-                found = await work.trials.definitions(experiment)
-                await work.intake.freeze(experiment, found)
-            done.append(await work.intake.absorb())
+        done.append(await tried_again(lambda at=shard, it=mine: absorb_into(open_work, at, it)))
     return done
+
+
+async def absorb_into(open_work, shard, parcels):
+    """Absorb parcels of one shard in a transaction."""
+    async with open_work() as work:
+        await hold(work, shard)
+        for experiment in await work.intake.lay_out(parcels):
+            found = await work.trials.definitions(experiment)
+            await work.intake.freeze(experiment, found)
+        return await work.intake.absorb()
 
 
 def shuffled(history, seed):
@@ -189,6 +196,33 @@ async def test_parcels_in_the_inbox_are_taken_once_and_in_order(open_work, tenan
         rest = await work.intake.take(shard, 10_000)
     bodies = [Rows().events([event])[0].body for event in events]
     assert [p.body for p in [*first, *rest] if p.body in bodies] == bodies
+
+
+async def test_a_dimension_keeps_so_many_values_and_counts_the_others_together(
+    open_work, running, tenant, cells
+):
+    def seen(number, variant=0, at=START):
+        said = json.dumps({"os": "web", "session": f"s-{number:03}"})
+        unit = unit_of(tenant, f"user-{number}")
+        return SeenExposure(running.id, unit, variant, 1, micros(at), said)
+
+    async def counted():
+        found = await cells(open_work, running)
+        return {k[4]: it.n for k, it in found.items() if k[0] == 0 and k[3] == "session"}
+
+    await absorb(open_work, packed([seen(n) for n in range(MOST_VALUES - 10)]))
+    await absorb(open_work, packed([seen(n) for n in range(MOST_VALUES + 20)]))
+    before = await counted()
+    assert (len(before), before.pop(REST)) == (MOST_VALUES + 1, 20)
+    assert set(before.values()) == {1}
+    named = {int(value[2:]) for value in before}
+    late = [n for n in range(MOST_VALUES + 20) if n not in named]
+    await absorb(open_work, packed([seen(late[0], 1), seen(late[1], 0, START - timedelta(1))]))
+    after = await counted()
+    assert after.pop(REST) == 19
+    assert after == before
+    whole = (await cells(open_work, running))[0, 1, 0, "os", "web", 0]
+    assert whole.n == MOST_VALUES + 19
 
 
 async def test_a_shard_is_held_by_one_worker_at_a_time(open_work):

@@ -74,6 +74,13 @@ async def test_a_list_holds_what_one_may_see_newest_first(open_work, made, tenan
     assert (await titles())[0] == ["approved", "mine"]
     assert (await titles(all_shared=True))[0] == ["approved", "shared", "mine"]
     assert (await titles(everything=True))[0] == ["approved", "shared", "private", "mine"]
+    assert (await titles(everything=True, sort="title"))[0] == [
+        "approved", "mine", "private", "shared",
+    ]  # fmt: skip
+    assert (await titles(everything=True, search="VAT"))[0] == ["private"]
+    async with open_work() as work:
+        found = await work.reports.page(tenant, WantedReports(ask=PageAsk(), everything=True))
+    assert {len(it.result) for it in found.items} == {0}
     of_it = await titles(everything=True, experiment=shared.experiment_id)
     assert of_it[0] == ["shared"]
     first, after = await titles(ask=PageAsk(limit=1))

@@ -166,3 +166,21 @@ async def test_a_verdict_says_what_is_harmed(work, harming, clock, tenant):
     assert said.sentence.startswith("Stop: treatment makes errors worse")
     with pytest.raises(ExperimentNotFound):
         await judged(work, tenant, "none", clock())
+
+
+async def test_nothing_is_said_for_a_guard_before_harm_would_be_seen(work, harming, clock, tenant):
+    flat = Moments(99, (0.0, 1.0, 0.0, 0.0), (0.0,) * 10)
+    cells = [Cell(0, 1, at, "", 0, flat) for at in (0, 1)]
+    cells += [Cell(1, 1, at, "", 0, moments.counted(99 * at, 99)) for at in (0, 1)]
+    work.trials.laid = {"": cells}
+    said = await judged(work, tenant, "checkout", clock())
+    assert (list(said.harmed), list(said.watched)) == ([], [])
+
+
+async def test_a_wrong_split_is_neither_harm_nor_its_absence(work, harming, clock, tenant):
+    work.trials.laid[""][1] = Cell(
+        0, 1, 1, "", 0, Moments(4_000, (0.0, 1.0, 0.0, 0.0), (0.0,) * 10)
+    )
+    said = await judged(work, tenant, "checkout", clock())
+    assert (list(said.harmed), list(said.watched)) == ([], [])
+    assert said.sentence.startswith("Do not act: the traffic split is wrong")

@@ -25,7 +25,7 @@ from experiments.domain.trial import Frozen
 from experiments.jobs import Publisher
 from experiments.usecases.experiments import Draft, Intent, Places
 from experiments.usecases.layers import Aim, Named
-from experiments.usecases.metrics import MetricDraft
+from experiments.usecases.metrics import MetricDraft, MetricIntent
 from experiments.usecases.publishing import Publishing
 
 IT = Intent(experiment="checkout", reason="go")
@@ -106,19 +106,70 @@ class TestPhases:
             await experiments.update(ana, IT, {"traffic": 5})
 
 
+class TestMetricsThatHaveGone:
+    async def test_nothing_starts_without_a_metric_that_it_names(
+        self, experiments, schedules, metrics, ana, draft, signup, work
+    ):
+        await experiments.update(ana, IT, {"metrics": (MetricUse(key="signup"),)})
+        await metrics.delete(ana, MetricIntent(metric="signup"))
+        work.facts.clear()
+        for start in (experiments.move(ana, IT, "start"), schedules.set(ana, IT, TOMORROW)):
+            with pytest.raises(UnknownMetric, match="no metric 'signup' any more") as refused:
+                await start
+            assert refused.value.errors[0].pointer == "/metrics/0/key"
+        assert (work.facts, (await experiments.read(ana, "checkout")).version) == ([], 2)
+
+
+class TestTheEnd:
+    async def test_is_told_to_what_is_measured_as_soon_as_it_is_known(
+        self, experiments, schedules, ana, draft, work, clock
+    ):
+        await schedules.set(ana, IT, TOMORROW)
+        end = TOMORROW.scheduled(clock()).end.at
+        assert work.intake.closed == [(draft.id, end, end)]
+        clock.forward(days=1, hours=1)
+        at = clock()
+        await experiments.move(ana, IT, "complete")
+        assert work.intake.closed[1:] == [(draft.id, at, at)]
+        await experiments.move(ana, IT, "archive")
+        await experiments.delete(ana, IT)
+        assert len(work.intake.closed) == 2
+        assert work.intake.forgotten == [draft.id]
+
+    async def test_that_the_clock_reaches_changes_nothing(self, schedules, ana, draft, work, clock):
+        await schedules.set(ana, IT, TOMORROW)
+        clock.forward(days=3)
+        assert [step.move.name for step in await schedules.process(ana)] == ["start", "complete"]
+        assert len(work.intake.closed) == 1
+
+
 class TestWarnings:
     async def test_a_disabled_flag_is_warned_of_while_the_experiment_runs(
         self, experiments, ana, draft, flags
     ):
         flags.enabled = False
-        assert await experiments.warnings(ana, draft) == ()
-        started = await experiments.move(ana, IT, "start")
-        [said] = await experiments.warnings(ana, started)
+        [said] = (await experiments.move(ana, IT, "start")).warnings
         assert said.startswith("flag 'checkout' is disabled in environment 'production'")
-        flags.fault = Unavailable("flags does not answer")
-        assert await experiments.warnings(ana, started) == ()
-        flags.fault, flags.enabled = None, True
-        assert await experiments.warnings(ana, started) == ()
+        assert (await experiments.move(ana, IT, "pause")).warnings == ()
+        flags.enabled = True
+        assert (await experiments.move(ana, IT, "resume")).warnings == ()
+
+    async def test_flags_is_asked_once_and_while_nothing_is_changed_or_locked(
+        self, experiments, ana, draft, flags, work
+    ):
+        order, check, take = [], flags.check, work.experiments.take
+
+        async def checked(*asked):
+            order.append("flags")
+            return await check(*asked)
+
+        async def taken(*asked):
+            order.append("lock")
+            return await take(*asked)
+
+        flags.check, work.experiments.take = checked, taken
+        await experiments.move(ana, IT, "start")
+        assert order == ["flags", "lock"]
 
 
 class TestPlan:
@@ -129,11 +180,13 @@ class TestPlan:
         await experiments.update(ana, IT, {"metrics": (use,), "hypothesis": "It helps"})
         started = await experiments.move(ana, IT, "start")
         it, [plan] = await history.plans(ana, "checkout")
-        assert started.plan_hash == plan.digest == digest_of(plan.document) == it.plan_hash
+        assert (
+            started.experiment.plan_hash == plan.digest == digest_of(plan.document) == it.plan_hash
+        )
         assert (plan.number, plan.by, plan.reason) == (1, "ana", "go")
         assert plan.document["metrics"][0]["margin"] == 0.02
-        assert work.facts[-1].after["plan"]["settled"] == started.plan_hash
-        assert len(started.plan_hash) == 64
+        assert work.facts[-1].after["plan"]["settled"] == started.experiment.plan_hash
+        assert len(started.experiment.plan_hash) == 64
 
     async def test_a_later_change_is_kept_beside_it_and_changes_no_hash_of_the_start(
         self, experiments, ana, draft, history, signup, work
@@ -142,7 +195,7 @@ class TestPlan:
         why = Intent(experiment="checkout", reason="forgot it")
         after = await experiments.update(ana, why, {"metrics": (MetricUse(key="signup"),)})
         _, [first, second] = await history.plans(ana, "checkout")
-        assert after.plan_hash == started.plan_hash == first.digest != second.digest
+        assert after.plan_hash == started.experiment.plan_hash == first.digest != second.digest
         assert (second.number, second.reason) == (2, "forgot it")
         fact = work.facts[-1]
         assert fact.before["plan"]["now"] != fact.after["plan"]["now"]

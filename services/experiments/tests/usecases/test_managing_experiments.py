@@ -103,7 +103,7 @@ async def test_a_stale_update_changes_nothing(experiments, ana, draft, work):
 
 async def test_an_experiment_goes_through_its_whole_life(experiments, ana, draft, work):
     for move in ("start", "pause", "resume", "complete", "archive"):
-        after = await experiments.move(ana, replace(IT, reason=f"to {move}"), move)
+        after = (await experiments.move(ana, replace(IT, reason=f"to {move}"), move)).experiment
         assert after.status is MOVES[move].to
     assert work.actions == [
         f"experiment.{past}" for past in ("started", "paused", "resumed", "completed", "archived")

@@ -1,6 +1,7 @@
 """Schedules, on a book in memory and a clock that stands."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -39,6 +40,15 @@ async def test_a_schedule_leaves_a_fact_with_instant_and_wall_time(schedules, an
         "end": None,
         "time_zone": "Europe/Berlin",
     }
+
+
+async def test_a_start_that_has_passed_means_now_in_the_answer_too(
+    schedules, experiments, ana, draft, clock
+):
+    plan = Plan(start=(clock() - timedelta(hours=2)).isoformat())
+    after = await schedules.set(ana, IT, plan)
+    assert (after.status, after.started_at) == (Status.ACTIVE, clock())
+    assert after == await experiments.read(ana, "checkout")
 
 
 async def test_an_impossible_schedule_changes_nothing(schedules, experiments, ana, draft, work):
@@ -101,7 +111,7 @@ async def test_a_change_by_hand_first_writes_down_what_the_clock_did(
     experiments, ana, planned, clock, work
 ):
     clock.forward(hours=1)
-    after = await experiments.move(ana, replace(IT, version=3), "pause")
+    after = (await experiments.move(ana, replace(IT, version=3), "pause")).experiment
     assert work.actions == ["experiment.started", "experiment.paused"]
     assert after.version == 4
 

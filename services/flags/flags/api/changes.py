@@ -1,11 +1,16 @@
 """Waiting for changes, for every door that streams: what is in force now, then each change of it, and signs of life."""
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator
 
 from flags.api.desks import Desk, Desks
 from flags.domain.ruleset import Ruleset
 
+RETRY = (
+    1000,
+    5000,
+)  # milliseconds until a client comes back: each its own, so that not all come at once
 HEARTBEAT = 20.0  # seconds; a key that was revoked hears nothing more after that
 
 
@@ -28,3 +33,8 @@ async def changes(
                 await turned.wait()
         except TimeoutError:
             yield None
+
+
+def come_back() -> bytes:
+    """Return what tells a client of server-sent events when to come back, should it lose the connection."""
+    return f"retry: {random.randint(*RETRY)}\n\n".encode()  # noqa: S311 - jitter

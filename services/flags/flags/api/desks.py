@@ -139,7 +139,7 @@ class Desks:
         _, key = credentials(text)
         known = self.identity.key(key) if key and EPOCH not in text else None
         caller = self.identity.caller_of(known) if known else await self.identity.of(text)
-        if caller.kind != "api_key":
+        if caller.kind not in ("api_key", "service_account"):
             raise KeyNeeded("evaluation is for API keys: send one as X-API-Key")
         desk = await self._seat(caller, known, headers, door)
         if known:

@@ -9,14 +9,12 @@ from pydantic import BaseModel
 from chassis.http import (
     TAGGED,
     Asking,
-    Expected,
     Paging,
     doors,
-    etag,
     given,
     needs_somewhere,
-    tagged,
 )
+from flags.api.flag_tags import ExpectedFlag, known_already, tag_of
 from flags.api.flag_views import (
     FlagBody,
     FlagPage,
@@ -93,7 +91,7 @@ class FlagQuery(BaseModel):
         )
 
 
-async def aimed(flag: FlagPath, where: Where, version: Expected) -> Aim:
+async def aimed(flag: FlagPath, where: Where, version: ExpectedFlag) -> Aim:
     """Return which flag a request means, where, in which version."""
     return Aim(flag=flag, place=where, version=version)
 
@@ -127,7 +125,7 @@ async def create_flag(
     """Make a flag, disabled in every environment."""
     flag = await flags.create(caller, where, draft(body))
     response.headers["location"] = f"{router.prefix}/{flag.id}"
-    response.headers["etag"] = etag(flag.version)
+    response.headers["etag"] = tag_of(flag)
     return shown(flag, where.environment)
 
 
@@ -137,7 +135,7 @@ async def get_flag(
 ) -> FlagView | Response:
     """Return one flag."""
     found = await flags.get(caller, where, flag)
-    if tagged(response, request, found.version):
+    if known_already(request, response, found):
         return Response(status_code=304, headers=dict(response.headers))
     return shown(found, where.environment)
 
@@ -148,7 +146,7 @@ async def update_flag(
 ) -> FlagView:
     """Change a flag. To switch it, use toggle, enable or disable."""
     flag = await flags.update(caller, replace(aim, reason=body.reason), change(body))
-    response.headers["etag"] = etag(flag.version)
+    response.headers["etag"] = tag_of(flag)
     return shown(flag, aim.place.environment)
 
 
@@ -188,5 +186,5 @@ def _because(aim: Aim, body: ReasonBody | None) -> Aim:
 
 def switched(flag: Flag, aim: Aim, response: Response) -> FlagView:
     """Return a changed flag as clients see it, with its new ETag."""
-    response.headers["etag"] = etag(flag.version)
+    response.headers["etag"] = tag_of(flag)
     return shown(flag, aim.place.environment)

@@ -83,11 +83,12 @@ class Ofrep:
         """Return the answer to an evaluation request, whatever comes of it."""
         try:
             desk = await self.desks.of(headers, PREFIX)
+            left = desk.take()
             if query:
                 await self._as_fresh_as(desk, query)
             if headers.get(b"traceparent", b"0")[-1:] == b"1":
-                return self._traced(desk, path, headers, body)
-            return self._served(desk, path, headers, body)
+                return self._traced(desk, left, path, headers, body)
+            return self._served(desk, left, path, headers, body)
         except NotAContext as wrong:
             return failure(400, wrong.code, wrong.details, key_in(path))
         except Fault as fault:
@@ -96,17 +97,16 @@ class Ofrep:
             log.exception("a bug: POST %s", path)
             return reply(500, b'{"errorDetails":"something went wrong on our side"}')
 
-    def _traced(self, desk: Desk, path: str, headers: Headers, body: bytes) -> Reply:
+    def _traced(self, desk: Desk, left: int, path: str, headers: Headers, body: bytes) -> Reply:
         token = CURRENT.set(asked_by(headers.items()))
         try:
             with span(f"POST {PREFIX}"):
-                return self._served(desk, path, headers, body)
+                return self._served(desk, left, path, headers, body)
         finally:
             CURRENT.reset(token)
 
-    def _served(self, desk: Desk, path: str, headers: Headers, body: bytes) -> Reply:
+    def _served(self, desk: Desk, left: int, path: str, headers: Headers, body: bytes) -> Reply:
         """Answer from memory. Nothing here waits, and little is made that was not made before."""
-        left = desk.take()
         context = context_in(body)
         self.desks.identity.used.seen.add(desk.key)
         if context and len(body) <= MOST_REMEMBERED:
@@ -132,7 +132,7 @@ class Ofrep:
         said = parse_qs(query.decode("latin-1"), max_num_fields=20).get("flagConfigEtag", [""])[0]
         revision = said.strip('"')
         if revision.isascii() and revision.isdecimal() and len(revision) < 19:
-            await self.desks.rulesets.heard(desk.held.place, int(revision))
+            await self.desks.rulesets.hoped_for(desk.held, int(revision))
 
     def _answers(self, held: Held, *, client_side: bool) -> Rendered:
         """Return what is in force at a place, written out once for all keys of a kind."""
@@ -140,7 +140,7 @@ class Ofrep:
         if ruleset is None:
             raise RuntimeError("a place is opened before it is asked")
         if known is None or known.ruleset is not ruleset:
-            known = rendered(ruleset, client_side=client_side)
+            known = rendered(ruleset, client_side=client_side, before=known)
             self._rendered[held.place, client_side] = known
         return known
 

@@ -4,7 +4,6 @@ An event's id is the revision that is in force. Who comes back with the id of an
 any, is told to look again at once: whatever happened between two connections is not missed.
 """
 
-import random
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
@@ -13,17 +12,13 @@ from fastapi import Header, Query, Response
 from fastapi.responses import StreamingResponse
 
 from chassis.http import doors, given, public
-from flags.api.changes import changes
+from flags.api.changes import changes, come_back
 from flags.api.desks import Desk
 from flags.api.ofrep import Ofrep
 from flags.api.tickets import PATH, BadTicket
 
 router = doors(PATH.rpartition("/")[0], "ofrep")
 Uses = Annotated[Ofrep, given(Ofrep)]
-RETRY = (
-    1000,
-    5000,
-)  # milliseconds until a client comes back: each its own, so that not all come at once
 ALIVE = b": alive\n\n"
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
@@ -50,7 +45,7 @@ async def stream_changes(
 
 async def events_of(ofrep: Ofrep, desk: Desk, known: str) -> AsyncGenerator[bytes]:
     """Yield the events of one connection, to a client that knows the revision `known`."""
-    yield f"retry: {random.randint(*RETRY)}\n\n".encode()  # noqa: S311 - jitter
+    yield come_back()
     async for ruleset in changes(ofrep.desks, desk):
         if ruleset is None or str(ruleset.revision) == known:
             yield ALIVE

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, Path, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 from pydantic import Field
 
 from chassis.http import (
@@ -22,7 +22,8 @@ from chassis.http import (
     needs_somewhere,
     tagged,
 )
-from flags.api.words import NO_PLACE, SLUG, Name, ProjectQuery, Slug
+from flags.api.words import NO_PLACE, SLUG, Name, ProjectQuery, Slug, Text
+from flags.domain.listing import Sought
 from flags.domain.place import Environment, Project
 from flags.usecases.projects import EnvironmentAim, Projects
 
@@ -75,9 +76,16 @@ class EnvironmentList(View):
     response_model_exclude_unset=True,
     **needs_somewhere("flag:read"),
 )
-async def list_projects(caller: Asking, pager: Paging, projects: Uses) -> dict[str, Any]:
-    """List the tenant's projects."""
-    return pager.render(await projects.page(caller, pager.ask), ProjectView.model_validate)
+async def list_projects(
+    caller: Asking,
+    pager: Paging,
+    projects: Uses,
+    search: Annotated[Text | None, Query()] = None,
+    key: Annotated[Slug | None, Query()] = None,
+) -> dict[str, Any]:
+    """List the tenant's projects, by key: all, those with a text in their key or name, or the one with a key."""
+    part = await projects.page(caller, Sought(key=key, search=search), pager.ask)
+    return pager.render(part, ProjectView.model_validate)
 
 
 @router.post("/projects", response_model=ProjectView, status_code=201, **needs("flag:create"))

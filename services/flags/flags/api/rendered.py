@@ -72,17 +72,23 @@ class Rendered:
         return b'{"flags":[' + b",".join(said) + b"]" + more + b"}"
 
 
-def rendered(ruleset: Ruleset, *, client_side: bool) -> Rendered:
-    """Return a ruleset's answers as a server-side or a client-side key gets them."""
+def rendered(ruleset: Ruleset, *, client_side: bool, before: Rendered | None = None) -> Rendered:
+    """Return a ruleset's answers as a server-side or a client-side key gets them.
+
+    What was written out `before`, for the same place and kind of key, is not written out again.
+    """
     flags = list(ruleset.visible(client_side=client_side))
     metadata = {"environment": ruleset.place.environment, "project": ruleset.place.project}
+    old: Mapping[Answer, bytes] = before.parts if before else {}
+    sent: Mapping[Answer, Reply] = before.replies if before else {}
     parts = {
-        answer: _written(_said(flag.key, answer, metadata))
+        answer: old.get(answer) or _written(_said(flag.key, answer, metadata))
         for flag in flags
         for answer in flag.answers
     }
     replies = {
-        answer: reply(400 if answer.trouble else 200, body) for answer, body in parts.items()
+        answer: sent.get(answer) or reply(400 if answer.trouble else 200, body)
+        for answer, body in parts.items()
     }
     scope = f"{ruleset.place} {ruleset.revision} {client_side} ".encode()
     return Rendered(

@@ -117,6 +117,7 @@ class RequestQuery(BaseModel):
     status: Literal["open", "rejected", "cancelled", "applied"] | None = None
     flag: Text | None = None
     environment: Slug | None = None
+    search: Text | None = None
 
 
 async def which(
@@ -151,6 +152,7 @@ async def list_change_requests(
         status=None if query.status is None else RequestStatus(query.status),
         flag=query.flag,
         environment=query.environment,
+        search=query.search,
     )
     home = place_of(caller, project, None).project
     return pager.render(await uses.page(caller, home, wanted, pager.ask), _listed)

@@ -12,6 +12,7 @@ from chassis.http import (
     TAGGED,
     Asking,
     Body,
+    Expected,
     Id,
     Instant,
     Page,
@@ -191,10 +192,14 @@ async def pause_rollout(
     which: TheRollout,
     caller: Asking,
     rolling: Rolling,
+    version: Expected,
+    response: Response,
     body: ReasonBody | None = None,
 ) -> RolloutView:
     """Hold a rollout at its stage."""
-    return rollout_view(await rolling.pause(caller, *because(which, body)))
+    after = await rolling.pause(caller, *because(which, body, version))
+    response.headers["etag"] = etag(after.version)
+    return rollout_view(after)
 
 
 @router.post(
@@ -206,10 +211,14 @@ async def resume_rollout(
     which: TheRollout,
     caller: Asking,
     rolling: Rolling,
+    version: Expected,
+    response: Response,
     body: ReasonBody | None = None,
 ) -> RolloutView:
     """Let a rollout go on: its stage holds for as long as was left of it."""
-    return rollout_view(await rolling.resume(caller, *because(which, body)))
+    after = await rolling.resume(caller, *because(which, body, version))
+    response.headers["etag"] = etag(after.version)
+    return rollout_view(after)
 
 
 @router.post(
@@ -221,10 +230,14 @@ async def abort_rollout(
     which: TheRollout,
     caller: Asking,
     rolling: Rolling,
+    version: Expected,
+    response: Response,
     body: ReasonBody | None = None,
 ) -> RolloutView:
     """Give a rollout up: its rule is taken out, and everybody gets again what they got before it."""
-    return rollout_view(await rolling.abort(caller, *because(which, body)))
+    after = await rolling.abort(caller, *because(which, body, version))
+    response.headers["etag"] = etag(after.version)
+    return rollout_view(after)
 
 
 def ramp_of(body: RampBody) -> Ramp:

@@ -12,6 +12,7 @@ from chassis.http import (
     TAGGED,
     Asking,
     Body,
+    Expected,
     Id,
     Instant,
     Page,
@@ -148,10 +149,14 @@ async def cancel_schedule(
     which: TheSchedule,
     caller: Asking,
     planned: Planned,
+    version: Expected,
+    response: Response,
     body: ReasonBody | None = None,
 ) -> ScheduleView:
     """Call a scheduled change off, before it is made."""
-    return schedule_view(await planned.cancel(caller, *because(which, body)))
+    after = await planned.cancel(caller, *because(which, body, version))
+    response.headers["etag"] = etag(after.version)
+    return schedule_view(after)
 
 
 # --- at once ------------------------------------------------------------------------------------------------------
@@ -175,10 +180,10 @@ async def kill_flag(
     return switched(killed, aim, response)
 
 
-def because(which: Named, body: ReasonBody | None) -> Named:
-    """Return what a request means, with the reason that it gives."""
+def because(which: Named, body: ReasonBody | None, version: int | None) -> Named:
+    """Return what a request means, with its reason and the version (of the plan, not the flag) that it demands."""
     aim, plan = which
-    return replace(aim, reason=body.reason if body else ""), plan
+    return replace(aim, reason=body.reason if body else "", version=version), plan
 
 
 def schedule_view(found: Schedule) -> ScheduleView:

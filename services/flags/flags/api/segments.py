@@ -1,5 +1,6 @@
 """Segments, in REST."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -7,6 +8,7 @@ from uuid import UUID
 from fastapi import Depends, Path, Query, Request, Response
 from pydantic import Field, StringConstraints
 
+from chassis.errors import BadRequest
 from chassis.http import (
     TAGGED,
     Asking,
@@ -26,7 +28,7 @@ from flags.api.rule_views import Condition
 from flags.api.words import NO_NUL, NO_PLACE, PATH_KEY, Description, Name, ProjectQuery, Text
 from flags.domain.context import UNIT
 from flags.domain.place import place_of
-from flags.domain.segment import Moves, Segment
+from flags.domain.segment import Entry, Moves, Segment
 from flags.usecases.segments import SegmentAim, Segments
 
 router = doors("/api/v1/segments", "segments")
@@ -39,6 +41,9 @@ AttributeName = Annotated[str, StringConstraints(min_length=1, max_length=256, p
 Kind = Literal["user", "organization", "device"]
 Member = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=NO_NUL)]
 Ids = Annotated[list[Member], Field(max_length=100_000)]
+
+
+MOST_AT_ONCE = 10_000  # ids that are given whole
 
 
 class SegmentBody(Body):
@@ -92,10 +97,15 @@ class SegmentPage(Page[SegmentView]):
 
 
 class MembersView(View):
-    """Who is listed in a segment, in order."""
+    """Who is listed in a segment, in order; of a page, where the next one begins: first come all who are excluded."""
 
     included: list[str]
     excluded: list[str]
+    total: int | None = None
+    page: int | None = None
+    limit: int | None = None
+    has_more: bool | None = None
+    next_cursor: str | None = None
 
 
 async def _project(caller: Asking, project: ProjectQuery = None) -> str:
@@ -172,11 +182,26 @@ async def delete_segment(caller: Asking, aim: Aimed, segments: Uses) -> None:
     await segments.delete(caller, aim)
 
 
-@router.get("/{segment}/members", response_model=MembersView, **needs_somewhere("segment:read"))
-async def get_members(aim: Aimed, caller: Asking, segments: Uses) -> MembersView:
-    """Return who is listed in a segment."""
-    found = await segments.members(caller, aim)
-    return MembersView(included=sorted(found.included), excluded=sorted(found.excluded))
+@router.get(
+    "/{segment}/members",
+    response_model=MembersView,
+    response_model_exclude_unset=True,
+    **needs_somewhere("segment:read"),
+)
+async def get_members(
+    aim: Aimed, caller: Asking, segments: Uses, pager: Paging, request: Request
+) -> dict[str, Any]:
+    """Return who is listed in a segment: all of up to 10,000 ids; with `limit`, `page` or `cursor` a part of them."""
+    if request.query_params.keys() & {"limit", "page", "cursor"}:
+        part = await segments.entries(caller, aim, pager.ask)
+        return _lists(part.items) | _without_items(pager.render(part, str))
+    every = (await segments.members(caller, aim)).entries()
+    if len(every) > MOST_AT_ONCE:
+        said = (
+            f"{len(every)} ids are too many at once: ask for pages with ?limit=, or for the export"
+        )
+        raise BadRequest(said, code="pagination_required")
+    return _lists(every)
 
 
 @router.post("/{segment}/members", response_model=SegmentView, **needs_somewhere("segment:update"))
@@ -197,3 +222,12 @@ async def list_users_of_segment(aim: Aimed, caller: Asking, segments: Uses) -> U
     """List the flags and segments that ask for a segment."""
     found = await segments.used(caller, aim)
     return UseList(items=[UseView.model_validate(use) for use in found])
+
+
+def _lists(entries: Sequence[Entry]) -> dict[str, Any]:
+    names = ("included", "excluded")
+    return {name: [entry.id for entry in entries if entry.list == name] for name in names}
+
+
+def _without_items(said: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in said.items() if name != "items"}

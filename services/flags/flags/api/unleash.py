@@ -19,7 +19,7 @@ from pydantic import Field
 from chassis.errors import Forbidden
 from chassis.http import given, keyed
 from flags.api.asking import tags
-from flags.api.changes import changes
+from flags.api.changes import changes, come_back
 from flags.api.desks import Desk, Desks
 from flags.api.keyed import Seated, key_doors
 from flags.api.unleash_counts import Metrics, Said, count, noted
@@ -154,6 +154,7 @@ async def take_front_end_metrics(body: Metrics) -> Response:
 
 async def hydrations(unleash: Unleash, desk: Desk) -> AsyncGenerator[bytes]:
     """Yield all features, and again after each change, as Unleash's stream has them."""
+    yield come_back()
     event = b"unleash-connected"
     async for ruleset in changes(unleash.desks, desk):
         if ruleset is None:

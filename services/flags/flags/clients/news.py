@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from flags.domain.place import Place
-from flags.ports import Heard
+from flags.ports.serving import Heard
 
 log = logging.getLogger(__name__)
 

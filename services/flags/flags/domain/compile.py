@@ -56,15 +56,17 @@ Join = Callable[[Sequence[Holds]], Holds]
 
 @dataclass(slots=True)
 class Notes:
-    """What a closure will ask for."""
+    """What a closure will ask for, and the segments that it is made of, those inside others among them."""
 
     needs: set[str] = field(default_factory=set[str])
     timed: bool = False
+    reached: set[str] = field(default_factory=set[str])
 
     def take(self, other: "Notes") -> None:
         """Add what a part of the closure will ask for."""
         self.needs |= other.needs
         self.timed |= other.timed
+        self.reached |= other.reached
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,24 @@ class Compiler:
     _junctions: dict[tuple[object, ...], Holds] = field(
         default_factory=dict[tuple[object, ...], Holds]
     )
+
+    @property
+    def size(self) -> int:
+        """How many closures are shared out among flags."""
+        return len(self._clauses) + len(self._junctions)
+
+    def continued(
+        self, segments: Mapping[str, StoredSegment], changed: frozenset[str]
+    ) -> "Compiler":
+        """Return a compiler for segments of which only these changed: what it shares out is what this one did."""
+        known: dict[str, tuple[Holds, Notes, int] | Wrong] = {
+            key: found
+            for key, found in self._known.items()
+            if not isinstance(found, Wrong)
+            and key not in changed
+            and not found[1].reached & changed
+        }
+        return Compiler(segments, known, _clauses=self._clauses, _junctions=self._junctions)
 
     def condition(self, condition: Condition, notes: Notes) -> Holds:
         """Return the closure of a condition. Wrong if a segment it needs is not there or cannot be used."""
@@ -139,6 +159,7 @@ class Compiler:
         if isinstance(found, Wrong):
             raise found
         notes.take(found[1])
+        notes.reached.add(key)
         self._depth = max(self._depth, found[2])
         return found[0]
 

@@ -10,7 +10,7 @@ from flags.domain.answers import Answer, Answers, Reason, Trouble
 from flags.domain.bucketing import BUCKETS, bounds
 from flags.domain.compile import Asked, Compiler, Holds, Notes
 from flags.domain.context import USER, Attribute, Context, Read, reader, unit
-from flags.domain.rules import Rule, Split, Target, Targeting
+from flags.domain.rules import Rule, Split, Target, Targeting, in_order
 from flags.domain.wrong import Wrong
 
 Decide = Callable[[Context, Asked], Answer]
@@ -143,10 +143,10 @@ def _in_order(steps: Sequence[Step], default: Answer) -> Decide:
     return decide
 
 
-def _tables(targets: Iterable[Target], answers: Answers) -> list[tuple[Read, dict[str, Answer]]]:
+def _tables(targets: Sequence[Target], answers: Answers) -> list[tuple[Read, dict[str, Answer]]]:
     """Return a table per attribute; who is named twice gets what is named first."""
     tables: dict[Attribute, dict[str, Answer]] = {}
-    for index, target in enumerate(targets):
+    for index, target in in_order(targets):
         at = f"/targets/{index}/variant"
         answer = _answer(answers, at, target.variant, Reason.TARGETING_MATCH)
         table = tables.setdefault(target.attribute, {})

@@ -91,7 +91,7 @@ def must_be_free(project: Project, flag: str, environments: frozenset[str]) -> N
             raise ApprovalNeeded(
                 f"environment {environment.key!r} wants {count} for a change of {flag!r}: ask for it with "
                 "POST /api/v1/change-requests; to switch the flag off in an emergency, "
-                "POST /api/v1/feature-flags/{flag}/kill"
+                f"POST /api/v1/feature-flags/{flag}/kill"
             )
 
 

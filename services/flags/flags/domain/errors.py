@@ -88,9 +88,15 @@ class BadAllocation(Invalid):
 
 
 class InExperiment(Conflict):
-    """An experiment that is running or planned needs this flag, or this variant of it; end the experiment first."""
+    """An experiment that is running or planned needs this flag, variant or environment; end the experiment first."""
 
     code = "flags.in_experiment"
+
+
+class StalePlan(Stale):
+    """The scheduled change or rollout has moved on since the version that `If-Match` names."""
+
+    code = "flags.plan_stale"
 
 
 class SegmentNotFound(NotFound):

@@ -6,20 +6,18 @@ changed. Salt and bucketing version go along, so that units keep their variants 
 when a flag is made.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from chassis.errors import Fault, FieldError
-from flags.domain.analyse import Finding, Neighbour, Neighbours, analyse, analyse_segment
 from flags.domain.errors import BadDocument
 from flags.domain.flag import TARGETING, Change, Draft, Flag, Lifecycle, Switch, made
-from flags.domain.neighbourhood import uses_of, uses_of_segment
+from flags.domain.outcome import must_be_servable
 from flags.domain.place import Environment, Project
 from flags.domain.reading import membership_of
 from flags.domain.revision import differences
 from flags.domain.segment import Members, Segment
-from flags.domain.uses import NOTHING
 from flags.domain.values import FlagType
 from flags.domain.whole import (
     Contents,
@@ -52,7 +50,7 @@ def planned(contents: Contents, said: Document, maker: Maker, *, prune: bool) ->
     ]
     if prune:
         steps += _rest(contents, said)
-    _check(project, flags, contents.segments, steps, said)
+    must_be_servable(project, contents, flags, steps, said)
     return Plan(project=project, steps=steps)
 
 
@@ -233,66 +231,3 @@ def _rest(contents: Contents, said: Document) -> list[Step]:
         ),
     ]
     return [Step(kind=kind, key=key, action="delete", before=b) for kind, key, b in gone]
-
-
-# --- whether what comes of it can be served -----------------------------------------------------------------------
-
-
-def _check(
-    project: Project,
-    flags: Sequence[Flag],
-    segments: Sequence[Listed],
-    steps: Sequence[Step],
-    said: Document,
-) -> None:
-    """Refuse what could not be served once all is done, wherever it shows: flags may name each other in any order."""
-    after = {flag.key: flag for flag in flags}
-    groups = {listed.segment.key: listed.segment for listed in segments}
-    for step in steps:
-        if isinstance(step.after, Flag):
-            after[step.key] = step.after
-        elif isinstance(step.after, Listed):
-            groups[step.key] = step.after.segment
-        elif step.action == "delete":
-            (after if step.kind == "flag" else groups).pop(step.key, None)
-    at = {one["key"]: f"/flags/{index}" for index, one in enumerate(said["flags"])}
-    uses = {key: uses_of_segment(segment.document) for key, segment in groups.items()}
-    for environment in project.environments:
-        near = Neighbours(
-            {key: _neighbour(flag, environment.key) for key, flag in after.items()}, uses
-        )
-        for key, flag in after.items():
-            where = f"{at.get(key, '')}/environments/{environment.key}"
-            _refuse(_found(flag, environment.key, near), where, key)
-        _check_segments(groups, near, said)
-
-
-def _check_segments(groups: Mapping[str, Segment], near: Neighbours, said: Document) -> None:
-    at = {one["key"]: f"/segments/{index}" for index, one in enumerate(said["segments"])}
-    for key, segment in groups.items():
-        known = near if near.segments[key] != NOTHING else Neighbours()
-        _refuse(analyse_segment(key, segment.document, known), at.get(key, ""), key)
-
-
-def _found(flag: Flag, environment: str, near: Neighbours) -> Sequence[Finding]:
-    """Return what is wrong with a flag. Most ask for nothing else, and then nobody else needs to be looked at."""
-    targeting = flag.switch(environment).targeting
-    if not targeting:
-        return ()
-    known = near if near.flags[flag.key].uses != NOTHING else Neighbours()
-    return analyse(flag.key, flag.variants.keys(), targeting, known)
-
-
-def _neighbour(flag: Flag, environment: str) -> Neighbour:
-    targeting = flag.switch(environment).targeting
-    return Neighbour(flag.variants.keys(), uses_of(targeting or None))
-
-
-def _refuse(findings: Sequence[Finding], at: str, key: str) -> None:
-    errors = [found for found in findings if found.severity == "error"]
-    if errors:
-        first = errors[0]
-        raise BadDocument(
-            f"{key!r} could not be served: {at}{first.pointer}: {first.message}",
-            errors=tuple(FieldError(at + e.pointer, e.message, e.code) for e in errors),
-        )

@@ -14,7 +14,7 @@ from flags.domain.bucketing import BUCKETS, bounds, share_of
 from flags.domain.compile import Compiler, Notes, StoredSegment
 from flags.domain.context import Context, plain, reader, unit
 from flags.domain.decide import NO_UNIT, Recipe, assigners
-from flags.domain.rules import Rule, Split, Target, Targeting
+from flags.domain.rules import Rule, Split, Target, Targeting, in_order
 from flags.domain.ruleset import Ruleset, Stored, recipe_of, variants_of
 from flags.domain.telling import Teller
 
@@ -86,7 +86,7 @@ class _Walk:
             return answers.of(stored.off_variant, Reason.DISABLED)
         if not self._met(targeting):
             return answers.of(stored.off_variant, Reason.DISABLED)
-        for index, target in enumerate(targeting.targets):
+        for index, target in in_order(targeting.targets):
             if self._hit(index, target):
                 return answers.of(target.variant, Reason.TARGETING_MATCH)
         if found := self._in_experiment(recipe, answers):

@@ -48,7 +48,7 @@ from flags.domain.rules import (
     Rule,
     Some,
     Split,
-    Target,
+    in_order,
 )
 from flags.domain.ruleset import Stored, recipe_of, variants_of
 
@@ -123,7 +123,7 @@ class Writer:
         met = [self._served(p.flag, p.variants) for p in targeting.prerequisites]
         if met:
             steps += [inverse(every(met)), recipe.off]
-        for target in _grouped(targeting.targets):
+        for _, target in in_order(targeting.targets):
             steps += [among(var(target.attribute), target.values), target.variant]
         for rule in targeting.rules:
             steps += [self._when(rule), self._serve(rule, recipe)]
@@ -226,9 +226,3 @@ class Writer:
         if len(self._above) >= DEEPEST:
             raise Unsaid(f"flags and segments are nested deeper than {DEEPEST} levels")
         self._above.append(name)
-
-
-def _grouped(targets: Sequence[Target]) -> list[Target]:
-    """Return targets in the order in which they decide: attribute by attribute."""
-    order = {target.attribute: None for target in targets}
-    return [target for attribute in order for target in targets if target.attribute == attribute]

@@ -1,4 +1,4 @@
-"""Which flags of a project are asked for, and in which order."""
+"""Which flags of a project are asked for, and in which order; and which projects."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -29,3 +29,11 @@ class Wanted:
     tag: str | None = None
     owner_id: str | None = None
     order: Order = Order()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sought:
+    """Which projects are wanted: the one with a key, those with a text in their key or name; None: any."""
+
+    key: str | None = None
+    search: str | None = None

@@ -7,7 +7,7 @@
 Each has the form of a JSON document, in which it is sent, stored and shown; `reading` turns the one into the other.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,6 +128,17 @@ class Target:
     variant: str
     values: tuple[str, ...]
     attribute: Attribute = BY_UNIT
+
+
+def in_order(targets: Sequence[Target]) -> list[tuple[int, Target]]:
+    """Return targets in the order in which they decide, each with its place in the document: attribute by attribute.
+
+    Attributes come in the order in which they are first named; of two targets with one attribute the first decides.
+    """
+    order: dict[Attribute, int] = {}
+    for target in targets:
+        order.setdefault(target.attribute, len(order))
+    return sorted(enumerate(targets), key=lambda placed: order[placed[1].attribute])
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ by hand, by a bug, by a newer version) keeps its last good form, or answers ERRO
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from chassis.errors import Fault
 from flags.domain.answers import Answer, Answers, Reason, Trouble, failed
@@ -16,6 +16,7 @@ from flags.domain.decide import Decide, Recipe, decision
 from flags.domain.graph import rings
 from flags.domain.place import Place
 from flags.domain.reading import targeting_of
+from flags.domain.reuse import Made, Reuse, form_of, reuse
 from flags.domain.rules import EVERYBODY_ALIKE
 from flags.domain.values import FlagType, Value, as_served
 from flags.domain.variants import must_fit
@@ -50,12 +51,15 @@ class Stored:
     allocations: tuple[object, ...] | list[object] = ()
 
 
+_FORM = tuple(one.name for one in fields(Stored))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
     """A flag that can be asked. `answer` is set if it is the same for everybody; else `decide` finds it.
 
     `answers` are all that it can ever give; `needs` the flags that have to be asked before; `timed` tells that the
-    answer may change by itself as time goes by.
+    answer may change by itself as time goes by; `reached` are the segments that it is made of.
     """
 
     key: str
@@ -65,6 +69,7 @@ class Compiled:
     answers: tuple[Answer, ...] = ()
     needs: frozenset[str] = frozenset()
     timed: bool = False
+    reached: frozenset[str] = frozenset()
     surprise: Answer = _SURPRISED
 
     @property
@@ -75,11 +80,12 @@ class Compiled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ruleset:
-    """Everything one environment serves at one revision."""
+    """Everything one environment serves at one revision; `made` is what the next one can be made of."""
 
     place: Place
     revision: int
     flags: Mapping[str, Compiled] = field(default_factory=dict[str, Compiled])
+    made: Made | None = field(default=None, repr=False, compare=False)
 
     def visible(self, *, client_side: bool) -> Iterable[Compiled]:
         """Return what a key may see: a client-side key only the flags that are marked for clients."""
@@ -147,6 +153,7 @@ def compiled(stored: Stored, compiler: Compiler | None = None) -> Compiled:
         answers=answers.all(),
         needs=frozenset(notes.needs),
         timed=notes.timed,
+        reached=frozenset(notes.reached),
         surprise=surprise,
     )
 
@@ -192,21 +199,61 @@ def compile_all(
     before: Ruleset | None = None,
     segments: Iterable[StoredSegment] = (),
 ) -> tuple[Ruleset, Mapping[str, str]]:
-    """Return the ruleset of a revision, and what is wrong with each flag (by key) that had to be refused."""
-    compiler = Compiler({segment.key: segment for segment in segments})
-    flags: dict[str, Compiled] = {}
-    refused: dict[str, str] = {}
-    for stored in rows:
+    """Return the ruleset of a revision, and what is wrong with each flag (by key) that had to be refused.
+
+    What is as it was in the ruleset before is taken over from there.
+    """
+    known = {stored.key: stored for stored in rows}
+    making = _Making(known, before, reuse(before.made if before else None, segments))
+    for stored in known.values():
+        making.flag(stored)
+    making.open_rings()
+    made = making.taken.made()
+    return Ruleset(place=place, revision=revision, flags=making.flags, made=made), making.refused
+
+
+@dataclass(slots=True)
+class _Making:
+    """A ruleset on its way."""
+
+    known: Mapping[str, Stored]
+    before: Ruleset | None
+    taken: Reuse
+    flags: dict[str, Compiled] = field(default_factory=dict[str, Compiled])
+    refused: dict[str, str] = field(default_factory=dict[str, str])
+
+    def flag(self, stored: Stored) -> None:
+        """Take a flag over, or compile it, or find something else that can be served for it."""
+        key, form = stored.key, form_of([getattr(stored, name) for name in _FORM])
+        old = self.before.flags.get(key) if self.before else None
         try:
-            flags[stored.key] = compiled(stored, compiler)
+            same = old is not None and self.taken.holds(key, form, old.reached)
+            self.flags[key] = old if old and same else compiled(stored, self.taken.compiler)
+            if form is not None:
+                self.taken.forms[key] = form
         except (ValueError, RecursionError) as trouble:
-            refused[stored.key] = str(trouble)
-            flags[stored.key] = _without_experiments(stored, compiler) or _last_good(stored, before)
-    for ring in rings({flag.key: flag.needs for flag in flags.values()}):
-        for key in ring:
-            refused[key] = f"the flags {', '.join(ring[:5])} depend on each other in a ring"
-            flags[key] = _broken(key, client_side=flags[key].client_side)
-    return Ruleset(place=place, revision=revision, flags=flags), refused
+            spared = _without_experiments(stored, self.taken.compiler)
+            self._refuse(key, spared or old or _broken(stored), str(trouble))
+
+    def open_rings(self) -> None:
+        """Have no flag need itself: without the experiment whose targeting closes the ring, or else not served."""
+        for key, why in _in_rings(self.flags):
+            spared = _without_experiments(self.known[key], self.taken.compiler)
+            if spared and spared.needs != self.flags[key].needs:
+                self._refuse(key, spared, why)
+        for key, why in _in_rings(self.flags):
+            self._refuse(key, _broken(self.known[key]), why)
+
+    def _refuse(self, key: str, instead: Compiled, why: str) -> None:
+        self.flags[key], self.refused[key] = instead, why
+        self.taken.forms.pop(key, None)
+
+
+def _in_rings(flags: Mapping[str, Compiled]) -> list[tuple[str, str]]:
+    """Return the flags that need themselves, each with a sentence that says so."""
+    said = "the flags {} depend on each other in a ring"
+    found = rings({flag.key: flag.needs for flag in flags.values() if flag.needs})
+    return [(key, said.format(", ".join(ring[:5]))) for ring in found for key in ring]
 
 
 def _without_experiments(stored: Stored, compiler: Compiler) -> Compiled | None:
@@ -219,12 +266,9 @@ def _without_experiments(stored: Stored, compiler: Compiler) -> Compiled | None:
         return None
 
 
-def _last_good(stored: Stored, before: Ruleset | None) -> Compiled:
-    good = before.flags.get(stored.key) if before else None
-    return good or _broken(stored.key, client_side=stored.client_side)
-
-
-def _broken(key: str, *, client_side: bool) -> Compiled:
-    said = f"the stored form of flag {key!r} cannot be served"
-    answer = failed(Trouble.PARSE_ERROR, said, key)
-    return Compiled(key=key, client_side=client_side, answer=answer, answers=(answer,))
+def _broken(stored: Stored) -> Compiled:
+    said = f"the stored form of flag {stored.key!r} cannot be served"
+    answer = failed(Trouble.PARSE_ERROR, said, stored.key)
+    return Compiled(
+        key=stored.key, client_side=stored.client_side, answer=answer, answers=(answer,)
+    )

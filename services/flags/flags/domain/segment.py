@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from hashlib import sha256
+from typing import Any, Literal
 from uuid import UUID
 
 from flags.domain.context import UNIT, USER
 from flags.domain.errors import TooManyMembers
 from flags.domain.reading import MOST_MEMBERS
+
+MOST_TOLD = 1_000  # ids of each list that the audit log keeps of one change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,13 @@ class Members:
     included: frozenset[str] = frozenset()
     excluded: frozenset[str] = frozenset()
 
+    def entries(self) -> list["Entry"]:
+        """Return every id with its list, in order: first who is excluded."""
+        return [
+            *(Entry("excluded", one) for one in sorted(self.excluded)),
+            *(Entry("included", one) for one in sorted(self.included)),
+        ]
+
     def changed(self, moves: "Moves") -> "Members":
         """Return the lists with people put in, shut out and taken off; TooManyMembers beyond 100,000 ids."""
         off = frozenset(moves.remove)
@@ -69,6 +79,39 @@ class Moves:
     remove: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An id on one of a segment's lists."""
+
+    list: Literal["excluded", "included"]
+    id: str
+
+
+Sides = tuple[dict[str, Any], dict[str, Any]]
+
+
+def moved(before: Members, after: Members) -> Sides:
+    """Return who was on which list and is on which now, as the audit log keeps it: only those for whom that differs.
+
+    So a change of the lists can be found, and undone. Of more than 1,000 ids on a list the log keeps how many there
+    were and a digest (SHA-256 over the ids in order, each with a line feed).
+    """
+    lists = ("included", "excluded")
+    pairs = [(name, getattr(before, name), getattr(after, name)) for name in lists]
+    return (
+        {"listed": {name: _ids(was - now) for name, was, now in pairs}},
+        {"listed": {name: _ids(now - was) for name, was, now in pairs}},
+    )
+
+
+def _ids(ids: frozenset[str]) -> list[str] | dict[str, Any]:
+    found = sorted(ids)
+    if len(found) <= MOST_TOLD:
+        return found
+    digest = sha256("".join(f"{one}\n" for one in found).encode()).hexdigest()
+    return {"count": len(found), "sha256": digest}
 
 
 def told(segment: Segment) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from flags.domain.compile import StoredSegment
 from flags.domain.context import NOW, UNIT, USER, Attribute
 from flags.domain.operators.dates import instant
 from flags.domain.reading import membership_of
-from flags.domain.rules import All, Clause, Condition, InSegment, Rule, Some
+from flags.domain.rules import All, Clause, Condition, InSegment, Rule, Some, in_order
 from flags.domain.ruleset import Stored, recipe_of, variants_of
 from flags.domain.values import FlagType, Value
 
@@ -106,12 +106,9 @@ class Writer:
             raise Unsaid("an experiment cannot be said")
         if targeting.prerequisites:
             raise Unsaid("prerequisites cannot be said")
-        order = {target.attribute: None for target in targeting.targets}
         steps = [
             (among(target.attribute, target.values), target.variant)
-            for attribute in order
-            for target in targeting.targets
-            if target.attribute == attribute
+            for _, target in in_order(targeting.targets)
         ]
         steps += [self._step(rule) for rule in targeting.rules]
         last = next((n for n, (ways, _) in enumerate(steps) if ways == ALWAYS), None)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from flags.domain.allocation import Kept
 from flags.domain.flag import Flag, document
 from flags.domain.place import Environment, Project
 from flags.domain.revision import Difference
@@ -26,11 +27,12 @@ class Listed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """Everything in a project."""
+    """Everything in a project, and what experiments want of its flags."""
 
     project: Project
     flags: Sequence[Flag]
     segments: Sequence[Listed]
+    experiments: Sequence[Kept] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

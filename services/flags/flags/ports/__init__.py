@@ -1,8 +1,7 @@
-"""What the flags service asks of the world."""
+"""What the flags service asks of the world: here what a transaction has; beside it what serving asks (`serving`)."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
@@ -11,10 +10,9 @@ from chassis.facts import Fact
 from chassis.pages import PageAsk, Slice
 from flags.domain.allocation import Kept
 from flags.domain.analyse import Neighbours
-from flags.domain.compile import StoredSegment
 from flags.domain.flag import Flag
-from flags.domain.listing import Wanted
-from flags.domain.place import Environment, Place, Project
+from flags.domain.listing import Sought, Wanted
+from flags.domain.place import Environment, Project
 from flags.domain.revision import Revision
 from flags.domain.ruleset import Stored
 from flags.domain.segment import Members, Segment
@@ -39,8 +37,8 @@ class ProjectBook(Protocol):
         """Keep a new project; False if another one of the tenant has its key (perhaps since this moment)."""
         ...
 
-    async def page(self, tenant: UUID, ask: PageAsk) -> Slice[Project]:
-        """Return a part of a tenant's projects, by key."""
+    async def page(self, tenant: UUID, sought: Sought, ask: PageAsk) -> Slice[Project]:
+        """Return the part of a tenant's projects that is asked for, by key."""
         ...
 
     async def add_environment(self, project: Project, environment: Environment) -> bool:
@@ -136,7 +134,7 @@ class RevisionBook(Protocol):
         ...
 
     async def page(self, flag: Flag, ask: PageAsk) -> Slice[Revision]:
-        """Return a part of a flag's revisions, newest first."""
+        """Return a part of a flag's revisions, newest first; their documents, which may be large, are left empty."""
         ...
 
     async def served_at(
@@ -171,6 +169,10 @@ class AllocationBook(Protocol):
 
     async def put(self, kept: Kept) -> bool:
         """Keep what an experiment wants; False if something newer is kept already."""
+        ...
+
+    async def running(self, project: Project) -> Sequence[Kept]:
+        """Return what experiments want of the flags of a project, in all environments."""
         ...
 
     async def of_flag(self, flag: Flag) -> Sequence[Kept]:
@@ -237,72 +239,3 @@ class Work(Protocol):
 
 
 OpenWork = Callable[[], AbstractAsyncContextManager[Work]]
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """All flags of one environment as they were at one revision."""
-
-    revision: int
-    rows: Sequence[Stored]
-    segments: Sequence[StoredSegment] = ()
-
-
-class Shelf(Protocol):
-    """Where rulesets are read from; no part of any transaction."""
-
-    async def read(self, place: Place) -> Reading:
-        """Return what a place has to serve; revision 0 and nothing where there is no such place (yet)."""
-        ...
-
-    async def revisions(self, places: Collection[Place]) -> Mapping[Place, int]:
-        """Return the present revision of each place that exists."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Recalled:
-    """A reading that outlived the process that made it, and when (seconds since 1970) it was known to be in force."""
-
-    place: Place
-    reading: Reading
-    at: float
-
-
-class Snapshots(Protocol):
-    """Where the last good state of each place lies, for a start without a database."""
-
-    def keep(self, place: Place, reading: Reading) -> None:
-        """Keep what a place has to serve, in place of what was kept before. OSError if that fails."""
-        ...
-
-    def forget(self, place: Place) -> None:
-        """Forget a place that exists no more."""
-        ...
-
-    def confirm(self) -> None:
-        """Note that everything that is kept is still in force."""
-        ...
-
-    def recall(self) -> Iterable[Recalled]:
-        """Yield what was kept; what is damaged is refused, and the one before it taken."""
-        ...
-
-
-Heard = Callable[[Place, int], Awaitable[None]]
-
-
-class News(Protocol):
-    """How replicas tell each other that a place has changed."""
-
-    def tell(self, place: Place, revision: int) -> None:
-        """Announce a change; never waits, never fails: who misses it will find out by polling."""
-        ...
-
-    async def spread(self, heard: Heard) -> None:
-        """Carry what was told to this replica (`heard`) and to all others, until cancelled."""
-        ...
-
-    async def listen(self, heard: Heard, begun: Callable[[], Awaitable[None]]) -> None:
-        """Pass on what others announce until cancelled; call `begun` after each break, when something may be missed."""
-        ...

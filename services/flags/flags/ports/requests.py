@@ -11,12 +11,16 @@ from flags.domain.place import Project
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedRequests:
-    """Which change requests are asked for; what is None does not matter. `owner` is who owns the flag."""
+    """Which change requests are asked for; what is None does not matter. `owner` is who owns the flag.
+
+    `search` is a text in the title or the flag's key.
+    """
 
     status: RequestStatus | None = None
     flag: str | None = None
     environment: str | None = None
     owner: str | None = None
+    search: str | None = None
 
 
 class RequestBook(Protocol):

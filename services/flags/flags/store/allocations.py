@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flags.domain.allocation import Kept
 from flags.domain.flag import Flag
 from flags.domain.neighbourhood import uses_of_experiments
+from flags.domain.place import Project
 from flags.store.tables import AllocationRow
 
 
@@ -48,6 +49,18 @@ class SqlAllocationBook:
             change.returning(AllocationRow.version).execution_options(populate_existing=True)
         )
         return found is not None
+
+    async def running(self, project: Project) -> Sequence[Kept]:
+        """Return what experiments want of the flags of a project, in all environments."""
+        query = (
+            select(AllocationRow)
+            .where(
+                AllocationRow.environment_id.in_([e.id for e in project.environments]),
+                AllocationRow.document.is_not(None),
+            )
+            .order_by(AllocationRow.experiment_id)
+        )
+        return [_kept(row) for row in await self._session.scalars(query)]
 
     async def of_flag(self, flag: Flag) -> Sequence[Kept]:
         """Return what experiments want of a flag, in all environments."""

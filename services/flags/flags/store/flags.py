@@ -31,7 +31,7 @@ from flags.domain.reading import targeting_of
 from flags.domain.uses import NOTHING, Uses, used_by
 from flags.domain.values import FlagType
 from flags.domain.wrong import Wrong, listed
-from flags.store.tables import FlagRow, SwitchRow
+from flags.store.tables import FlagRow, SwitchRow, named
 
 _SORTED: dict[SortField, ColumnElement[Any]] = {
     "key": FlagRow.key.collate("C"),
@@ -49,7 +49,7 @@ class SqlFlagBook:
 
     async def get(self, project: Project, name: str, *, lock: bool = False) -> Flag | None:
         """Return a flag by id or key; with `lock`, nobody else changes it until the work ends."""
-        query = select(FlagRow).where(FlagRow.project_id == project.id, _named(name))
+        query = select(FlagRow).where(FlagRow.project_id == project.id, named(FlagRow, name))
         if lock:
             query = query.with_for_update().execution_options(populate_existing=True)
         rows = (await self._session.scalars(query)).all()
@@ -124,13 +124,6 @@ class SqlFlagBook:
         for row in await self._session.scalars(query) if rows else ():
             found[row.flag_id][keys[row.environment_id]] = _switch(row)
         return [whole_of(project, row, found[row.id]) for row in rows]
-
-
-def _named(name: str) -> ColumnElement[bool]:
-    try:
-        return FlagRow.id == UUID(name)
-    except ValueError:
-        return FlagRow.key == name
 
 
 def _filtered(query: Select[Any], project: Project, wanted: Wanted) -> Select[Any]:

@@ -1,18 +1,20 @@
 """Projects and environments in PostgreSQL."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import delete, func, literal, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import after_commit
 from chassis.pages import PageAsk, Slice, cut
+from flags.domain.listing import Sought
 from flags.domain.place import Environment, Place, Project
-from flags.ports import Hold, News
+from flags.ports import Hold
+from flags.ports.serving import News
 from flags.store.tables import EnvironmentRow, FlagRow, ProjectRow, SwitchRow
 
 _KEY = ProjectRow.key.collate("C")
@@ -48,14 +50,14 @@ class SqlProjectBook:
         await self._session.execute(insert(EnvironmentRow), rows)
         return True
 
-    async def page(self, tenant: UUID, ask: PageAsk) -> Slice[Project]:
-        """Return a part of a tenant's projects, by key."""
-        mine = ProjectRow.tenant == tenant
+    async def page(self, tenant: UUID, sought: Sought, ask: PageAsk) -> Slice[Project]:
+        """Return the part of a tenant's projects that is asked for, by key."""
+        mine = and_(ProjectRow.tenant == tenant, *_sought(sought))
         query = select(ProjectRow).where(mine).order_by(_KEY).offset(ask.offset)
         if ask.after:
             query = query.where(_KEY > ask.after[0])  # noqa: SIM300 - SQL, not Yoda
         rows = (await self._session.scalars(query.limit(ask.limit + 1))).all()
-        total = await self._session.scalar(select(func.count()).where(mine))
+        total = await self._session.scalar(select(func.count()).select_from(ProjectRow).where(mine))
         items, after = cut(rows, ask.limit, lambda row: (row.key,))
         return Slice(items=await self._whole(items), next=after, total=total)
 
@@ -143,6 +145,14 @@ class SqlProjectBook:
         for row in await self._session.scalars(query) if rows else ():
             found[row.project_id].append(_environment(row))
         return [_project(row, found[row.id]) for row in rows]
+
+
+def _sought(sought: Sought) -> Iterator[ColumnElement[bool]]:
+    if sought.key is not None:
+        yield ProjectRow.key == sought.key
+    if sought.search:
+        columns = (ProjectRow.key, ProjectRow.name)
+        yield or_(*(column.icontains(sought.search, autoescape=True) for column in columns))
 
 
 def _row(project: Project) -> dict[str, object]:

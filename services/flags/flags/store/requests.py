@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import ColumnElement, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.pages import PageAsk, Slice, cut
@@ -92,6 +92,9 @@ def _which(project: Project, wanted: WantedRequests) -> list[ColumnElement[bool]
         (FlagRow.owner_id, wanted.owner),
     )
     asked = [column == value for column, value in columns if value is not None]
+    if wanted.search:
+        said = (ChangeRequestRow.title, FlagRow.key)
+        asked.append(or_(*(column.icontains(wanted.search, autoescape=True) for column in said)))
     return [ChangeRequestRow.project_id == project.id, *asked]
 
 

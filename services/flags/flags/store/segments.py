@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import UTC
-from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,7 +14,7 @@ from flags.domain.errors import SegmentKeyTaken
 from flags.domain.place import Project
 from flags.domain.reading import membership_of
 from flags.domain.segment import Members, Segment
-from flags.store.tables import SegmentListRow, SegmentRow
+from flags.store.tables import SegmentListRow, SegmentRow, named
 
 _KEY = SegmentRow.key.collate("C")
 
@@ -28,7 +27,9 @@ class SqlSegmentBook:
 
     async def get(self, project: Project, name: str, *, lock: bool = False) -> Segment | None:
         """Return a segment by id or key; with `lock`, nobody else changes it until the work ends."""
-        query = select(SegmentRow).where(SegmentRow.project_id == project.id, _named(name))
+        query = select(SegmentRow).where(
+            SegmentRow.project_id == project.id, named(SegmentRow, name)
+        )
         if lock:
             query = query.with_for_update().execution_options(populate_existing=True)
         row = await self._session.scalar(query)
@@ -95,13 +96,6 @@ class SqlSegmentBook:
         )
         items, after = cut(rows, ask.limit, lambda row: (row.key,))
         return Slice(items=[_segment(row) for row in items], next=after, total=total)
-
-
-def _named(name: str) -> ColumnElement[bool]:
-    try:
-        return SegmentRow.id == UUID(name)
-    except ValueError:
-        return SegmentRow.key == name
 
 
 _SAME = (

@@ -11,7 +11,7 @@ from flags.domain.compile import StoredSegment
 from flags.domain.flag import SERVED
 from flags.domain.place import Place
 from flags.domain.ruleset import Stored
-from flags.ports import Reading
+from flags.ports.serving import Reading
 from flags.store.tables import (
     AllocationRow,
     EnvironmentRow,

@@ -17,7 +17,7 @@ from authz.replica import ApiKey
 from flags.domain.compile import StoredSegment
 from flags.domain.place import Place
 from flags.domain.ruleset import Stored
-from flags.ports import Reading, Recalled
+from flags.ports.serving import Reading, Recalled
 from flags.store import sealed
 
 PLACE, KEYS = "place", "keys"

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import (
     JSON,
     BigInteger,
+    ColumnElement,
     DateTime,
     ForeignKey,
     Index,
@@ -153,6 +154,14 @@ class SegmentRow(Base):
     version: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(Time)
     updated_at: Mapped[datetime] = mapped_column(Time)
+
+
+def named(table: type[FlagRow | SegmentRow], name: str) -> ColumnElement[bool]:
+    """Return that a row is the one with this id or key: keys that look like ids name things by their ids."""
+    try:
+        return table.id == UUID(name)
+    except ValueError:
+        return table.key == name
 
 
 class SegmentListRow(Base):

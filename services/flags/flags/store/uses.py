@@ -1,11 +1,14 @@
 """Who uses what, read off the columns that are written with every flag and segment."""
 
+from collections.abc import Mapping
+from uuid import UUID
+
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flags.domain.analyse import Neighbour, Neighbours
 from flags.domain.place import Project
-from flags.domain.uses import Use, Uses
+from flags.domain.uses import NOTHING, Use, Uses
 from flags.store.tables import AllocationRow, EnvironmentRow, FlagRow, SegmentRow, SwitchRow
 
 
@@ -25,9 +28,12 @@ class SqlUses:
         segments = select(SegmentRow.key, SegmentRow.uses_flags, SegmentRow.uses_segments).where(
             SegmentRow.project_id == project.id
         )
+        wanted = await self._by_experiments(project.environment(environment).id)
         return Neighbours(
             flags={
-                key: Neighbour(tuple(variants), _uses(of_flags, of_segments))
+                key: Neighbour(
+                    tuple(variants), _uses(of_flags, of_segments) | wanted.get(key, NOTHING)
+                )
                 for key, variants, of_flags, of_segments in await self._session.execute(flags)
             },
             segments={
@@ -35,6 +41,20 @@ class SqlUses:
                 for key, of_flags, of_segments in await self._session.execute(segments)
             },
         )
+
+    async def _by_experiments(self, environment_id: UUID) -> Mapping[str, Uses]:
+        """Return what the targeting of experiments uses, by the keys of their flags."""
+        query = (
+            select(FlagRow.key, AllocationRow.uses_segments)
+            .join(AllocationRow, AllocationRow.flag_id == FlagRow.id)
+            .where(
+                AllocationRow.environment_id == environment_id, AllocationRow.document.is_not(None)
+            )
+        )
+        found: dict[str, Uses] = {}
+        for key, segments in await self._session.execute(query):
+            found[key] = found.get(key, NOTHING) | _uses([], segments)
+        return found
 
     async def of_flag(self, project: Project, key: str) -> list[Use]:
         """Return where a flag is asked for."""

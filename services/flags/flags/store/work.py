@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chassis.db import Sessions, transaction
 from chassis.facts import Fact
 from chassis.outbox import record
-from flags.ports import News, OpenWork, Work
+from flags.ports import OpenWork, Work
+from flags.ports.serving import News
 from flags.store.allocations import SqlAllocationBook
 from flags.store.flags import SqlFlagBook
 from flags.store.plans import SqlRollouts, SqlSchedules

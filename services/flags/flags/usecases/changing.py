@@ -11,7 +11,7 @@ from uuid import UUID
 from chassis.caller import Caller
 from chassis.facts import Actor, Document, Fact, Target
 from flags.domain.edits import affected, approvals_for, must_be_free
-from flags.domain.errors import StaleFlag
+from flags.domain.errors import StaleFlag, StalePlan
 from flags.domain.flag import Flag, document, told
 from flags.domain.place import Place, Project
 from flags.domain.revision import Revision
@@ -26,7 +26,8 @@ Move = Callable[[Flag, datetime], Flag]
 class Aim:
     """Which flag is meant (id or key), where, in which version (None: any), and why it is to change.
 
-    `approved`: an environment that wants approvals lets it pass.
+    Where a plan of the flag is turned, the version is the plan's. `approved`: an environment that wants approvals lets
+    it pass.
     """
 
     flag: str
@@ -92,6 +93,14 @@ class Changing:
                 await check_experiments(work, after, after.variants)
             await keep(work, project, before, after, tell(caller, aim, before, after))
         return after
+
+
+def must_be_at(aim: Aim, version: int, noun: str) -> None:
+    """Refuse to turn a plan of a flag that is at another version than the aim, where it is a plan's, demands."""
+    if aim.version not in (None, version):
+        raise StalePlan(
+            f"the {noun} is at version {version} by now, not {aim.version}: read it again"
+        )
 
 
 def wanted_approvals(project: Project, before: Flag, after: Flag) -> int:

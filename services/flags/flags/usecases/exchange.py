@@ -14,6 +14,7 @@ from flags.domain.errors import TooMuchToExport
 from flags.domain.exchange import planned
 from flags.domain.flag import SERVED, Flag, told
 from flags.domain.place import Environment, Project
+from flags.domain.segment import Members
 from flags.domain.whole import Contents, Document, Listed, Maker, Plan, Step, written
 from flags.ports import Hold, OpenWork, Work
 from flags.usecases.changing import flag_fact, revision_of
@@ -81,7 +82,8 @@ class Exchange:
                 f"project {key!r} has more than {MOST_FLAGS} flags or {MOST_IDS} ids in segments"
             )
         listed = [Listed(segment, await work.segments.members(segment)) for segment in segments]
-        return Contents(project=project, flags=flags, segments=listed)
+        wanted = await work.allocations.running(project)
+        return Contents(project=project, flags=flags, segments=listed, experiments=wanted)
 
     async def _planned(
         self, caller: Caller, contents: Contents, said: Document, *, prune: bool
@@ -101,16 +103,19 @@ class Exchange:
             if before is None:
                 await work.segments.add(after.segment)
             await work.segments.put(after.segment, after.members)
-            old = before.segment if isinstance(before, Listed) else None
-            verb = "created" if before is None else "updated"
-            work.record(segment_fact(caller, f"segment.{verb}", (old, after.segment)))
+            old = before if isinstance(before, Listed) else None
+            verb = "created" if old is None else "updated"
+            sides = (old.segment if old else None, after.segment)
+            lists = (old.members if old else Members(), after.members)
+            work.record(segment_fact(caller, f"segment.{verb}", sides, lists))
         elif isinstance(before, Flag):
             await check_experiments(work, before, ())
             await work.flags.remove(before)
             work.record(flag_fact(caller, "flag.deleted", before, (told(before), None), REASON))
         elif isinstance(before, Listed):
             await work.segments.remove(before.segment)
-            work.record(segment_fact(caller, "segment.deleted", (before.segment, None)))
+            sides, lists = (before.segment, None), (before.members, Members())
+            work.record(segment_fact(caller, "segment.deleted", sides, lists))
 
     async def _flag(
         self, work: Work, caller: Caller, project: Project, sides: tuple[object, Flag]

@@ -18,7 +18,8 @@ from flags.domain.neighbourhood import around
 from flags.domain.place import Place, Project
 from flags.domain.revision import stored_at, stored_now
 from flags.domain.ruleset import Ruleset, Stored, compile_all
-from flags.ports import OpenWork, Reading, Shelf, Work
+from flags.ports import OpenWork, Work
+from flags.ports.serving import Reading, Shelf
 from flags.usecases.checking import allowed, refuse
 from flags.usecases.homes import home
 
@@ -71,7 +72,7 @@ class Explaining:
             reading = Reading(reading.revision, rows, reading.segments)
         if all(row.key != found.key for row in reading.rows):
             step = {"step": "lifecycle", "served": False}
-            return Explanation(_unserved(found), [step])
+            return Explanation(_unserved(found, then and then[0]), [step])
         explainer = _explainer(place, _around(found.key, reading))
         told = explainer.explain(found.key, context, now.timestamp())
         may_read_all = caller.may("flag:read", Thing(project=project.key))
@@ -137,8 +138,12 @@ def _around(key: str, reading: Reading) -> Reading:
     return Reading(reading.revision, rows, segments)
 
 
-def _unserved(flag: Flag) -> Answer:
+def _unserved(flag: Flag, then: datetime | None) -> Answer:
+    """Return the answer of a flag that is not served, now or then: what it is now says nothing of the past."""
     said = f"flag {flag.key!r} is {flag.lifecycle.value} and is not served"
+    if then is not None:
+        missing = "there was no such flag" if then < flag.created_at else "it was not served"
+        said = f"flag {flag.key!r}: {missing} at {then.isoformat(timespec='seconds')}"
     return failed(Trouble.FLAG_NOT_FOUND, said)
 
 
@@ -160,8 +165,12 @@ def _moves(
 
 
 def _with(place: Place, reading: Reading, flag: Flag) -> Ruleset:
-    """Return the ruleset with one flag as it is given, enabled: what is previewed are its rules."""
-    stored = replace(stored_now(flag, place.environment), enabled=True)
+    """Return the ruleset with one flag as it is given, enabled: what is previewed are its rules.
+
+    What experiments want of it stays: whom they have is not moved by what comes after them.
+    """
+    wanted = next((row.allocations for row in reading.rows if row.key == flag.key), ())
+    stored = replace(stored_now(flag, place.environment), enabled=True, allocations=wanted)
     others = [row for row in reading.rows if row.key != flag.key]
     near = _around(flag.key, replace(reading, rows=[*others, stored]))
     return compile_all(place, 0, near.rows, None, near.segments)[0]

@@ -9,14 +9,16 @@ from uuid import UUID
 from authz.standing import Thing
 from chassis.caller import Caller
 from chassis.facts import Actor, Fact, Target
-from chassis.pages import PageAsk, Slice
+from chassis.pages import MAX_LIMIT, PageAsk, Slice, cut
 from flags.domain.errors import (
     EnvironmentKept,
     EnvironmentKeyTaken,
+    InExperiment,
     ProjectKeyTaken,
     StaleEnvironment,
     TooManyEnvironments,
 )
+from flags.domain.listing import Sought
 from flags.domain.place import (
     DEFAULT_ENVIRONMENT,
     DEFAULT_PROJECT,
@@ -57,16 +59,19 @@ class Projects:
             work.record(_created(caller, project))
         return project
 
-    async def page(self, caller: Caller, ask: PageAsk) -> Slice[Project]:
+    async def page(self, caller: Caller, sought: Sought, ask: PageAsk) -> Slice[Project]:
         """List the tenant's projects; to whom may not read the flags of all, those where they may read some."""
         caller.must_for_some("flag:read")
         async with self.work() as work:
             await self._home(work, caller.tenant, DEFAULT_PROJECT)
-            part = await work.projects.page(caller.tenant, ask)
-        if caller.may("flag:read"):
-            return part
-        shown = [p for p in part.items if caller.may("flag:read", Thing(caller.owner, p.key))]
-        return replace(part, items=shown, total=None)
+            if caller.may("flag:read"):
+                return await work.projects.page(caller.tenant, sought, ask)
+            every = await _every(work, caller.tenant, sought)
+        # What is not shown is left out before pages are cut: these have no holes, and count only what is shown.
+        mine = [p for p in every if caller.may("flag:read", Thing(caller.owner, p.key))]
+        rest = [p for p in mine if not ask.after or p.key > ask.after[0]][ask.offset :]
+        items, after = cut(rest[: ask.limit + 1], ask.limit, lambda project: (project.key,))
+        return Slice(items=items, next=after, total=len(mine))
 
     async def environments(self, caller: Caller, project: str | None) -> Sequence[Environment]:
         """List the environments of a project."""
@@ -90,6 +95,9 @@ class Projects:
                 raise TooManyEnvironments(f"a project has at most {MOST_ENVIRONMENTS} environments")
             if not await work.projects.add_environment(found, made):
                 raise EnvironmentKeyTaken(f"there is an environment {key!r} already")
+            # Its flags are there from now on: who asked before holds nothing, at revision 0.
+            whole = replace(found, environments=(*found.environments, made))
+            await work.projects.bump(whole, [key])
             work.record(environment_fact(caller, "environment.created", None, made))
         return made
 
@@ -119,9 +127,11 @@ class Projects:
         """Forget an environment, with what every flag does in it; production stays."""
         caller.must("environment:delete", project=_project_of(caller, aim))
         async with self.work() as work:
-            _, found = await self._aimed(work, caller, aim, "alone")
+            project, found = await self._aimed(work, caller, aim, "alone")
             if aim.key == DEFAULT_ENVIRONMENT:
                 raise EnvironmentKept(f"{aim.key!r} stands for a request that names no environment")
+            await _must_run_nothing(work, project, found)
+            await work.projects.bump(project, [found.key])
             await work.projects.remove_environment(found)
             work.record(environment_fact(caller, "environment.deleted", found, None))
 
@@ -136,6 +146,26 @@ class Projects:
 
     async def _home(self, work: Work, tenant: UUID, key: str, hold: Hold | None = None) -> Project:
         return await home(work, tenant, key, self.now(), self.new_id, hold)
+
+
+async def _every(work: Work, tenant: UUID, sought: Sought) -> list[Project]:
+    part = await work.projects.page(tenant, sought, PageAsk(limit=MAX_LIMIT))
+    found = list(part.items)
+    while part.next:
+        ask = PageAsk(limit=MAX_LIMIT, after=part.next)
+        part = await work.projects.page(tenant, sought, ask)
+        found += part.items
+    return found
+
+
+async def _must_run_nothing(work: Work, project: Project, environment: Environment) -> None:
+    """Refuse to take an environment away from an experiment that assigns units in it."""
+    for kept in await work.allocations.running(project):
+        if kept.environment_id == environment.id:
+            name = (kept.document or {}).get("experiment")
+            raise InExperiment(
+                f"experiment {name!r} is running in environment {environment.key!r}: end it first"
+            )
 
 
 def _project_of(caller: Caller, aim: EnvironmentAim) -> str:

@@ -6,19 +6,15 @@ from datetime import datetime
 from uuid import UUID
 
 from chassis.caller import Caller
-from chassis.facts import Actor, Fact, Target
 from chassis.pages import PageAsk, Slice
 from flags.domain.change_request import (
     ChangeRequest,
     Proposal,
-    RequestStatus,
-    document,
     must_propose,
 )
 from flags.domain.edits import (
     Author,
     affected,
-    approvals_for,
     change_of,
     needed,
     spot_of,
@@ -26,7 +22,6 @@ from flags.domain.edits import (
 )
 from flags.domain.errors import (
     ChangeRequestNotFound,
-    FlagMovedOn,
     FlagNotFound,
     NotYourChangeRequest,
     StaleChangeRequest,
@@ -40,25 +35,16 @@ from flags.ports.requests import WantedRequests
 from flags.usecases import rollouts, schedules
 from flags.usecases.changing import Aim, Changing, rechecked, tell_switched, telling
 from flags.usecases.checking import allowed, check
+from flags.usecases.requested import (
+    RequestAim,
+    Shown,
+    must_be_as_approved,
+    request_fact,
+    required,
+    shown,
+)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestAim:
-    """Which change request is meant, of which project, in which version (None: any), and what is said to it."""
-
-    request: UUID
-    project: str
-    version: int | None = None
-    comment: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A change request, how many approvals it takes, and whether its flag has moved on since it was edited."""
-
-    request: ChangeRequest
-    required: int
-    outdated: bool
+__all__ = ["ChangeRequests", "RequestAim", "Shown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +80,14 @@ class ChangeRequests:
             )
             await work.requests.add(made)
             work.record(request_fact(caller, "created", None, made))
-        return _shown(made, project, flag)
+        return shown(made, project, flag)
 
     async def get(self, caller: Caller, aim: RequestAim) -> Shown:
         """Return one change request."""
         caller.must_for_some("flag:read")
         async with self.work() as work:
             project, found, flag = await self._found(work, caller, "flag:read", aim)
-        return _shown(found, project, flag)
+        return shown(found, project, flag)
 
     async def page(
         self, caller: Caller, project: str, wanted: WantedRequests, ask: PageAsk
@@ -131,7 +117,7 @@ class ChangeRequests:
             after = replace(after, touched=touched)
             await work.requests.put(after)
             work.record(request_fact(caller, "edited", before, after))
-        return _shown(after, project, flag)
+        return shown(after, project, flag)
 
     async def approve(self, caller: Caller, aim: RequestAim) -> Shown:
         """Approve a request in the version that one has read. Not one's own, and by who could make the change."""
@@ -159,13 +145,13 @@ class ChangeRequests:
         caller.must_for_some("flag:update")
         async with self.work() as work:
             project, before, flag = await self._locked(work, caller, "flag:update", aim)
-            before.must_be_ready(_required(before, project))
+            before.must_be_ready(required(before, project))
             made = await self._made(work, caller, before, flag)
             after = before.applied(made, self.now())
             await work.requests.put(after)
             work.record(request_fact(caller, "applied", before, after))
             flag = await work.flags.get(project, str(flag.id)) or flag
-        return _shown(after, project, flag)
+        return shown(after, project, flag)
 
     async def _judge(
         self,
@@ -180,7 +166,7 @@ class ChangeRequests:
             if after is not before:
                 await work.requests.put(after)
                 work.record(request_fact(caller, verdict, before, after, aim.comment))
-        return _shown(after, project, flag)
+        return shown(after, project, flag)
 
     async def _made(self, work: Work, caller: Caller, request: ChangeRequest, flag: Flag) -> str:
         """Make what is proposed; return what it led to. FlagMovedOn if the flag is not what was approved any more."""
@@ -198,7 +184,7 @@ class ChangeRequests:
             due = schedules.Asked(at=at, edit=edit, approved=request.id)
             made = await planned.create_in(work, caller, aim, due)
         _, held = await self.changing.held(work, caller, "flag:update", aim)
-        _must_be_as_approved(held, request)
+        must_be_as_approved(held, request)
         return f"{proposal.kind} {made.id}"
 
     async def _changed(self, work: Work, caller: Caller, aim: Aim, request: ChangeRequest) -> str:
@@ -209,7 +195,7 @@ class ChangeRequests:
             allowed(caller, permission, flag, flag.key)
 
         def move(flag: Flag, now: datetime) -> Flag:
-            _must_be_as_approved(flag, request)
+            must_be_as_approved(flag, request)
             return flag.changed(aim.place.environment, now, change)
 
         tell = tell_switched if takes == ("flag:toggle",) else telling("flag.updated")
@@ -281,39 +267,3 @@ class ChangeRequests:
     async def _home(self, work: Work, caller: Caller, project: str) -> Project:
         place = Place(caller.tenant, project, caller.environment or "production")
         return await self.changing.project(work, place)
-
-
-def _must_be_as_approved(flag: Flag, request: ChangeRequest) -> None:
-    if state_of(flag, request.spot.environment) != request.state:
-        raise FlagMovedOn(
-            f"flag {flag.key!r} was changed since this request was last edited: look at it again and edit the request"
-        )
-
-
-def _required(request: ChangeRequest, project: Project) -> int:
-    return approvals_for(project, frozenset(request.touched))
-
-
-def _shown(request: ChangeRequest, project: Project, flag: Flag) -> Shown:
-    undecided = request.status in (RequestStatus.OPEN, RequestStatus.REJECTED)
-    outdated = undecided and state_of(flag, request.spot.environment) != request.state
-    return Shown(request, _required(request, project), outdated)
-
-
-def request_fact(
-    caller: Caller,
-    verb: str,
-    before: ChangeRequest | None,
-    after: ChangeRequest,
-    reason: str = "",
-) -> Fact:
-    """Return a fact about a change request."""
-    return Fact(
-        tenant=caller.tenant,
-        actor=Actor.of(caller),
-        action=f"change_request.{verb}",
-        target=Target("change_request", str(after.id), after.title),
-        before=None if before is None else document(before),
-        after=document(after),
-        reason=reason or after.title,
-    )

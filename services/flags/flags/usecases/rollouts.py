@@ -22,7 +22,7 @@ from flags.domain.rollout import (
     undone,
 )
 from flags.ports import OpenWork, Work
-from flags.usecases.changing import Aim, Changing, Move, telling
+from flags.usecases.changing import Aim, Changing, Move, must_be_at, telling
 from flags.usecases.checking import check
 
 GIVEN_UP = "the rollout was given up"
@@ -124,6 +124,7 @@ class Rollouts:
         async with self.work() as work:
             _, flag = await self.changing.found(work, caller, "flag:update", aim)
             before = _known(await work.rollouts.get(flag, rollout, lock=True))
+            must_be_at(aim, before.version, "rollout")
             after = before.aborted(self.now())
             await work.rollouts.put(after)
             fact = rollout_fact(caller, "flag.rollout_aborted", before, after, aim.reason)
@@ -135,6 +136,7 @@ class Rollouts:
         async with self.work() as work:
             _, flag = await self.changing.found(work, caller, "flag:update", aim)
             before = _known(await work.rollouts.get(flag, rollout, lock=True))
+            must_be_at(aim, before.version, "rollout")
             after = (before.paused if turn == "paused" else before.resumed)(self.now())
             if after is not before:
                 await work.rollouts.put(after)

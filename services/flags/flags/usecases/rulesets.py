@@ -20,11 +20,12 @@ from chassis.errors import Fault
 from flags.domain.context import UNIT, Context
 from flags.domain.place import Place, place_of
 from flags.domain.ruleset import Ruleset, compile_all
-from flags.ports import Reading, Shelf, Snapshots
+from flags.ports.serving import Reading, Shelf, Snapshots
 from flags.usecases.tally import Counts, Tally
 
 MOST_SEEN = 1_000  # contexts that are remembered of each place
 STALE = 15.0  # seconds without a confirmation, from which on an answer says how old its state is
+DOUBT = 1.0  # seconds for which a place that had not what a client said it had is not looked at for clients
 
 NOTHING = Reading(0, ())
 
@@ -41,7 +42,8 @@ class Held:
     """What is in force at one place; `ruleset` is replaced as a whole, never changed.
 
     `source` is what it was made of, with the last good form of what could not be served; `at` when (seconds since
-    1970) both were last known to be in force; `turned` is set, and replaced, when another ruleset comes into force.
+    1970) both were last known to be in force; `turned` is set, and replaced, when another ruleset comes into force;
+    until `doubted` (monotonic seconds) nobody looks for what clients say there is.
     """
 
     place: Place
@@ -51,6 +53,8 @@ class Held:
     since: float = 0.0
     turned: asyncio.Event = field(default_factory=asyncio.Event)
     reading: asyncio.Task[None] | None = None
+    looking: asyncio.Task[None] | None = None
+    doubted: float = 0.0
     seen: deque[Context] = field(default_factory=lambda: deque[Context](maxlen=MOST_SEEN))
     tally: Tally = field(default_factory=Tally)
 
@@ -105,6 +109,22 @@ class Rulesets:
         held = self._held.get(place)
         if held is not None:
             await self._catch_up(held, revision)
+
+    async def hoped_for(self, held: Held, revision: int) -> None:
+        """Look for a revision that a client says there is. Clients are not believed: anybody can write any number.
+
+        All who ask meanwhile wait for one look, which asks for the place's revision only, and reads the place if that
+        is newer; if it is not what was said, or cannot be told, the next look is a second later.
+        """
+        for _ in range(2):  # a look that was under way may have begun before the change
+            if held.ruleset is None or held.ruleset.revision >= revision:
+                return
+            if held.looking is None:
+                if time.monotonic() < held.doubted:
+                    return
+                held.looking = asyncio.create_task(self._look(held, revision))
+                held.looking.add_done_callback(lambda task: _look_is_over(held, task))
+            await asyncio.shield(held.looking)
 
     async def poll(self) -> None:
         """Find out which announcements were missed, and read those places again."""
@@ -163,6 +183,15 @@ class Rulesets:
             except OSError as full:
                 log.warning("it was not noted that the snapshots are in force: %s", full)
 
+    async def _look(self, held: Held, revision: int) -> None:
+        try:
+            found = (await self.shelf.revisions([held.place])).get(held.place, 0)
+            await self._catch_up(held, found)
+        except Fault as fault:
+            log.warning("nobody can tell what is newest in %s: %s", held.place, fault.detail)
+        if held.ruleset is None or held.ruleset.revision < revision:
+            held.doubted = time.monotonic() + DOUBT
+
     async def _catch_up(self, held: Held, revision: int) -> None:
         # A reading that was under way may have begun before the change: then one more is needed, but never a third.
         for _ in range(2):
@@ -184,8 +213,11 @@ class Rulesets:
 
     async def _take(self, held: Held) -> None:
         asked_at = self.clock()
-        self._put(held, await self.shelf.read(held.place))
+        reading = await self.shelf.read(held.place)
         READINGS.inc()
+        # What is in force already is not put there again: that would compile it, and wake all who wait for changes.
+        if held.ruleset is None or held.ruleset.revision != reading.revision:
+            self._put(held, reading)
         held.at = asked_at
 
     def _put(self, held: Held, reading: Reading) -> None:
@@ -212,6 +244,12 @@ def _read_is_over(held: Held, task: asyncio.Task[None]) -> None:
     held.reading = None
     if not task.cancelled():
         task.exception()  # whoever waits is told; if nobody is left, that is all right
+
+
+def _look_is_over(held: Held, task: asyncio.Task[None]) -> None:
+    held.looking = None
+    if not task.cancelled():
+        task.exception()
 
 
 def _alarm(place: Place, refused: Mapping[str, str]) -> None:

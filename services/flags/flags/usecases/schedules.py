@@ -13,7 +13,7 @@ from flags.domain.errors import BadSchedule, ScheduleNotFound, TooManySchedules
 from flags.domain.flag import Flag
 from flags.domain.schedule import MOST_PENDING, Schedule, document, must_be_ahead
 from flags.ports import OpenWork, Work
-from flags.usecases.changing import Aim, Changing, rechecked, tell_switched, telling
+from flags.usecases.changing import Aim, Changing, must_be_at, rechecked, tell_switched, telling
 from flags.usecases.checking import allowed, check
 
 
@@ -91,6 +91,7 @@ class Schedules:
         async with self.work() as work:
             _, flag = await self.changing.found(work, caller, "flag:update", aim)
             before = _known(await work.schedules.get(flag, schedule, lock=True))
+            must_be_at(aim, before.version, "scheduled change")
             after = before.cancelled(self.now())
             await work.schedules.put(after)
             fact = schedule_fact(caller, "flag.change_cancelled", before, after, aim.reason)

@@ -1,5 +1,6 @@
 """Managing segments."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -7,11 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from chassis.caller import Caller
-from chassis.facts import Actor, Document, Fact, Target
-from chassis.pages import PageAsk, Slice
+from chassis.facts import Actor, Fact, Target
+from chassis.pages import PageAsk, Position, Slice, cut
 from flags.domain.errors import SegmentInUse, SegmentNotFound, StaleSegment
 from flags.domain.place import Project
-from flags.domain.segment import Members, Moves, Segment, told
+from flags.domain.segment import Entry, Members, Moves, Segment, Sides, moved, told
 from flags.domain.uses import Use
 from flags.ports import Hold, OpenWork, Work
 from flags.usecases.checking import check_segment, named
@@ -70,6 +71,14 @@ class Segments:
         async with self.work() as work:
             return await work.segments.page(await self._home(work, caller, project), search, ask)
 
+    async def entries(self, caller: Caller, aim: SegmentAim, ask: PageAsk) -> Slice[Entry]:
+        """List who is listed in a segment, a page at a time."""
+        caller.must("segment:read", project=aim.project)
+        every = (await self.members(caller, aim)).entries()
+        start = bisect_right(every, ask.after, key=_place) if ask.after else ask.offset
+        items, after = cut(every[start : start + ask.limit + 1], ask.limit, _place)
+        return Slice(items=items, next=after, total=len(every))
+
     async def members(self, caller: Caller, aim: SegmentAim) -> Members:
         """Return who is listed in a segment."""
         caller.must("segment:read", project=aim.project)
@@ -106,20 +115,22 @@ class Segments:
         async with self.work() as work:
             place, before = await self._locked(work, caller, aim)
             lists = await work.segments.members(before)
-            moved = lists.changed(moves)
-            if moved == lists:
+            new = lists.changed(moves)
+            if new == lists:
                 return before
             await must_select_the_same(work, place, [before.key])
             now = self.now()
             after = replace(
                 before,
-                included=len(moved.included),
-                excluded=len(moved.excluded),
+                included=len(new.included),
+                excluded=len(new.excluded),
                 version=before.version + 1,
                 updated_at=now,
             )
-            await work.segments.put(after, moved)
-            await self._tell(work, caller, place, "segment.members_moved", (before, after))
+            await work.segments.put(after, new)
+            await work.projects.bump(place, [e.key for e in place.environments])
+            fact = segment_fact(caller, "segment.members_moved", (before, after), (lists, new))
+            work.record(fact)
         return after
 
     async def delete(self, caller: Caller, aim: SegmentAim) -> None:
@@ -131,8 +142,10 @@ class Segments:
                 raise SegmentInUse(
                     f"segment {segment.key!r} is asked for by {named(users)}: change those first"
                 )
+            lists = (await work.segments.members(segment), Members())
             await work.segments.remove(segment)
-            await self._tell(work, caller, place, "segment.deleted", (segment, None))
+            await work.projects.bump(place, [e.key for e in place.environments])
+            work.record(segment_fact(caller, "segment.deleted", (segment, None), lists))
 
     async def _locked(self, work: Work, caller: Caller, aim: SegmentAim) -> tuple[Project, Segment]:
         place = await self._home(work, caller, aim.project, "changed")
@@ -161,8 +174,8 @@ class Segments:
         return await home(work, caller.tenant, key, self.now(), self.new_id, hold)
 
 
-def _said(segment: Segment | None) -> Document | None:
-    return None if segment is None else told(segment)
+def _place(entry: Entry) -> Position:
+    return entry.list, entry.id
 
 
 def _found(segment: Segment | None, name: str) -> Segment:
@@ -172,10 +185,14 @@ def _found(segment: Segment | None, name: str) -> Segment:
 
 
 def segment_fact(
-    caller: Caller, action: str, change: tuple[Segment | None, Segment | None]
+    caller: Caller,
+    action: str,
+    change: tuple[Segment | None, Segment | None],
+    lists: tuple[Members, Members] | None = None,
 ) -> Fact:
-    """Return a fact about a segment."""
+    """Return a fact about a segment, and about who was moved if its lists are given as they were and are."""
     before, after = change
+    sides: Sides = moved(*lists) if lists and lists[0] != lists[1] else ({}, {})
     subject = after or before
     assert subject is not None
     return Fact(
@@ -183,6 +200,6 @@ def segment_fact(
         actor=Actor.of(caller),
         action=action,
         target=Target("segment", str(subject.id), subject.key),
-        before=_said(before),
-        after=_said(after),
+        before=None if before is None else {**told(before), **sides[0]},
+        after=None if after is None else {**told(after), **sides[1]},
     )

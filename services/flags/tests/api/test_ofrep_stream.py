@@ -6,7 +6,10 @@ import time
 import orjson
 import pytest
 
-from chassis.identity import NoAuthority
+from authz.limits import Limiter
+from chassis.identity import Identity, NoAuthority
+from flags.api.desks import Desks
+from flags.api.ofrep import Ofrep
 from flags.api.ofrep_stream import events_of
 from flags.api.rendered import PREFIX
 from flags.api.tickets import HOUR, PATH, BadTicket, Tickets
@@ -125,6 +128,35 @@ async def test_who_has_heard_of_a_change_is_answered_from_it(
         got = await sdk.post(PREFIX, json={}, params={"flagConfigEtag": etag})
         [limit] = [f for f in got.json()["flags"] if f["key"] == "limit"]
         assert limit["reason"] == "DISABLED"
+
+
+async def test_a_public_key_that_invents_a_revision_wakes_nobody(ofrep, desk, shop, keys, work):
+    events, reads = events_of(ofrep, desk, str(desk.ruleset.revision)), work.reads
+    await heard(events)
+    assert await heard(events) == b": alive\n\n"
+    waiting = asyncio.create_task(anext(events))
+    key = {b"x-api-key": keys.mint("client").encode()}
+    for number in range(5):
+        status, _, _ = await ofrep.reply(
+            PREFIX, key, b"{}", b"flagConfigEtag=%d" % (10**9 + number)
+        )
+        assert status == 200
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert (waiting.done(), work.reads) == (False, reads)
+    waiting.cancel()
+
+
+async def test_who_is_over_the_limit_is_refused_before_anything_is_looked_for(
+    rulesets, keys, shop, work
+):
+    desks = Desks(rulesets, Identity(keys.authority, None, None), Limiter(100))
+    ofrep, key = Ofrep(desks), {b"x-api-key": keys.mint().encode()}
+    assert (await ofrep.reply(PREFIX, key, b"{}"))[0] == 200
+    [desk] = desks._desks.values()
+    desk.bucket.arrival = time.monotonic() + 3600
+    assert (await ofrep.reply(PREFIX, key, b"{}", b"flagConfigEtag=99999"))[0] == 429
+    assert work.looks == 0
 
 
 @pytest.mark.parametrize("etag", ["x", "9" * 30, "-1", "", "%ff", '"'])

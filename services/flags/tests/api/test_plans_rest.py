@@ -77,7 +77,10 @@ class TestSchedules:
         again = await web.get(path, headers={"if-none-match": made.headers["etag"]})
         assert again.status_code == 304
         assert (await web.get(f"{URL}/f/schedules")).json()["total"] == 1
-        cancelled = await web.post(f"{path}/cancel", json={"reason": "not yet"})
+        stale = await web.post(f"{path}/cancel", headers={"if-match": '"999"'})
+        assert (stale.status_code, stale.json()["code"]) == (412, "flags.plan_stale")
+        now = {"if-match": made.headers["etag"]}
+        cancelled = await web.post(f"{path}/cancel", json={"reason": "not yet"}, headers=now)
         assert cancelled.json()["status"] == "cancelled"
         assert (await web.post(f"{path}/cancel")).status_code == 409
 
@@ -112,6 +115,14 @@ class TestRollouts:
         assert (told["status"], told["stage"], told["weight"]) == ("running", 1, 1000)
         [rule] = (await web.get(f"{URL}/f")).json()["rules"]
         assert rule["id"] == told["rule_id"]
+        for verb in ("pause", "resume", "abort"):
+            stale = await web.post(f"{path}/{verb}", headers={"if-match": '"999"'})
+            assert (stale.status_code, stale.json()["code"]) == (412, "flags.plan_stale")
+        now = {"if-match": (await web.get(path)).headers["etag"]}
+        held = await web.post(f"{path}/pause", headers=now)
+        assert (held.status_code, held.headers["etag"] != now["if-match"]) == (200, True)
+        again = await web.post(f"{path}/resume", headers=now)
+        assert again.status_code == 412
         for verb, status in (("pause", "paused"), ("resume", "running"), ("abort", "aborted")):
             assert (await web.post(f"{path}/{verb}")).json()["status"] == status
         assert (await web.get(f"{URL}/f")).json()["rules"] == []

@@ -85,6 +85,26 @@ async def test_a_flag_is_read_by_id_or_key_and_not_sent_twice(web, flag, name):
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", '"1"')
 
 
+async def test_what_an_environment_brings_is_sent_and_the_tag_still_demands_a_version(web, flag):
+    path, tags = f"{URL}/dark-mode", ['"1"']
+    for change in ("post", "delete", "post"):
+        if change == "post":
+            await web.post("/api/v1/environments", json={"key": "qa", "name": "QA"})
+        else:
+            assert (await web.delete("/api/v1/environments/qa")).status_code == 204
+        got = await web.get(path, headers={"if-none-match": tags[-1]})
+        assert (got.status_code, "qa" in got.json()["environments"]) == (200, change == "post")
+        tags.append(got.headers["etag"])
+        again = await web.get(path, headers={"if-none-match": f'"x", W/{tags[-1]}'})
+        assert (again.status_code, again.headers["etag"]) == (304, tags[-1])
+    assert tags[2] == '"1"'
+    switched = await web.post(f"{path}/enable", headers={"if-match": tags[-1]})
+    assert (switched.status_code, switched.json()["version"]) == (200, 2)
+    stale = await web.post(f"{path}/disable", headers={"if-match": tags[-1]})
+    assert (stale.status_code, stale.json()["code"]) == (412, "flags.stale")
+    assert switched.headers["etag"] == (await web.get(path)).headers["etag"] != tags[-1]
+
+
 async def test_a_key_may_contain_slashes_and_is_then_reached_by_id(web):
     made = (await web.post(URL, json={"key": "shop/checkout/v2", "name": "x"})).json()
     assert (await web.get(f"{URL}/{made['id']}")).json()["key"] == "shop/checkout/v2"

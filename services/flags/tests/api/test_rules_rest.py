@@ -7,6 +7,7 @@ import pytest
 
 from chassis.http import Wiring, rest_app
 from flags.api.rest import routers
+from flags.domain.segment import Members
 
 URL = "/api/v1/feature-flags"
 SEGMENTS = "/api/v1/segments"
@@ -194,6 +195,19 @@ async def test_a_flags_past_is_listed_compared_and_brought_back(web, flag):
     assert (await web.get(f"{URL}/nope/revisions")).status_code == 404
 
 
+async def test_more_ids_than_are_given_at_once_are_asked_for_in_pages(web, work):
+    made = (await web.post(SEGMENTS, json={"key": "big", "name": "Big"})).json()
+    [(kept, _)] = [one for one in work.kept_segments.values() if str(one[0].id) == made["id"]]
+    for count, status in ((10_000, 200), (10_001, 400)):
+        ids = frozenset(f"u{n}" for n in range(count))
+        work.kept_segments[kept.id] = (kept, Members(included=ids))
+        got = await web.get(f"{SEGMENTS}/big/members")
+        assert got.status_code == status
+    assert got.json()["code"] == "pagination_required"
+    page = await web.get(f"{SEGMENTS}/big/members", params={"limit": 100})
+    assert (len(page.json()["included"]), page.json()["total"]) == (100, 10_001)
+
+
 async def test_segments_are_made_filled_used_and_deleted(web, flag):
     made = await web.post(SEGMENTS, json={"key": "beta", "name": "Beta", "when": SWISS})
     assert (made.status_code, made.headers["location"]) == (201, f"{SEGMENTS}/{made.json()['id']}")
@@ -205,6 +219,13 @@ async def test_segments_are_made_filled_used_and_deleted(web, flag):
     assert (moved.json()["included"], moved.json()["excluded"]) == (2, 1)
     members = (await web.get(f"{SEGMENTS}/beta/members")).json()
     assert members == {"included": ["a", "b"], "excluded": ["c"]}
+    first = (await web.get(f"{SEGMENTS}/beta/members", params={"limit": 2})).json()
+    assert (first["included"], first["excluded"], first["total"]) == (["a"], ["c"], 3)
+    after = {"limit": 2, "cursor": first["next_cursor"]}
+    rest = (await web.get(f"{SEGMENTS}/beta/members", params=after)).json()
+    assert rest == {"included": ["b"], "excluded": [], "has_more": False}
+    second = (await web.get(f"{SEGMENTS}/beta/members", params={"limit": 2, "page": 2})).json()
+    assert (second["included"], second["page"], "next_cursor" in second) == (["b"], 2, False)
     patched = await web.patch(f"{SEGMENTS}/beta", json={"when": None, "description": "β"})
     assert (patched.json()["when"], patched.json()["version"]) == (None, 3)
     [listed] = (await web.get(SEGMENTS, params={"search": "β"})).json()["items"]

@@ -1,6 +1,7 @@
 """Unleash's API: who may ask what, tags, streams, and what front ends get."""
 
 import asyncio
+import re
 from dataclasses import replace
 
 import httpx
@@ -234,6 +235,7 @@ async def test_the_stream_sends_everything_at_once_and_after_each_change(
         [hydration] = orjson.loads(said["data"])["events"]
         return said["event"], {f["name"]: f["enabled"] for f in hydration["features"]}
 
+    assert re.fullmatch(rb"retry: [1-5]\d{3}\n\n", await anext(events))
     name, before = await heard()
     assert (name, before["limit"]) == ("unleash-connected", True)
     await flags.disable(ana, Aim(flag="limit", place=here))

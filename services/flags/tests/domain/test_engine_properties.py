@@ -140,15 +140,27 @@ RULES = st.builds(
     SPLITS | st.just({"variant": "on"}),
     WHENS | st.none(),
 )
+TARGETS = st.builds(
+    lambda variant, values, where: {"variant": variant, "values": values, **where},
+    st.sampled_from(["on", "off"]),
+    st.lists(st.sampled_from(["CH", "pro", "5"]), min_size=1, max_size=2),
+    st.sampled_from(
+        [
+            {"attribute": "plan"},
+            {"attribute": "/a/b"},
+            {},
+            {"kind": "organization"},
+            {"kind": "device", "attribute": "plan"},
+        ]
+    ),
+)
 TARGETINGS = st.fixed_dictionaries(
     {},
     optional={
         "prerequisites": st.lists(
             st.builds(lambda k: {"flag": k, "variants": ["on"]}, KEYS), max_size=2
         ),
-        "targets": st.lists(
-            st.just({"variant": "on", "values": ["CH", "pro"], "attribute": "plan"}), max_size=1
-        ),
+        "targets": st.lists(TARGETS, max_size=4),
         "rules": st.lists(RULES, max_size=3),
     },
 )

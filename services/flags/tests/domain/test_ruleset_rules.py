@@ -189,6 +189,51 @@ def test_segments_list_people_exclude_people_and_have_conditions():
     )
 
 
+def wanting(when, experiment=1):
+    """What an experiment wants of a flag, of those for whom `when` holds."""
+    arms = [{"key": k, "weight": w, "serves": k} for k, w in (("on", 100_000), ("off", 0))]
+    return {
+        "experiment_id": str(UUID(int=experiment)),
+        "experiment": f"e{experiment}",
+        "phase": 1,
+        "unit": "targetingKey",
+        "salt": "s",
+        "arms": arms,
+        **({"when": when} if when else {}),
+    }
+
+
+def test_an_experiment_that_closes_a_ring_is_left_out_and_its_flag_is_served():
+    """Written before such a ring was refused, or past it."""
+    asks = {"op": "in_segment", "segments": ["s"]}
+    back = [segment("s", {"op": "flag", "flag": "g", "variants": ["on"]})]
+    needs = {"prerequisites": [{"flag": "f", "variants": ["off"]}]}
+    rows = [
+        flag("f", allocations=(wanting(asks),)),
+        flag("g", needs, allocations=(wanting(None, 2),)),
+    ]
+    ruleset, refused = compile_all(PLACE, 1, rows, segments=back)
+    got = [ruleset.ask(ruleset.flags[key], {"targetingKey": "u"}, NOW) for key in "fg"]
+    assert [(a.variant, a.reason.value) for a in got] == [("off", "STATIC"), ("on", "SPLIT")]
+    assert list(refused) == ["f"]
+    assert served(rows, {"targetingKey": "u"}, "g", back)[1] == "on"
+
+
+def test_targets_decide_attribute_by_attribute_and_the_explanation_says_so():
+    targeting = {
+        "targets": [
+            {"variant": "off", "values": ["x"]},
+            {"variant": "on", "values": ["acme"], "kind": "organization"},
+            {"variant": "off", "values": ["y"]},
+        ]
+    }
+    acme = {"kind": "multi", "user": {"key": "y"}, "organization": {"key": "acme"}}
+    assert served([flag("f", targeting)], acme)[1] == "off"
+    ruleset, _ = compile_all(PLACE, 1, [flag("f", targeting)])
+    explainer = Explainer({"f": flag("f", targeting)}, {}, ruleset, {})
+    assert explainer.explain("f", acme, NOW).steps[-1]["pointer"] == "/targets/2"
+
+
 def test_segments_nest_and_a_ring_of_them_spoils_only_who_uses_it():
     nested = segment("outer", {"not": {"op": "in_segment", "segments": ["inner"]}})
     ring = [segment(k, {"op": "in_segment", "segments": [o]}) for k, o in ("xy", "yx")]

@@ -85,6 +85,7 @@ class MemoryRequests:
             and wanted.status in (None, r.status)
             and wanted.environment in (None, r.spot.environment)
             and wanted.flag in (None, r.spot.flag)
+            and any((wanted.search or "").lower() in t.lower() for t in (r.title, r.spot.flag))
             and wanted.owner in (None, self._flags[r.spot.flag_id].owner_id)
         ]
         rest = [r for r in mine if not ask.after or str(r.id) < ask.after[0]][ask.offset :]

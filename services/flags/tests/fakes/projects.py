@@ -10,7 +10,7 @@ from flags.domain.neighbourhood import uses_of_experiments
 from flags.domain.place import Place
 from flags.domain.reading import membership_of, targeting_of
 from flags.domain.usage import Count, Used
-from flags.domain.uses import Use, used_by
+from flags.domain.uses import NOTHING, Use, used_by
 from services.flags.tests.fakes.rules import _by_name
 
 
@@ -29,8 +29,16 @@ class MemoryProjects:
         self._kept[project.tenant, project.key] = project
         return True
 
-    async def page(self, tenant, ask):
-        mine = sorted((p for p in self._kept.values() if p.tenant == tenant), key=lambda p: p.key)
+    async def page(self, tenant, sought, ask):
+        text = (sought.search or "").lower()
+        found = [
+            p
+            for p in self._kept.values()
+            if p.tenant == tenant
+            and sought.key in (None, p.key)
+            and any(text in said.lower() for said in (p.key, p.name))
+        ]
+        mine = sorted(found, key=lambda p: p.key)
         rest = [p for p in mine if not ask.after or p.key > ask.after[0]][ask.offset :]
         items, after = cut(rest[: ask.limit + 1], ask.limit, lambda p: (p.key,))
         return Slice(items=items, next=after, total=len(mine))
@@ -58,8 +66,8 @@ class MemoryProjects:
 
     async def remove_environment(self, environment):
         for project in list(self._kept.values()):
-            if environment in project.environments:
-                rest = tuple(e for e in project.environments if e != environment)
+            if environment.id in [e.id for e in project.environments]:
+                rest = tuple(e for e in project.environments if e.id != environment.id)
                 self._environments(project, rest)
                 for flag in [f for f in self._flags.values() if f.project_id == project.id]:
                     left = {k: s for k, s in flag.switches.items() if k != environment.key}
@@ -215,9 +223,15 @@ class MemoryUses:
     async def neighbours(self, project, environment):
         found = list(self._of(project))
         variants = {f.key: tuple(f.variants) for f in self._flags.values()}
+        where, wanted = project.environment(environment).id, {}
+        for kept in self._allocations.values():
+            if kept.document and kept.environment_id == where:
+                key = self._flags[kept.flag_id].key
+                uses = uses_of_experiments([kept.document])
+                wanted[key] = wanted.get(key, NOTHING) | uses
         return Neighbours(
             flags={
-                u.key: Neighbour(variants[u.key], uses)
+                u.key: Neighbour(variants[u.key], uses | wanted.get(u.key, NOTHING))
                 for u, uses in found
                 if u.environment == environment
             },

@@ -1,5 +1,7 @@
 """What decides about flags, in memory."""
 
+from dataclasses import replace
+
 from chassis.pages import Slice, cut
 from flags.domain.errors import SegmentKeyTaken
 from flags.domain.revision import stored_at
@@ -64,6 +66,7 @@ class MemoryRevisions:
         mine = sorted((r for r in self._kept if r.flag_id == flag.id), key=lambda r: -r.number)
         rest = [r for r in mine if not ask.after or r.number < int(ask.after[0])][ask.offset :]
         items, after = cut(rest[: ask.limit + 1], ask.limit, lambda r: (str(r.number),))
+        items = [replace(r, document={}) for r in items]
         return Slice(items=items, next=after, total=len(mine))
 
     async def served_at(self, project, environment, moment):
@@ -88,6 +91,11 @@ class MemoryAllocations:
             return False
         self._kept[kept.experiment_id] = kept
         return True
+
+    async def running(self, project):
+        there = [e.id for e in project.environments]
+        found = [k for k in self._kept.values() if k.environment_id in there and k.document]
+        return sorted(found, key=lambda k: k.experiment_id)
 
     async def of_flag(self, flag):
         found = [k for k in self._kept.values() if k.flag_id == flag.id and k.document]

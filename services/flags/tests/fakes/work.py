@@ -11,7 +11,7 @@ from flags.domain.place import Place
 from flags.domain.revision import stored_now
 from flags.domain.rollout import UNFINISHED
 from flags.domain.schedule import ScheduleStatus
-from flags.ports import Reading
+from flags.ports.serving import Reading
 from services.flags.tests.fakes.plans import MemoryPlans, MemoryRequests
 from services.flags.tests.fakes.projects import MemoryFlags, MemoryProjects, MemoryUsage, MemoryUses
 from services.flags.tests.fakes.rules import MemoryAllocations, MemoryRevisions, MemorySegments
@@ -35,6 +35,7 @@ class MemoryWork:
     away: bool = False
     closed: bool = False
     reads: int = 0
+    looks: int = 0
 
     @asynccontextmanager
     async def __call__(self) -> AsyncGenerator["MemoryWork"]:
@@ -80,7 +81,7 @@ class MemoryWork:
         if self.away:
             raise Unavailable("the database does not answer")
         project = self.kept_projects.get((place.tenant, place.project))
-        if project is None:
+        if project is None or place.environment not in [e.key for e in project.environments]:
             return Reading(0, ())
         where, wanted = project.environment(place.environment).id, {}
         for k in sorted(self.kept_allocations.values(), key=lambda k: k.experiment_id):
@@ -99,6 +100,7 @@ class MemoryWork:
         return Reading(project.environment(place.environment).revision, rows, segments)
 
     async def revisions(self, places):
+        self.looks += 1
         if self.away:
             raise Unavailable("the database does not answer")
         return {

@@ -1,6 +1,7 @@
 """Experiments over flags, once on the memory and once on PostgreSQL."""
 
 import asyncio
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -8,11 +9,20 @@ from uuid_utils.compat import uuid7
 
 from chassis.caller import Caller
 from flags.domain.answers import Reason
-from flags.domain.errors import BadAllocation, FlagNotFound, InExperiment, SegmentInUse
+from flags.domain.errors import (
+    BadAllocation,
+    BadDocument,
+    BadRules,
+    FlagNotFound,
+    InExperiment,
+    SegmentInUse,
+    SegmentNotFound,
+)
 from flags.domain.flag import Change, Draft
 from flags.domain.ruleset import compile_all
 from flags.usecases.allocations import Allocations, Wish
 from flags.usecases.flags import Aim
+from flags.usecases.projects import EnvironmentAim
 from flags.usecases.segments import SegmentAim
 
 
@@ -162,3 +172,96 @@ async def test_what_an_experiment_needs_stays(
     await allocations.put(service, wish(2, phase=0))
     await flags.delete(ana, aim)
     await segments.delete(ana, in_default)
+
+
+@pytest.fixture
+async def beta(segments, ana):
+    swiss = {"op": "eq", "attribute": "country", "value": "CH"}
+    return await segments.create(ana, "default", {"key": "beta", "name": "Beta", "when": swiss})
+
+
+BETA = {"op": "in_segment", "segments": ["beta"]}
+IN_DEFAULT = SegmentAim(segment="beta", project="default")
+
+
+def asks(flag):
+    return {"op": "flag", "flag": flag, "variants": ["on"]}
+
+
+async def test_a_segment_cannot_ask_for_the_flag_of_an_experiment_that_asks_for_it(
+    allocations, service, flag, wish, segments, beta, ana, store, here
+):
+    await allocations.put(service, wish(1, when=BETA))
+    with pytest.raises(BadRules, match="ring") as refused:
+        await segments.update(ana, IN_DEFAULT, {"when": asks("f")})
+    assert refused.value.errors[0].code == "cycle"
+    await served(store, here)
+    await allocations.put(service, wish(2, phase=0))
+    await segments.update(ana, IN_DEFAULT, {"when": asks("f")})
+
+
+async def test_no_other_flag_closes_a_ring_through_an_experiment(
+    allocations, service, flag, wish, flags, segments, beta, ana, store, here
+):
+    await flags.create(ana, here, Draft(key="g", name="G"))
+    await segments.update(ana, IN_DEFAULT, {"when": asks("g")})
+    await allocations.put(service, wish(1, when=BETA))
+    first = Change(switch={"prerequisites": ({"flag": "f", "variants": ["on"]},)})
+    with pytest.raises(BadRules, match="ring"):
+        await flags.update(ana, Aim(flag="g", place=here), first)
+    await served(store, here, "g")
+
+
+async def test_an_import_closes_no_ring_through_an_experiment(
+    allocations, service, flag, wish, exchange, beta, ana, store, here
+):
+    await allocations.put(service, wish(1, when=BETA))
+    said = await exchange.export(ana, "default")
+    said["segments"][0]["when"] = asks("f")
+    with pytest.raises(BadDocument, match="ring"):
+        await exchange.bring_about(ana, "default", said, prune=False)
+    await served(store, here)
+
+
+async def test_an_import_takes_no_segment_from_an_experiment(
+    allocations, service, flag, wish, exchange, segments, beta, ana, here
+):
+    await allocations.put(service, wish(1, when=BETA))
+    said = {**await exchange.export(ana, "default"), "segments": []}
+    for verb in (exchange.diff, exchange.bring_about):
+        with pytest.raises(SegmentInUse, match="experiment 'e5'"):
+            await verb(ana, "default", said, prune=True)
+    await segments.get(ana, IN_DEFAULT)
+    await allocations.put(service, wish(2, phase=0))
+    await exchange.bring_about(ana, "default", said, prune=True)
+    with pytest.raises(SegmentNotFound):
+        await segments.get(ana, IN_DEFAULT)
+
+
+async def test_an_environment_stays_while_an_experiment_assigns_units_in_it(
+    allocations, service, flags, wish, projects, store, ana, here
+):
+    there = replace(here, environment="development")
+    aim = EnvironmentAim(project=None, key="development")
+    await flags.create(ana, there, Draft(key="f", name="F", off_variant="on"))
+    await allocations.put(service, replace(wish(1), place=there))
+    with pytest.raises(InExperiment, match="e5"):
+        await projects.delete_environment(ana, aim)
+    await allocations.put(service, replace(wish(2, phase=0), place=there))
+    before = (await store.shelf.read(there)).revision
+    await projects.delete_environment(ana, aim)
+    assert store.told[-1][0] == there
+    assert store.told[-1][1] > before
+    assert (await store.shelf.read(there)).revision == 0
+
+
+async def test_a_new_environment_has_a_revision_that_nobody_holds(
+    flags, projects, store, ana, here
+):
+    """Who asked before there was one holds nothing at revision 0, and reads again only what differs from that."""
+    await flags.create(ana, here, Draft(key="f", name="F"))
+    there = replace(here, environment="qa")
+    assert (await store.shelf.read(there)).revision == 0
+    await projects.add_environment(ana, None, "qa", "QA")
+    assert (await store.shelf.revisions([there]))[there] > 0
+    assert store.told[-1][0] == there

@@ -16,7 +16,7 @@ from chassis.db import transaction
 from chassis.pages import PageAsk
 from flags.domain.errors import FlagKeyTaken
 from flags.domain.flag import Change, Draft, Lifecycle
-from flags.domain.listing import Order, Wanted
+from flags.domain.listing import Order, Sought, Wanted
 from flags.domain.place import Place
 from flags.domain.values import FlagType
 from flags.store.tables import Base
@@ -132,11 +132,15 @@ class TestBooks:
 
     async def test_projects_are_listed_by_key(self, projects, ana):
         await projects.create(ana, "shop", "Shop")
-        first = await projects.page(ana, PageAsk(limit=1))
+        first = await projects.page(ana, Sought(), PageAsk(limit=1))
         assert ([p.key for p in first.items], first.total) == (["default"], 2)
-        rest = await projects.page(ana, PageAsk(limit=1, after=first.next))
+        rest = await projects.page(ana, Sought(), PageAsk(limit=1, after=first.next))
         assert ([p.key for p in rest.items], rest.next) == (["shop"], None)
         assert [e.key for e in rest.items[0].environments] == ["production", "development"]
+        for sought in (Sought(key="shop"), Sought(search="SHO")):
+            found = await projects.page(ana, sought, PageAsk(limit=1))
+            assert ([p.key for p in found.items], found.next, found.total) == (["shop"], None, 1)
+        assert (await projects.page(ana, Sought(key="sho"), PageAsk())).total == 0
 
     async def test_the_shelf_gives_what_is_active_at_its_revision(
         self, store, flags, ana, here, three
@@ -187,7 +191,7 @@ class TestPostgres:
             *(flags.create(ana, here, Draft(key=f"f{n}", name="F")) for n in range(8))
         )
         assert len({f.project_id for f in made}) == 1
-        assert (await projects.page(ana, PageAsk())).total == 1
+        assert (await projects.page(ana, Sought(), PageAsk())).total == 1
 
     async def test_one_of_many_gets_a_key(self, flags, ana, here):
         many = (flags.create(ana, here, Draft(key="one", name="One")) for _ in range(6))

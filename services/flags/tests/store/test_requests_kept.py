@@ -191,6 +191,9 @@ async def test_they_are_listed_newest_first_and_filtered(requests, flag, ana, he
     first = await requests.page(ana, "default", WantedRequests(), PageAsk(limit=2))
     rest = await requests.page(ana, "default", WantedRequests(), PageAsk(limit=2, after=first.next))
     assert [r.title for r in (*first.items, *rest.items)] == ["r2", "r1", "r0"]
+    for search in ("F", "no such text"):
+        part = await requests.page(ana, "default", WantedRequests(search=search), PageAsk())
+        assert (part.total > 0) == (search == "F")
     wanted = WantedRequests(status=RequestStatus.CANCELLED, flag="f", environment="production")
     found = await requests.page(ana, "default", wanted, PageAsk())
     assert ([r.title for r in found.items], found.total) == (["r1"], 1)

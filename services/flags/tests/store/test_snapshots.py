@@ -16,7 +16,7 @@ from flags.domain.compile import StoredSegment
 from flags.domain.flag import Draft
 from flags.domain.place import Place
 from flags.domain.ruleset import Stored
-from flags.ports import Reading
+from flags.ports.serving import Reading
 from flags.store.sealed import POISONED
 from flags.store.snapshots import Folder
 from flags.usecases.flags import Aim, Flags
@@ -224,16 +224,17 @@ class TestWithoutADatabase:
 
 async def test_of_a_poisoned_row_the_last_good_form_is_kept_on_disk(folder, ana, here):
     class Shelf:
-        row = stored()
+        row, revision = stored(), 2
 
         async def read(self, place):
-            return Reading(2, [self.row], [])
+            return Reading(self.revision, [self.row], [])
 
     shelf = Shelf()
     rulesets = Rulesets(shelf, folder)
     held = await rulesets.open(ana)
-    shelf.row = stored(variants="nonsense")
+    shelf.row, shelf.revision = stored(variants="nonsense"), 3
     await rulesets.heard(here, 3)
+    assert held.ruleset.revision == 3
     assert held.ruleset.flags["f"].answer.value is True
     rulesets.write()
     after = Rulesets(shelf, folder)

@@ -3,12 +3,13 @@ import pytest
 from chassis.pages import PageAsk
 from flags.domain.errors import ProjectKeyTaken
 from flags.domain.flag import Draft
+from flags.domain.listing import Sought
 from flags.domain.place import Place
 from flags.usecases.homes import home
 
 
 async def test_every_tenant_has_a_project_with_two_environments(projects, ana):
-    listed = await projects.page(ana, PageAsk())
+    listed = await projects.page(ana, Sought(), PageAsk())
     assert [p.key for p in listed.items] == ["default"]
     found = await projects.environments(ana, None)
     assert [e.key for e in found] == ["production", "development"]

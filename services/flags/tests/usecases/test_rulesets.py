@@ -57,6 +57,44 @@ async def test_an_announcement_that_is_wrong_is_looked_into_no_more_than_twice(
     assert work.reads <= 3
 
 
+async def test_what_is_in_force_already_is_not_put_there_again(held, rulesets, work, here):
+    ruleset, turned, ids = held.ruleset, held.turned, work.reads
+    await rulesets.heard(here, held.ruleset.revision + 1)
+    assert (work.reads > ids, held.ruleset is ruleset, turned.is_set()) == (True, True, False)
+
+
+async def test_what_a_client_invents_reads_nothing_and_is_looked_into_once_a_second(
+    held, rulesets, work
+):
+    turned = held.turned
+    for _ in range(10):
+        await asyncio.gather(*(rulesets.hoped_for(held, 10**9) for _ in range(10)))
+        held.doubted += 60  # however long the ten rounds take on a busy machine
+    assert (work.reads, work.looks, turned.is_set()) == (1, 1, False)
+    held.doubted = 0.0
+    await rulesets.hoped_for(held, 10**9)
+    assert (work.reads, work.looks) == (1, 2)
+
+
+async def test_who_knows_of_a_change_waits_for_it_and_all_who_do_for_one_reading(
+    held, flags, rulesets, work, ana, here
+):
+    await toggle(flags, ana, here)
+    asked = [rulesets.hoped_for(held, held.ruleset.revision + 1) for _ in range(10)]
+    await asyncio.gather(*asked)
+    assert (served(held), work.reads, work.looks) == (True, 2, 1)
+
+
+async def test_a_client_does_not_make_answers_wait_for_a_database_that_is_away(
+    held, rulesets, work
+):
+    work.away = True
+    for _ in range(10):
+        await rulesets.hoped_for(held, 10**9)
+        held.doubted += 60
+    assert work.looks == 1
+
+
 async def test_a_missed_announcement_is_found_by_polling(held, flags, rulesets, work, ana, here):
     await toggle(flags, ana, here)
     await rulesets.poll()

@@ -6,7 +6,7 @@ from chassis.errors import Forbidden
 from chassis.pages import PageAsk
 from flags.domain.errors import FlagNotFound
 from flags.domain.flag import Change, Draft
-from flags.domain.listing import Wanted
+from flags.domain.listing import Sought, Wanted
 from flags.domain.place import Place
 from flags.usecases.flags import Aim
 
@@ -136,8 +136,21 @@ async def test_flags_are_made_where_a_role_or_a_list_lets_one(flags, ana, someon
 
 async def test_projects_are_listed_as_far_as_one_may_read_them(projects, ana, someone, shop):
     guest = someone(ana.tenant, where="shop", lent=("flag:read",))
-    assert [p.key for p in (await projects.page(guest, PageAsk())).items] == ["shop"]
-    assert len((await projects.page(ana, PageAsk())).items) == 2
+    assert [p.key for p in (await projects.page(guest, Sought(), PageAsk())).items] == ["shop"]
+    assert len((await projects.page(ana, Sought(), PageAsk())).items) == 2
+
+
+async def test_pages_of_projects_have_no_holes_where_some_are_not_shown(
+    projects, ana, someone, shop
+):
+    for key in ("a", "b", "zoo"):
+        await projects.create(ana, key, key.title())
+    guest = someone(ana.tenant, "flag:read", level="project", where="shop")
+    for ask in (PageAsk(limit=1), PageAsk(limit=1, page=1)):
+        part = await projects.page(guest, Sought(), ask)
+        assert ([p.key for p in part.items], part.next, part.total) == (["shop"], None, 1)
+    assert (await projects.page(guest, Sought(), PageAsk(limit=1, page=2))).items == []
+    assert (await projects.page(guest, Sought(key="zoo"), PageAsk())).total == 0
     assert len(await projects.environments(guest, "shop")) == 2
     with pytest.raises(Forbidden):
         await projects.environments(guest, "default")

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from uuid import UUID
 
 from authz.decision import Explanation
 from authz.replica import Membership, Subject
@@ -41,7 +40,7 @@ def _spelled(kind: str, masks: Mapping[str, int]) -> Mapping[str, pb.Permissions
 
 def standing_of(caller: Caller, expires: float | None) -> pb.IntrospectResponse:
     """Return what a credential that holds stands for."""
-    key = caller.kind == "api_key"
+    key = caller.kind != "user"
     return pb.IntrospectResponse(
         active=True,
         scope=" ".join(sorted(caller.scope or ())),
@@ -75,11 +74,3 @@ def principal_of(entity: Entity) -> pb.Principal:
         name=entity.fields.get("name") or entity.fields.get("email") or entity.key,
         tenant_id=str(entity.tenant),
     )
-
-
-def uuid_of(text: str) -> UUID | None:
-    """Return an id; None if it is none."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

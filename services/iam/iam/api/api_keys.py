@@ -20,9 +20,9 @@ from chassis.http import (
     doors,
     etag,
     given,
-    tagged,
 )
 from iam.api.fields import Name, Scope, Slug
+from iam.api.tags import shown
 from iam.api.tokens import private
 from iam.domain.api_key import ApiKey
 from iam.usecases.api_keys import Keys, NewKey
@@ -30,11 +30,22 @@ from iam.usecases.api_keys import Keys, NewKey
 router = doors("/api/v1/api-keys", "api-keys")
 Uses = Annotated[Keys, given(Keys)]
 KeyId = Annotated[UUID, Path(description="The key's UUID; not a part of its text")]
+AccountName = Annotated[
+    str,
+    Field(
+        pattern=r"^((sa|pa)_[A-Za-z0-9._-]{1,63}|[0-9a-fA-F-]{36})$",
+        description="The key (`sa_ci`, `pa_build`) or UUID of an account that you may change",
+    ),
+]
 DAY = 86_400
 
 
 class KeyBody(Body):
-    """A new key. With a name alone it is a server-side key that may evaluate in production."""
+    """A new key. With a name alone it is a server-side key that may evaluate in production.
+
+    With an `account` it acts for that service or pipeline account: within the account's roles and ACL entries, and
+    within its `scopes`, which without a word are what you hold yourself. Such a key is a management key.
+    """
 
     name: Name
     kind: Literal["server", "client", "management"] = "server"
@@ -42,16 +53,20 @@ class KeyBody(Body):
     project: Slug = "default"
     scopes: Annotated[list[Scope], Field(max_length=200)] | None = None
     expires_at: Instant | None = None
+    account: AccountName | None = None
 
     def new(self) -> NewKey:
         """Return the key that is asked for."""
         return NewKey(
             name=self.name,
-            kind=self.kind,
+            kind="management"
+            if self.account and "kind" not in self.model_fields_set
+            else self.kind,
             environment=self.environment,
             project=self.project,
             scopes=self.scopes,
             expires_at=self.expires_at,
+            account=self.account or "",
         )
 
 
@@ -70,7 +85,10 @@ class VersionView(View):
 
 
 class KeyView(View):
-    """A key, without its text. `last_used_at` is right to a minute; null means not since it was made."""
+    """A key, without its text. `last_used_at` is right to a minute; null means not since it was made.
+
+    `owner_id` is the user or the account that made it, or for which it acts.
+    """
 
     id: UUID
     name: str
@@ -147,9 +165,7 @@ async def get(
 ) -> KeyView | Response:
     """Return one key, without its text."""
     key = await keys.get(caller, key_id)
-    if tagged(response, request, key.version):
-        return Response(status_code=304, headers={"etag": etag(key.version)})
-    return view(key)
+    return shown(request, response, key.version, view(key))
 
 
 @router.post("/{key_id}/rotate", **anybody())

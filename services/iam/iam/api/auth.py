@@ -9,17 +9,22 @@ from chassis import strictjson
 from chassis.errors import FieldError, Invalid, Unsupported
 from chassis.http import Asking, Body, anybody, doors, given, public
 from chassis.reading import is_json
-from iam.api.fields import LoginName, Password, Secret, Subdomain
+from iam.api.fields import LoginName, Password, Secret, Subdomain, Username
 from iam.api.tokens import Cookies, TokensView, private, view
 from iam.api.users import MeView, me_view
 from iam.domain.errors import UnsupportedGrant
 from iam.usecases.logins import Login, Logins
 from iam.usecases.opening import Tokens
+from iam.usecases.registering import Registration
 
 Uses = Annotated[Logins, given(Logins)]
+Registering = Annotated[Registration, given(Registration)]
 Jar = Annotated[Cookies, given(Cookies)]
 FORM = "application/x-www-form-urlencoded"
 _STRICT: dict[str, Any] = {"x-limit": "strict", "x-errors": [401]}
+_LIMITED: dict[str, Any] = {"x-limit": "strict", "x-errors": [403]}
+# A refresh token cannot be guessed, and a whole office refreshes from one address.
+_RENEWAL: dict[str, Any] = {**_STRICT, "x-limit": "renewal"}
 
 
 class LoginBody(Body):
@@ -42,6 +47,21 @@ class LoginBody(Body):
         name = self.user or self.username or self.email or ""
         subdomain = self.tenant_subdomain and self.tenant_subdomain.lower()
         return Login(name=name, password=self.password, subdomain=subdomain)
+
+
+class RegisterBody(Body):
+    """A name of one's own choice, under one of the two names that clients have for it, and a password."""
+
+    user: Username | None = None
+    username: Username | None = None
+    password: Password
+    tenant_subdomain: Subdomain | None = None
+
+    @model_validator(mode="after")
+    def _one_name(self) -> "RegisterBody":
+        if len({name for name in (self.user, self.username) if name}) != 1:
+            raise ValueError("send exactly one of user and username")
+        return self
 
 
 class TokenBody(LoginBody):
@@ -138,6 +158,21 @@ async def login(body: LoginBody, response: Response, logins: Uses, jar: Jar) -> 
     return view(tokens)
 
 
+async def register(
+    body: RegisterBody, response: Response, registration: Registering, jar: Jar
+) -> TokensView:
+    """Make an account of your own and log in: where the platform has a tenant for that, else 403.
+
+    If the answer is lost, log in: the account was made with your password, or it was not made at all.
+    """
+    name, subdomain = body.user or body.username or "", body.tenant_subdomain
+    tokens = await registration.register(name, body.password, subdomain and subdomain.lower())
+    jar.give(response, tokens)
+    private(response)
+    response.headers["location"] = "/api/v1/users/me"
+    return view(tokens)
+
+
 async def token(request: Request, response: Response, logins: Uses) -> TokensView:
     """Get tokens for a password or for a refresh token."""
     private(response)
@@ -176,7 +211,9 @@ def _auth(prefix: str) -> APIRouter:
     router = doors(prefix, "auth")
     for path in ("/login", "/auth/login"):
         router.post(path, **public(**_STRICT))(login)
-    router.post("/auth/refresh", **public(**_STRICT))(refresh)
+    for path in ("/register", "/auth/register"):
+        router.post(path, status_code=201, **public(**_LIMITED))(register)
+    router.post("/auth/refresh", **public(**_RENEWAL))(refresh)
     router.post("/auth/logout", **anybody())(logout)
     router.get("/auth/me", **anybody())(me)
     return router

@@ -4,19 +4,21 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import Path, Response
+from fastapi import Path, Request, Response
 from pydantic import Field, StringConstraints
 
-from chassis.http import Asking, Body, View, doors, given, needs
+from chassis.http import TAGGED, Asking, Body, View, doors, etag, given, needs
 from iam.api.assignments import GrantView
 from iam.api.assignments import view as grant_view
 from iam.api.fields import RoleName
+from iam.api.tags import shown
 from iam.domain.external import Line
 from iam.domain.grants import Where
 from iam.usecases.external import External, NewLine
 
 router = doors("/api/v1", "roles")
 Uses = Annotated[External, given(External)]
+VERSION = 1  # a line is made and deleted, never changed
 LineId = Annotated[UUID, Path(description="The line's UUID")]
 UserId = Annotated[UUID, Path(description="The user's UUID")]
 Idp = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
@@ -94,13 +96,21 @@ async def create(body: LineBody, caller: Asking, external: Uses, response: Respo
     )
     line = await external.create(caller, new)
     response.headers["location"] = f"/api/v1/external-roles/{line.id}"
+    response.headers["etag"] = etag(VERSION)
     return view(line)
 
 
-@router.get("/external-roles/{line_id}", **needs("role:read"))
-async def get(line_id: LineId, caller: Asking, external: Uses) -> LineView:
-    """Return one line."""
-    return view(await external.get(caller, line_id))
+@router.get(
+    "/external-roles/{line_id}",
+    response_model=LineView,
+    responses=TAGGED,
+    **needs("role:read"),
+)
+async def get(
+    line_id: LineId, caller: Asking, external: Uses, request: Request, response: Response
+) -> LineView | Response:
+    """Return one line. It never changes, so it has one version."""
+    return shown(request, response, VERSION, view(await external.get(caller, line_id)))
 
 
 @router.delete("/external-roles/{line_id}", status_code=204, **needs("role:assign_users"))

@@ -1,8 +1,10 @@
 """The kinds of text that bodies hold, each with its bounds."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
+
+from chassis.http import Body
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 PersonName = Annotated[str, StringConstraints(max_length=100)]
@@ -23,3 +25,16 @@ PermissionName = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}(:[a-z_
 Note = Annotated[str, StringConstraints(max_length=1000)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Scope = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class Patch(Body):
+    """What shall be different: what is not sent stays. Null means something for the `nullable` only."""
+
+    nullable: ClassVar[frozenset[str]] = frozenset()
+
+    @model_validator(mode="after")
+    def _no_null(self) -> Self:
+        for name in self.model_fields_set - self.nullable:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} cannot be null; leave it out to keep it")
+        return self

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import Depends, Path, Query, Request, Response
 
-from chassis.http import Asking, Expected, Pager, Paging, anybody, doors, etag, given, tagged
+from chassis.http import TAGGED, Asking, Expected, Pager, Paging, anybody, doors, etag, given
 from chassis.pages import PageAsk, Slice
 from iam.api.gitops_bodies import (
     DocumentBody,
@@ -17,6 +17,7 @@ from iam.api.gitops_bodies import (
     super_brief,
     super_document,
 )
+from iam.api.tags import shown
 from iam.domain.errors import TooManyRows
 from iam.domain.gitops import C, Collection, Entity, Ref
 from iam.domain.gitops_errors import NoSuchCollection
@@ -108,7 +109,7 @@ async def create_document(
     return _told(response, seen)
 
 
-@router.get("/{kind}/{id}", **_SHAPE, **anybody())
+@router.get("/{kind}/{id}", **_SHAPE, responses=TAGGED, **anybody())
 async def get_document(
     ref: At, caller: Asking, gitops: Uses, supers: Giving, request: Request, response: Response
 ) -> Document | Response:
@@ -117,10 +118,7 @@ async def get_document(
         told = _super(response, await supers.get(caller, ref))
     else:
         told = _told(response, await gitops.get(caller, ref))
-    version = int(response.headers["etag"].strip('"'))
-    if tagged(response, request, version):
-        return Response(status_code=304, headers={"etag": etag(version)})
-    return told
+    return shown(request, response, int(response.headers["etag"].strip('"')), told)
 
 
 @router.post("/{kind}/{id}", **_SHAPE, **anybody())

@@ -13,11 +13,11 @@ from iam.api.answers import (
     principal_of,
     standing_of,
     told_about,
-    uuid_of,
 )
 from iam.api.telling import KINDS, batched, key_of, one_by_one
 from iam.domain.authority import Kind
 from iam.domain.errors import TooManyRows, UserNotFound
+from iam.domain.names import as_id
 from iam.usecases.authority import MOST_ASKED, Replicas
 from iam.usecases.hall import Hall
 from switchyard.iam.v1 import iam_pb2 as pb
@@ -100,7 +100,7 @@ class IamServicer(iam_pb2_grpc.IamServicer):
         self, request: pb.ResolvePrincipalsRequest, context: Context
     ) -> pb.ResolvePrincipalsResponse:
         """Tell who is meant by ids."""
-        ids = [id_ for text in request.ids if (id_ := uuid_of(text))]
+        ids = [id_ for text in request.ids if (id_ := as_id(text))]
         found = await self._replicas.principals(ids)
         return pb.ResolvePrincipalsResponse(principals=[principal_of(one) for one in found])
 

@@ -4,10 +4,23 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Path, Query, Response
+from fastapi import Path, Query, Request, Response
 
-from chassis.http import Asking, Body, Instant, Paging, View, doors, etag, given, needs, public
+from chassis.http import (
+    TAGGED,
+    Asking,
+    Body,
+    Instant,
+    Paging,
+    View,
+    doors,
+    etag,
+    given,
+    needs,
+    public,
+)
 from iam.api.fields import Email, Password, PersonName, RoleName, Secret, Username
+from iam.api.tags import shown
 from iam.api.tokens import Cookies, TokensView, private
 from iam.api.tokens import view as tokens_view
 from iam.api.users import UserView
@@ -179,14 +192,26 @@ async def accept(body: AcceptBody, response: Response, invitations: Uses, jar: J
     return AcceptedView(**tokens_view(tokens).model_dump(), user=user_view(user))
 
 
-@router.get("/{invitation_id}", **needs("invitation:read"))
+@router.get(
+    "/{invitation_id}",
+    response_model=InvitationView,
+    responses=TAGGED,
+    **needs("invitation:read"),
+)
 async def get(
-    invitation_id: InvitationId, caller: Asking, invitations: Uses, response: Response
-) -> InvitationView:
-    """Return one invitation, without its token."""
+    invitation_id: InvitationId,
+    caller: Asking,
+    invitations: Uses,
+    request: Request,
+    response: Response,
+) -> InvitationView | Response:
+    """Return one invitation, without its token. One that has expired is the same version and is answered whole."""
     invited = await invitations.get(caller, invitation_id)
-    response.headers["etag"] = etag(invited.invitation.version)
-    return view(invited)
+    version, told = invited.invitation.version, view(invited)
+    if invited.status == "expired":
+        response.headers["etag"] = etag(version)
+        return told
+    return shown(request, response, version, told)
 
 
 @router.post("/{invitation_id}/resend", **needs("invitation:update"))

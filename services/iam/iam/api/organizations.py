@@ -1,13 +1,14 @@
 """Organizations over REST."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import Field, StringConstraints, model_validator
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import Field, StringConstraints
 
 from chassis.http import (
+    TAGGED,
     Asking,
     Body,
     Expected,
@@ -20,10 +21,10 @@ from chassis.http import (
     given,
     needs,
     public,
-    tagged,
 )
 from chassis.pages import PageAsk
-from iam.api.fields import Email, Name, Password, PersonName, Subdomain, Username
+from iam.api.fields import Email, Name, Password, Patch, PersonName, Subdomain, Username
+from iam.api.tags import shown
 from iam.api.tokens import TokensView, private
 from iam.api.tokens import view as tokens_view
 from iam.api.users import Listing, UserId, UserPatch, UserView
@@ -77,7 +78,7 @@ class OrganizationBody(Body):
         )
 
 
-class OrganizationPatch(Body):
+class OrganizationPatch(Patch):
     """What shall be different about an organization; what is not sent stays. The subdomain is for ever."""
 
     name: Name | None = None
@@ -86,13 +87,6 @@ class OrganizationPatch(Body):
     phone: Phone | None = None
     organization_email: Annotated[str, StringConstraints(max_length=254)] | None = None
     is_active: bool | None = None
-
-    @model_validator(mode="after")
-    def _no_null(self) -> "OrganizationPatch":
-        for name in self.model_fields_set:
-            if getattr(self, name) is None:
-                raise ValueError(f"{name} cannot be null; leave it out to keep it")
-        return self
 
     def fields(self) -> dict[str, Any]:
         """Return the change by the names of the fields of a tenant."""
@@ -222,9 +216,7 @@ async def get(
 
 
 def _shown(tenant: Tenant, request: Request, response: Response) -> OrganizationView | Response:
-    if tagged(response, request, tenant.version):
-        return Response(status_code=304, headers={"etag": etag(tenant.version)})
-    return view(tenant)
+    return shown(request, response, tenant.version, view(tenant))
 
 
 async def update(
@@ -265,17 +257,31 @@ async def list_tenant_users(
     return pager.render(await members.within_tenant(caller, query, pager.ask), user_view)
 
 
+class Membership(NamedTuple):
+    """Which user of which organization is meant, and the version of them that the client has read."""
+
+    organization: UUID
+    user: UUID
+    expected: int | None
+
+
+async def _membership(
+    organization_id: OrganizationId, user_id: UserId, expected: Expected
+) -> Membership:
+    return Membership(organization_id, user_id, expected)
+
+
+Meant = Annotated[Membership, Depends(_membership)]
+
+
 async def update_member(
-    organization_id: OrganizationId,
-    user_id: UserId,
-    body: UserPatch,
-    caller: Asking,
-    members: Belonging,
-    expected: Expected,
+    meant: Meant, body: UserPatch, caller: Asking, members: Belonging, response: Response
 ) -> UserView:
     """Change a user of your organization, their roles, or whether they may log in."""
-    change = body.change(expected)
-    return user_view(await members.update(caller, organization_id, user_id, change))
+    change = body.change(meant.expected)
+    user = await members.update(caller, meant.organization, meant.user, change)
+    response.headers["etag"] = etag(user.version)
+    return user_view(user)
 
 
 async def deactivate_member(
@@ -291,7 +297,7 @@ def _organizations(prefix: str) -> APIRouter:
     strict = public(**{"x-limit": "strict"})
     one = "/organizations/{organization_id}"
     router.post("/organizations/register", status_code=201, **strict)(register)
-    router.get(one, response_model=OrganizationView, **anybody())(get)
+    router.get(one, response_model=OrganizationView, responses=TAGGED, **anybody())(get)
     router.patch(one, **needs("tenant:update"))(update)
     router.get(f"{one}/users", **needs("user:read"))(list_members)
     router.patch(f"{one}/users/{{user_id}}", **needs("user:update"))(update_member)
@@ -303,7 +309,10 @@ _tenants = doors("/api/v1", "organizations")
 _tenants.get("/tenants", response_model=list[OrganizationView] | OrganizationPage, **anybody())(
     list_tenants
 )
-_tenants.get("/tenants/{tenant_id}", response_model=OrganizationView, **anybody())(get_tenant)
+_tenant = _tenants.get(
+    "/tenants/{tenant_id}", response_model=OrganizationView, responses=TAGGED, **anybody()
+)
+_tenant(get_tenant)
 _tenants.patch("/tenants/{tenant_id}", **needs("tenant:update"))(update_tenant)
 _tenants.get("/tenants/{tenant_id}/users", **needs("user:read"))(list_tenant_users)
 routers = (_tenants, _organizations("/api/v1"), _organizations("/api"))

@@ -4,12 +4,23 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Path, Query, Request, Response
-from pydantic import Field, StringConstraints, model_validator
+from fastapi import Depends, Path, Query, Request, Response
+from pydantic import Field, StringConstraints
 
 from authz.permissions import Permission, catalogue
-from chassis.http import Asking, Body, Expected, View, doors, etag, given, needs, tagged
-from iam.api.fields import Note, PermissionName
+from chassis.http import (
+    TAGGED,
+    Asking,
+    Body,
+    Expected,
+    View,
+    doors,
+    etag,
+    given,
+    needs,
+)
+from iam.api.fields import Note, Patch, PermissionName
+from iam.api.tags import shown
 from iam.domain.roles import Role
 from iam.usecases.roles import NewRole, RoleChange, Roles
 
@@ -27,6 +38,19 @@ OwnName = Annotated[
     str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,100}$", strip_whitespace=True)
 ]
 PermissionIds = Annotated[list[PermissionName], Field(max_length=200)]
+_VERSIONS = 10**9
+
+
+def _tag(role: Role, count: int) -> int:
+    """Return the number of an ETag: an answer says how many have the role, which changes without a version."""
+    return count * _VERSIONS + role.version
+
+
+async def _version(expected: Expected) -> int | None:
+    return None if expected is None else expected % _VERSIONS
+
+
+ExpectedVersion = Annotated[int | None, Depends(_version)]
 
 
 class RoleBody(Body):
@@ -37,19 +61,12 @@ class RoleBody(Body):
     permission_ids: PermissionIds = Field(default_factory=list[str])
 
 
-class RolePatch(Body):
+class RolePatch(Patch):
     """What shall be different about a role; what is not sent stays."""
 
     name: OwnName | None = None
     description: Note | None = None
     permission_ids: PermissionIds | None = None
-
-    @model_validator(mode="after")
-    def _no_null(self) -> "RolePatch":
-        for name in self.model_fields_set:
-            if getattr(self, name) is None:
-                raise ValueError(f"{name} cannot be null; leave it out to keep it")
-        return self
 
 
 class PermissionsBody(Body):
@@ -133,15 +150,13 @@ async def create(body: RoleBody, caller: Asking, roles: Uses, response: Response
     return view(role, 0)
 
 
-@router.get("/roles/{role_id}", response_model=RoleView, **needs("role:read"))
+@router.get("/roles/{role_id}", response_model=RoleView, responses=TAGGED, **needs("role:read"))
 async def get(
     role_id: RoleId, caller: Asking, roles: Uses, request: Request, response: Response
 ) -> RoleView | Response:
     """Return one role with its permissions."""
     role, count = await roles.get(caller, role_id)
-    if tagged(response, request, role.version):
-        return Response(status_code=304, headers={"etag": etag(role.version)})
-    return view(role, count)
+    return shown(request, response, _tag(role, count), view(role, count))
 
 
 @router.patch("/roles/{role_id}", **needs("role:update"))
@@ -150,7 +165,7 @@ async def update(
     body: RolePatch,
     caller: Asking,
     roles: Uses,
-    expected: Expected,
+    expected: ExpectedVersion,
     response: Response,
 ) -> RoleView:
     """Change a role of your tenant: at once for everybody who has it."""
@@ -161,12 +176,12 @@ async def update(
         expected=expected,
     )
     role, count = await roles.update(caller, role_id, change)
-    response.headers["etag"] = etag(role.version)
+    response.headers["etag"] = etag(_tag(role, count))
     return view(role, count)
 
 
 @router.delete("/roles/{role_id}", status_code=204, **needs("role:delete"))
-async def delete(role_id: RoleId, caller: Asking, roles: Uses, expected: Expected) -> None:
+async def delete(role_id: RoleId, caller: Asking, roles: Uses, expected: ExpectedVersion) -> None:
     """Delete a role of your tenant that nobody has."""
     await roles.delete(caller, role_id, expected)
 
@@ -182,7 +197,7 @@ async def list_role_permissions(
 
 @router.put("/roles/{role_id}/permissions", status_code=204, **needs("role:update"))
 async def put_permissions(
-    role_id: RoleId, body: PermissionsBody, caller: Asking, roles: Uses, expected: Expected
+    role_id: RoleId, body: PermissionsBody, caller: Asking, roles: Uses, expected: ExpectedVersion
 ) -> None:
     """Let a role hold exactly these permissions."""
     change = RoleChange(permissions=body.permission_ids, expected=expected)

@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Path, Query
+from fastapi import Path, Query, Request, Response
 
 from chassis.caller import Caller
-from chassis.http import Asking, Page, Paging, View, anybody, doors, given
+from chassis.http import TAGGED, Asking, Expected, Page, Paging, View, anybody, doors, given
+from iam.api.tags import shown
 from iam.domain.device import device
 from iam.domain.session import Session
 from iam.usecases.sessions import Sessions
@@ -74,10 +75,13 @@ async def list_sessions(
     return pager.render(part, lambda session: view(caller, session))
 
 
-@router.get("/{session_id}", **anybody())
-async def get(session_id: SessionId, caller: Asking, sessions: Uses) -> SessionView:
-    """Return one of your sessions; with `session:read`, one of your tenant."""
-    return view(caller, await sessions.get(caller, session_id))
+@router.get("/{session_id}", response_model=SessionView, responses=TAGGED, **anybody())
+async def get(
+    session_id: SessionId, caller: Asking, sessions: Uses, request: Request, response: Response
+) -> SessionView | Response:
+    """Return one of your sessions; with `session:read`, one of your tenant. Each refresh makes it another version."""
+    session = await sessions.get(caller, session_id)
+    return shown(request, response, session.version, view(caller, session))
 
 
 @router.delete("", status_code=204, **anybody(**_OF_NOBODY))
@@ -89,6 +93,6 @@ async def end_all(
 
 
 @router.delete("/{session_id}", status_code=204, **anybody())
-async def end(session_id: SessionId, caller: Asking, sessions: Uses) -> None:
+async def end(session_id: SessionId, caller: Asking, sessions: Uses, expected: Expected) -> None:
     """Log out in one place; with `session:delete`, end any session of your tenant."""
-    await sessions.end(caller, session_id)
+    await sessions.end(caller, session_id, expected)

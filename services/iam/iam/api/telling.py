@@ -18,10 +18,12 @@ from iam.domain.authority import (
     PublicKey,
     Ready,
     Thing,
+    decisive_machine,
     decisive_project,
     decisive_subject,
 )
 from iam.domain.gitops import C, Entity
+from iam.domain.machine import Machine
 from iam.domain.tenant import Tenant
 from iam.domain.user import User
 from switchyard.iam.v1 import iam_pb2 as pb
@@ -93,6 +95,8 @@ def _thing(epoch: int, thing: Thing) -> pb.SnapshotEvent:
             return pb.SnapshotEvent(epoch=epoch, signing_key=key)
         case User():
             return pb.SnapshotEvent(epoch=epoch, subject=subject_of(decisive_subject(thing)))
+        case Machine():
+            return pb.SnapshotEvent(epoch=epoch, subject=subject_of(decisive_machine(thing)))
         case LiveKey():
             return pb.SnapshotEvent(epoch=epoch, api_key=key_of(thing))
         case EndedSession():
@@ -117,6 +121,7 @@ def subject_of(subject: Subject) -> pb.Subject:
         platform=subject.platform,
         bindings=[_binding(binding) for binding in subject.bindings],
         member_of=sorted(subject.member_of),
+        kind=subject.kind,
     )
 
 

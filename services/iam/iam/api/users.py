@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Depends, Path, Query, Request, Response
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from chassis.caller import Caller
 from chassis.http import (
@@ -22,9 +22,9 @@ from chassis.http import (
     etag,
     given,
     needs,
-    tagged,
 )
-from iam.api.fields import Email, Password, PersonName, RoleName, Username
+from iam.api.fields import Email, Password, Patch, PersonName, RoleName, Username
+from iam.api.tags import shown
 from iam.domain.roles import DEFAULT
 from iam.domain.tenant import Tenant
 from iam.domain.user import User
@@ -77,8 +77,10 @@ class UserBody(Body):
     roles: RoleNames = Field(default_factory=lambda: [DEFAULT])
 
 
-class UserPatch(Body):
+class UserPatch(Patch):
     """What shall be different about a user; what is not sent stays."""
+
+    nullable = frozenset({"username"})
 
     email: Email | None = None
     username: Username | None = None
@@ -86,13 +88,6 @@ class UserPatch(Body):
     last_name: PersonName | None = None
     is_active: bool | None = None
     roles: RoleNames | None = None
-
-    @model_validator(mode="after")
-    def _no_null(self) -> "UserPatch":
-        for name in self.model_fields_set - {"username"}:
-            if getattr(self, name) is None:
-                raise ValueError(f"{name} cannot be null; leave it out to keep it")
-        return self
 
     def change(self, expected: int | None) -> UserChange:
         """Return the change that is asked for."""
@@ -122,19 +117,14 @@ class UserView(View):
     version: int
 
 
-class OwnPatch(Body):
+class OwnPatch(Patch):
     """What shall be different about yourself. Your address, role and organization are others' to change."""
+
+    nullable = frozenset({"username"})
 
     username: Username | None = None
     first_name: PersonName | None = None
     last_name: PersonName | None = None
-
-    @model_validator(mode="after")
-    def _no_null(self) -> "OwnPatch":
-        for name in self.model_fields_set - {"username"}:
-            if getattr(self, name) is None:
-                raise ValueError(f"{name} cannot be null; leave it out to keep it")
-        return self
 
 
 class BriefView(View):
@@ -205,9 +195,14 @@ def _fields(user: User) -> dict[str, Any]:
 
 
 @router.get("/me", **anybody())
-async def me(caller: Asking, logins: Entering) -> MeView:
-    """Return who is logged in, with what they may do."""
-    return me_view(*await logins.me(caller))
+async def me(caller: Asking, logins: Entering, response: Response) -> MeView:
+    """Return who is logged in, with what they may do.
+
+    The ETag is for `If-Match`; the answer is always whole, as what you may do can change without your account.
+    """
+    user, tenant = await logins.me(caller)
+    response.headers["etag"] = etag(user.version)
+    return me_view(user, tenant)
 
 
 @router.patch("/me", **anybody())
@@ -267,9 +262,7 @@ async def get(
     """Return one user; without `user:read`, the name of one who is active."""
     whole = caller.may("user:read")
     user = await (users.get(caller, user_id) if whole else users.colleague(caller, user_id))
-    if tagged(response, request, user.version):
-        return Response(status_code=304, headers={"etag": etag(user.version)})
-    return view(user) if whole else brief(user)
+    return shown(request, response, user.version, view(user) if whole else brief(user))
 
 
 @router.patch("/{user_id}", **needs("user:update"))

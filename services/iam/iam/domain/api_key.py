@@ -38,11 +38,15 @@ class Version:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """A key of a tenant, made by `owner`. Versions are in the order of their making."""
+    """A key of a tenant that acts for `owner`, a user or an account. Versions are in the order of their making.
+
+    `maker` is the user who answers for it: who made it, or whose key did.
+    """
 
     id: UUID
     tenant: UUID
     owner: UUID
+    maker: UUID
     name: str
     kind: Kind
     environment: str

@@ -9,6 +9,7 @@ from authz.replica import Subject
 from authz.standing import Project
 from iam.domain.api_key import ApiKey, Version
 from iam.domain.gitops import C, Entity
+from iam.domain.machine import Machine
 from iam.domain.tenant import Tenant
 from iam.domain.user import User
 
@@ -26,7 +27,12 @@ class Kind(StrEnum):
 
 
 # What of /global decides about other things: replicas hear of it.
-DECISIVE = {C.MEMBERSHIPS: Kind.MEMBERSHIP, C.PROJECTS: Kind.PROJECT}
+DECISIVE = {
+    C.MEMBERSHIPS: Kind.MEMBERSHIP,
+    C.PROJECTS: Kind.PROJECT,
+    C.SERVICE_ACCOUNTS: Kind.SUBJECT,
+    C.PIPELINE_ACCOUNTS: Kind.SUBJECT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ class EndedSession:
     until: datetime
 
 
-Thing = PublicKey | User | LiveKey | EndedSession | Tenant | Entity
+Thing = PublicKey | User | Machine | LiveKey | EndedSession | Tenant | Entity
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -121,6 +127,21 @@ def decisive_subject(user: User) -> Subject:
         platform=user.reaches_all,
         bindings=user.everywhere,
         member_of=frozenset(map(str, user.tenants)),
+    )
+
+
+def decisive_machine(machine: Machine) -> Subject:
+    """Return an account as replicas decide about it."""
+    return Subject(
+        id=str(machine.id),
+        tenant=str(machine.tenant),
+        active=machine.active,
+        name=machine.name,
+        roles=machine.roles,
+        permissions=machine.permissions,
+        platform=False,
+        bindings=machine.bindings,
+        kind=machine.kind,
     )
 
 

@@ -109,6 +109,12 @@ class BadName(Invalid):
     code = "iam.bad_name"
 
 
+class RegistrationClosed(Forbidden):
+    """No tenant takes registrations, or not the one that was named. IAM_REGISTRATION_TENANT says which one does."""
+
+    code = "iam.registration_closed"
+
+
 class UnknownUser(Invalid):
     """One of the users that a role shall be given to is not in the tenant."""
 
@@ -203,6 +209,12 @@ class KeyNotFound(NotFound):
     """No such API key in the caller's tenant."""
 
     code = "iam.api_key_not_found"
+
+
+class SessionStale(Stale):
+    """The session was refreshed since it was read."""
+
+    code = "iam.session_stale"
 
 
 class KeyStale(Stale):

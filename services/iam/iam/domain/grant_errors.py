@@ -55,3 +55,15 @@ class BadWindow(Invalid):
     """A role would end before it begins, or in the past."""
 
     code = "iam.bad_window"
+
+
+class UnknownAccount(Invalid):
+    """The tenant has no such service or pipeline account, or none that the caller may change."""
+
+    code = "iam.unknown_account"
+
+
+class AccountKeyKind(Invalid):
+    """A key of a service or pipeline account acts for it, so it is a management key."""
+
+    code = "iam.account_key_kind"

@@ -2,6 +2,7 @@
 
 import re
 from unicodedata import category, normalize
+from uuid import UUID
 
 from iam.domain.errors import BadEmail
 
@@ -28,3 +29,11 @@ def email(text: str) -> str:
     if not _EMAIL.fullmatch(address) or any(category(c)[0] == "C" for c in address):
         raise BadEmail(f"{text[:64]!r} is not an e-mail address")
     return address
+
+
+def as_id(text: str) -> UUID | None:
+    """Return the id that a text is; None if it is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

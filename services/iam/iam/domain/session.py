@@ -37,6 +37,11 @@ class Session:
     expires_at: datetime
     ended_at: datetime | None = None
 
+    @property
+    def version(self) -> int:
+        """What changes with every refresh: when it was seen, in microseconds since 1970."""
+        return int(self.seen_at.timestamp()) * 1_000_000 + self.seen_at.microsecond
+
     def live(self, now: datetime) -> bool:
         """Tell whether the session still holds."""
         return self.ended_at is None and now < self.expires_at

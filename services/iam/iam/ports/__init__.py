@@ -13,6 +13,7 @@ from iam.ports.credentials import ApiKeys, Resets, Sessions, SigningKeys
 from iam.ports.gitops import Entities
 from iam.ports.happenings import Happenings
 from iam.ports.invitations import Invitations
+from iam.ports.machines import Machines
 from iam.ports.outside import Means, Passwords, Sealer, Signer, Throttle
 from iam.ports.pictures import Images, Shelf
 from iam.ports.roles import Roles
@@ -32,6 +33,7 @@ __all__ = [
     "Happenings",
     "Images",
     "Invitations",
+    "Machines",
     "Means",
     "OpenWork",
     "Passwords",
@@ -61,6 +63,8 @@ class Work(Protocol):
     def accounts(self) -> Accounts: ...  # noqa: D102
     @property
     def users(self) -> Users: ...  # noqa: D102
+    @property
+    def machines(self) -> Machines: ...  # noqa: D102
     @property
     def roles(self) -> Roles: ...  # noqa: D102
     @property

@@ -33,7 +33,7 @@ class SqlApiKeys:
         """Return a part of a tenant's keys, or of one owner's there."""
         wanted: list[ColumnElement[bool]] = [ApiKeyRow.tenant == tenant, _HERE]
         if owner is not None:
-            wanted.append(ApiKeyRow.owner == owner)
+            wanted.append(func.coalesce(ApiKeyRow.account, ApiKeyRow.owner) == owner)
         count = select(func.count()).select_from(ApiKeyRow).where(*wanted)
         total = await self._session.scalar(count)
         query = select(ApiKeyRow).where(*wanted).order_by(ApiKeyRow.id)
@@ -74,7 +74,8 @@ class SqlApiKeys:
             ApiKeyRow(
                 id=key.id,
                 tenant=key.tenant,
-                owner=key.owner,
+                owner=key.maker,
+                account=None if key.owner == key.maker else key.owner,
                 name=key.name,
                 kind=key.kind,
                 environment=key.environment,
@@ -126,7 +127,8 @@ def _to_key(row: ApiKeyRow, versions: Sequence[Version]) -> ApiKey:
     return ApiKey(
         id=row.id,
         tenant=row.tenant,
-        owner=row.owner,
+        owner=row.account or row.owner,
+        maker=row.owner,
         name=row.name,
         kind=cast("Kind", row.kind),
         environment=row.environment,

@@ -14,6 +14,7 @@ from iam.domain.gitops import C, Collection
 from iam.domain.session import Issuer
 from iam.store.api_keys import SqlApiKeys
 from iam.store.gitops_rows import entity_of
+from iam.store.machines import SqlMachines
 from iam.store.tables import (
     ApiKeyRow,
     ApiKeyVersionRow,
@@ -55,6 +56,7 @@ class SqlAuthority:
     def __init__(self, session: AsyncSession, issuer: Issuer) -> None:
         self._session = session
         self._issuer = issuer
+        self._machines = SqlMachines(session)
         self._shelves = {
             Kind.SIGNING_KEY: _Shelf(SigningKeyRow.kid, lambda _: ()),
             Kind.TENANT: _Shelf(TenantRow.id, lambda _: (), UUID),
@@ -84,7 +86,11 @@ class SqlAuthority:
         """Return how things stand now; what is no more is missing."""
         shelf = self._shelves[kind]
         wanted = (shelf.id.in_([shelf.read(id_) for id_ in ids]), *shelf.counts(now))
-        return dict(await self._read(kind, *wanted))
+        found = dict(await self._read(kind, *wanted))
+        if kind is Kind.SUBJECT:
+            machines = await self._machines.among([UUID(id_) for id_ in ids])
+            found |= {str(machine.id): machine for machine in machines}
+        return found
 
     async def page(self, kind: Kind, after: str, limit: int, now: datetime) -> Found:
         """Return the first things of a kind after an id, with their ids, in the order of ids."""
@@ -92,7 +98,12 @@ class SqlAuthority:
         wanted = list(shelf.counts(now))
         if after:
             wanted.append(shelf.id > shelf.read(after))
-        return await self._read(kind, *wanted, limit=limit)
+        found = await self._read(kind, *wanted, limit=limit)
+        if kind is not Kind.SUBJECT:
+            return found
+        machines = await self._machines.after(UUID(after) if after else None, limit)
+        both = [*found, *((str(machine.id), machine) for machine in machines)]
+        return sorted(both, key=lambda one: one[0])[:limit]
 
     async def trim(self, before: datetime) -> int:
         """Forget changes from before that; return how many."""

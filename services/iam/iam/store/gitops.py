@@ -31,6 +31,7 @@ from iam.store.gitops_rows import (
     entity_of,
     person_of,
 )
+from iam.store.gitops_search import people_wanted, wanted
 from iam.store.role_tables import RoleBindingRow
 from iam.store.tables import EntityRow, UserRow
 
@@ -88,11 +89,11 @@ class SqlEntities:
     async def list(self, query: EntityQuery, ask: PageAsk) -> Slice[Entity]:
         """Return a part of a collection, the oldest first, briefly: without annotations and ACLs. It is not counted."""
         if query.collection is C.USERS:
-            wanted = _people_wanted(query, ask).offset(ask.offset).limit(ask.limit + 1)
-            found = await self._people(wanted, whole=False)
+            part = people_wanted(query, ask).offset(ask.offset).limit(ask.limit + 1)
+            found = await self._people(part, whole=False)
         else:
-            wanted = _wanted(query, ask).offset(ask.offset).limit(ask.limit + 1)
-            rows = await self._session.execute(wanted.with_only_columns(*BRIEF))
+            part = wanted(query, ask).offset(ask.offset).limit(ask.limit + 1)
+            rows = await self._session.execute(part.with_only_columns(*BRIEF))
             found = [brief_of(row) for row in rows]
         items, following = cut(found, ask.limit, lambda entity: (str(entity.id),))
         return Slice(items=items, next=following)
@@ -278,33 +279,6 @@ def _called(key: str) -> ColumnElement[bool]:
     name = folded(normalize("NFC", key.removeprefix("u_")))
     column = UserRow.email_key if "@" in name else UserRow.username_key
     return column == name
-
-
-def _wanted(query: EntityQuery, ask: PageAsk) -> Select[EntityRow]:
-    found = select(EntityRow).where(
-        EntityRow.tenant == query.tenant, EntityRow.collection == query.collection, _HERE
-    )
-    if query.readers is not None:
-        found = found.where(EntityRow.readers.overlap(sorted(query.readers)))
-    if query.search:
-        found = found.where(EntityRow.key.icontains(query.search, autoescape=True))
-    if ask.after:
-        found = found.where(EntityRow.id > UUID(ask.after[0]))
-    return found.order_by(EntityRow.id)
-
-
-def _people_wanted(query: EntityQuery, ask: PageAsk) -> Select[UserRow]:
-    found = select(UserRow).where(UserRow.tenant == query.tenant, _LIVE)
-    if query.readers is not None:
-        readers = EntityRow.readers.overlap(sorted(query.readers))
-        shown = select(EntityRow.id).where(EntityRow.collection == C.USERS, readers)
-        found = found.where(or_(UserRow.id.in_(query.readers), UserRow.id.in_(shown)))
-    if query.search:
-        texts = (UserRow.username, UserRow.email)
-        found = found.where(or_(*(t.icontains(query.search, autoescape=True) for t in texts)))
-    if ask.after:
-        found = found.where(UserRow.id > UUID(ask.after[0]))
-    return found.order_by(UserRow.id)
 
 
 def _written(entry: dict[str, Any]) -> dict[str, Any]:

@@ -139,7 +139,9 @@ class ApiKeyRow(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     tenant: Mapped[UUID] = mapped_column(ForeignKey("iam.tenant.id", name="api_key_tenant_fkey"))
+    # Who answers for it, and the service or pipeline account (in `entity`) that it acts for, if any.
     owner: Mapped[UUID] = mapped_column(ForeignKey("iam.user.id", name="api_key_owner_fkey"))
+    account: Mapped[UUID | None]
     name: Mapped[str]
     kind: Mapped[str]
     environment: Mapped[str]

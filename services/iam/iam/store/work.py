@@ -23,6 +23,7 @@ from iam.store.external import SqlExternal
 from iam.store.gitops import SqlEntities
 from iam.store.happenings import SqlHappenings
 from iam.store.invitations import SqlInvitations
+from iam.store.machines import SqlMachines
 from iam.store.resets import SqlResets
 from iam.store.roles import SqlRoles
 from iam.store.sessions import SqlSessions
@@ -47,6 +48,7 @@ class SqlWork:
         self.tenants = SqlTenants(session)
         self.accounts = SqlAccounts(session)
         self.users = SqlUsers(session)
+        self.machines = SqlMachines(session)
         self.roles = SqlRoles(session)
         self.bindings = SqlBindings(session)
         self.guests = SqlGuests(session)

@@ -6,4 +6,5 @@ roles   roles and permissions           api_keys       make, rotate and revoke k
 keys    turn the signing keys           bootstrap      the first administrator
 feed    changes as they are committed   authority      what replicas are told, and asked
 facts   what the audit log is told      opening        how every session begins
+registering  make an account of one's own, where a tenant is open for that
 """

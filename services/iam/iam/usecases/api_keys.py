@@ -6,22 +6,31 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from authz import apikeys
+from authz.verbs import UPDATE
 from chassis.caller import Caller
+from chassis.errors import FieldError
 from chassis.facts import Actor
 from chassis.pages import PageAsk, Slice
 from iam.domain.api_key import ApiKey, Kind, Version, check_expiry, scopes_for
 from iam.domain.authority import Kind as Subject
 from iam.domain.errors import KeyNotFound, KeyNotLive, KeyStale
+from iam.domain.gitops import C
+from iam.domain.grant_errors import AccountKeyKind, UnknownAccount
 from iam.domain.user import must_hold
 from iam.ports import Means, OpenWork, Work
 from iam.usecases.facts import key_fact
+from iam.usecases.gitops_asker import recognised
+from iam.usecases.gitops_lists import lent_to
 
 Mint = Callable[[str], tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewKey:
-    """What key shall be made; `scopes` None for the default of its kind."""
+    """What key shall be made; `scopes` None for the default of its kind.
+
+    `account` is the key (`sa_ci`) or id of the service or pipeline account that it shall act for; empty: its maker.
+    """
 
     name: str
     kind: Kind = "server"
@@ -29,6 +38,7 @@ class NewKey:
     project: str = "default"
     scopes: Sequence[str] | None = None
     expires_at: datetime | None = None
+    account: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +65,23 @@ class Keys:
     async def create(self, caller: Caller, new: NewKey) -> tuple[ApiKey, str]:
         """Make a key; return it with its text, which nobody can ever be shown again.
 
-        A key that acts for its maker is theirs to make; one that belongs to the tenant needs `api_key:create`.
-        Neither can do what its maker cannot.
+        A key that acts for its maker is theirs to make; one that belongs to the tenant, or acts for an account that
+        they may change, needs `api_key:create`. None can do what its maker cannot.
         """
         caller.must_be_person_or("api_key:create")
-        if new.kind != "management":
+        if new.kind != "management" or new.account:
             caller.must("api_key:create")
+        if new.kind != "management" and new.account:
+            raise AccountKeyKind("a key of an account acts for it: its kind is management")
         scopes = scopes_for(new.kind, new.scopes, caller.permissions)
         must_hold(caller, scopes)
         check_expiry(new.expires_at, self.means.now())
         text, version = self._minted(new.kind)
         async with self.work() as work:
-            key = self._made(caller, new, scopes, await _owner(work, caller), version)
+            owner, maker = await self._behind(work, caller)
+            if new.account:
+                owner = await self._account(work, caller, new.account)
+            key = self._made(new, scopes, (caller.tenant, owner, maker), version)
             await work.api_keys.put(key)
             work.changed(Subject.API_KEY, version.hash)
             work.record(key_fact(Actor.of(caller), "created", None, key))
@@ -105,13 +120,16 @@ class Keys:
         return text, Version(hash=hash_, prefix=prefix, created_at=self.means.now())
 
     def _made(
-        self, caller: Caller, new: NewKey, scopes: frozenset[str], owner: UUID, version: Version
+        self, new: NewKey, scopes: frozenset[str], whose: tuple[UUID, UUID, UUID], version: Version
     ) -> ApiKey:
+        """Return a key of a tenant that acts for an owner, made by a user."""
         evaluates = new.kind != "management"
+        tenant, owner, maker = whose
         return ApiKey(
             id=self.means.new_id(),
-            tenant=caller.tenant,
+            tenant=tenant,
             owner=owner,
+            maker=maker,
             name=new.name,
             kind=new.kind,
             environment=new.environment if evaluates else "",
@@ -131,14 +149,27 @@ class Keys:
             return found
         raise KeyNotFound("there is no such API key")
 
+    async def _behind(self, work: Work, caller: Caller) -> tuple[UUID, UUID]:
+        """Return for whom the caller acts, and the user who answers for that."""
+        if caller.kind in ("api_key", "service_account"):
+            key = await work.api_keys.get(caller.tenant, UUID(caller.credential))
+            if key:
+                return key.owner, key.maker
+        person = caller.must_be_person()
+        return person, person
+
+    async def _account(self, work: Work, caller: Caller, account: str) -> UUID:
+        """Return an account of the tenant, kept from going meanwhile: who may change it may act as it."""
+        await work.tenants.get(caller.tenant, lock=True)
+        asker = await recognised(work, caller, self.means.now())
+        id_ = (await work.entities.principals(caller.tenant, [account])).get(account)
+        for collection in (C.SERVICE_ACCOUNTS, C.PIPELINE_ACCOUNTS):
+            entity = id_ and await work.entities.get(caller.tenant, collection, id_)
+            if entity and asker.can(UPDATE, entity, await lent_to(work, entity)):
+                return entity.id
+        wrong = FieldError("/account", "names no account that you may change", "account")
+        raise UnknownAccount(f"there is no account {account!r}", errors=(wrong,))
+
     def _tell(self, work: Work, key: ApiKey) -> None:
         for version in key.versions:
             work.changed(Subject.API_KEY, version.hash)
-
-
-async def _owner(work: Work, caller: Caller) -> UUID:
-    """Return the person behind the caller: themselves, or whoever their management key acts for."""
-    if caller.kind == "api_key":
-        key = await work.api_keys.get(caller.tenant, UUID(caller.subject))
-        return key.owner if key else caller.must_be_person()
-    return caller.must_be_person()

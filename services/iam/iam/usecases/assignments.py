@@ -10,6 +10,7 @@ from iam.domain.errors import SelfDemotion, TooManyRows, UnknownUser, UserNotFou
 from iam.domain.gitops import C
 from iam.domain.grant_errors import RoleNotHeld
 from iam.domain.grants import PLATFORM, TENANT, Grant, Grants, Where, Window, held_at, without_grant
+from iam.domain.names import as_id
 from iam.domain.reach_errors import BadPlace, GuestAccount, HeldThroughGroup
 from iam.domain.roles import Role
 from iam.domain.user import User
@@ -229,7 +230,7 @@ def _fact(caller: Caller, turn: _Turn) -> Fact:
 async def _holder(work: Work, to: To) -> Holder:
     """Return who is meant by an id or a key; a key of a user is that of /global."""
     ids = await work.entities.principals(to.tenant, [to.principal])
-    id_ = ids.get(to.principal) or _uuid(to.principal)
+    id_ = ids.get(to.principal) or as_id(to.principal)
     if id_ and (user := await work.users.get(to.tenant, id_)):
         return _person(user)
     for collection in _PRINCIPALS:
@@ -241,13 +242,6 @@ async def _holder(work: Work, to: To) -> Holder:
 
 def _person(user: User) -> Holder:
     return Holder(user.tenant, user.id, "user", user.name, user.grants, user)
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
 
 
 def _not_held(holder: Holder, role: Role) -> RoleNotHeld | HeldThroughGroup:

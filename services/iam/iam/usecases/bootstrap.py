@@ -96,6 +96,7 @@ class Bootstrap:
             id=self.means.new_id(),
             tenant=root.tenant,
             owner=root.id,
+            maker=root.id,
             name="development",
             kind="server",
             environment="production",

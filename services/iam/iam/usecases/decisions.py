@@ -15,6 +15,8 @@ from chassis.caller import Caller
 from chassis.pages import PageAsk
 from iam.domain.errors import TooManyRows, UserNotFound
 from iam.domain.grant_errors import UnknownPermission
+from iam.domain.machine import Machine
+from iam.domain.names import as_id
 from iam.domain.user import User
 from iam.ports import Means, OpenWork, UserQuery, Work
 from iam.usecases.gitops_asker import DEPTH, recognised
@@ -109,23 +111,18 @@ class Decisions:
         if question.subject is None or question.subject == caller.subject:
             asker = await recognised(work, caller, self.means.now())
             return Asked(asker.compiled, asker.names)
-        id_, reach = _uuid(question.subject), None if caller.platform else caller.tenant
+        id_, reach = as_id(question.subject), None if caller.platform else caller.tenant
         user = await work.users.get(reach, id_) if id_ else None
-        if user is None:
+        known = user or (await work.machines.get(caller.tenant, id_) if id_ else None)
+        if known is None:
             raise UserNotFound("there is no such user")
-        return Asked(self._compiled(user), await work.entities.groups(user.id, DEPTH) | {user.id})
+        names = await work.entities.groups(known.id, DEPTH) | {known.id}
+        return Asked(self._compiled(known), names)
 
-    def _compiled(self, user: User) -> Compiled:
+    def _compiled(self, user: User | Machine) -> Compiled:
         who = Who(id=str(user.id), tenant=str(user.tenant), active=user.active)
         return compile_subject(who, user.bindings, self.means.now())
 
 
 def _about_another(caller: Caller, question: Question) -> bool:
     return question.subject not in (None, caller.subject)
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

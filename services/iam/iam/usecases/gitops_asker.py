@@ -15,6 +15,8 @@ from iam.domain.acl import Acl
 from iam.domain.gitops import C, Collection, Draft, Entity
 from iam.domain.gitops_errors import BadField, nothing
 from iam.domain.grants import Where
+from iam.domain.machine import Machine
+from iam.domain.user import User
 from iam.ports import Work
 
 DEPTH = 10  # steps from somebody to a group that contains them
@@ -89,19 +91,29 @@ class Asker:
 
 async def recognised(work: Work, caller: Caller, now: datetime) -> Asker:
     """Return who asks, with their roles and groups as they are now."""
-    user = await work.users.get(caller.tenant, UUID(caller.account)) if caller.account else None
+    behind = await _behind(work, caller)
     names = frozenset[UUID]()
-    if user is not None:
-        names = await work.entities.groups(user.id, DEPTH) | {user.id}
+    if behind is not None:
+        names = await work.entities.groups(behind.id, DEPTH) | {behind.id}
     who = Who(
-        id=str(user.id) if user else caller.subject,
+        id=str(behind.id) if behind else caller.subject,
         tenant=str(caller.tenant),
-        active=user is None or user.active,
+        active=behind is None or behind.active,
         scope=None if caller.scope is None else masks(caller.scope),
     )
-    bindings = user.bindings if user else [_own(caller)]
+    bindings = behind.bindings if behind else [_own(caller)]
     compiled = compile_subject(who, bindings, now)
-    return Asker(caller=caller, account=user and user.id, names=names, compiled=compiled)
+    return Asker(caller=caller, account=behind and behind.id, names=names, compiled=compiled)
+
+
+async def _behind(work: Work, caller: Caller) -> User | Machine | None:
+    """Return whose authority stands behind a caller; None if that is nobody's (a key of the tenant, say)."""
+    return await principal(work, caller.tenant, UUID(caller.account)) if caller.account else None
+
+
+async def principal(work: Work, tenant: UUID, id_: UUID) -> User | Machine | None:
+    """Return a user as they are in a tenant, or an account of it, with this id."""
+    return await work.users.get(tenant, id_) or await work.machines.get(tenant, id_)
 
 
 def _own(caller: Caller) -> Binding:

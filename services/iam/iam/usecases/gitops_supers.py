@@ -15,6 +15,7 @@ from iam.domain.authority import Kind
 from iam.domain.errors import MoreThanYouHold
 from iam.domain.gitops import C, Draft, Entity, Ref, bad_field, principal_key
 from iam.domain.gitops_errors import BadKey, KeyTaken, nothing
+from iam.domain.names import as_id
 from iam.domain.roles import SUPER
 from iam.domain.user import User, check_change
 from iam.ports import Means, OpenWork, Work
@@ -103,8 +104,8 @@ class Supers:
         """Return the users who are meant, of the caller's tenant by key and of any by id."""
         wanted = [principal_key(key) for key in keys]
         found = await work.entities.principals(caller.tenant, wanted)
-        ids = {found.get(key) or _uuid(key) for key in wanted}
-        for key, id_ in ((key, found.get(key) or _uuid(key)) for key in wanted):
+        ids = {found.get(key) or as_id(key) for key in wanted}
+        for key, id_ in ((key, found.get(key) or as_id(key)) for key in wanted):
             if id_ is None or await work.users.get(None, id_) is None:
                 raise bad_field("principals", f"there is no user {key}; only users can hold this")
         return frozenset(id_ for id_ in ids if id_)
@@ -147,10 +148,3 @@ class Supers:
             created_at=_ALWAYS,
             updated_at=_ALWAYS,
         )
-
-
-def _uuid(key: str) -> UUID | None:
-    try:
-        return UUID(key)
-    except ValueError:
-        return None

@@ -11,10 +11,12 @@ from datetime import datetime
 from uuid import UUID
 
 from chassis.caller import Caller
+from chassis.facts import Actor
 from iam.domain.acl import Acl
 from iam.domain.gitops import C, Entity
 from iam.domain.grants import Where
 from iam.ports import Work
+from iam.usecases.ending import revoke_keys
 from iam.usecases.gitops_facts import entity_fact
 from iam.usecases.giving import administered, must_hold_there, told
 
@@ -46,6 +48,7 @@ async def cut_ties(work: Work, caller: Caller, gone: Entity, now: datetime) -> N
     """Delete what cannot be without something that was deleted, and let go of the rest."""
     if gone.collection in _HOLDERS:
         await work.bindings.put(gone.tenant, gone.id, ())
+        await revoke_keys(work, Actor.of(caller), gone.tenant, gone.id, now)
     if gone.collection is C.PROJECTS:
         here = Where("project", gone.key)
         holders = await work.bindings.at(gone.tenant, here)

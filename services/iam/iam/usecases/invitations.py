@@ -153,7 +153,9 @@ class Invitations:
             raise EmailTaken(f"a user with the address {address!r} exists")
         old = await work.invitations.open(caller.tenant, address)
         if old and old.status(self._now) == "expired":
-            await work.invitations.put(old.revoked(self._now))
+            gone = old.revoked(self._now)
+            await work.invitations.put(gone)
+            work.record(invitation_fact(Actor.of(caller), "revoked", gone))
 
     def _made(
         self, caller: Caller, address: str, role: Role, token: str, ends: datetime

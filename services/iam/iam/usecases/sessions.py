@@ -7,7 +7,7 @@ from chassis.caller import Caller
 from chassis.facts import Actor
 from chassis.pages import PageAsk, Slice
 from iam.domain.authority import Kind
-from iam.domain.errors import SessionNotFound
+from iam.domain.errors import SessionNotFound, SessionStale
 from iam.domain.session import Session
 from iam.ports import Means, OpenWork, Work
 from iam.usecases.ending import end_sessions
@@ -36,11 +36,13 @@ class Sessions:
         async with self.work() as work:
             return await self._found(work, caller, session, "session:read")
 
-    async def end(self, caller: Caller, session: UUID) -> None:
+    async def end(self, caller: Caller, session: UUID, expected: int | None = None) -> None:
         """End a session everywhere."""
         caller.must_be_person_or("session:delete")
         async with self.work() as work:
             known = await self._found(work, caller, session, "session:delete", lock=True)
+            if expected not in (None, known.version):
+                raise SessionStale("the session was refreshed since; read it again")
             await work.sessions.put(known.ended(self.means.now()))
             work.changed(Kind.SESSION, str(known.id))
             work.record(session_fact(Actor.of(caller), "ended", known))

@@ -11,6 +11,7 @@ from uuid import UUID
 from authz.decision import Resource
 from iam.domain.acl import Acl, Entry
 from iam.domain.gitops import C, Entity
+from iam.domain.names import as_id
 from iam.domain.roles import SYSTEM
 from iam.ports import Work
 from iam.usecases.gitops_lists import lent_to
@@ -65,7 +66,7 @@ async def found(work: Work, tenant: UUID, about: About) -> Target:
 
 
 async def _entity(work: Work, tenant: UUID, about: About) -> Target:
-    collection, key = _COLLECTIONS[about.kind], _uuid(about.id)
+    collection, key = _COLLECTIONS[about.kind], as_id(about.id)
     if key is not None:
         entity = await work.entities.get(None, collection, key)
     else:
@@ -83,13 +84,6 @@ async def _list(work: Work, entity: Entity) -> Acl:
     return Acl((*entity.acl.entries, *(await lent_to(work, entity)).entries))
 
 
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
 Place = tuple[str, str]  # the tenant and the owner of a thing
 NOWHERE: Place = ("", "")
 _COLLECTIONS: Mapping[str, C] = {
@@ -102,7 +96,7 @@ _COLLECTIONS: Mapping[str, C] = {
 
 
 async def _tenant(work: Work, home: UUID, id_: str) -> Place:
-    key = _uuid(id_)
+    key = as_id(id_)
     found = await work.tenants.get(key) if key else None
     return (str(found.id), "") if found else NOWHERE
 
@@ -113,19 +107,19 @@ async def _role(work: Work, home: UUID, id_: str) -> Place:
 
 
 async def _api_key(work: Work, home: UUID, id_: str) -> Place:
-    key = _uuid(id_)
+    key = as_id(id_)
     found = await work.api_keys.get(home, key) if key else None
     return (str(found.tenant), str(found.owner)) if found else NOWHERE
 
 
 async def _session(work: Work, home: UUID, id_: str) -> Place:
-    key = _uuid(id_)
+    key = as_id(id_)
     found = await work.sessions.get(key) if key else None
     return (str(found.tenant), str(found.user)) if found else NOWHERE
 
 
 async def _invitation(work: Work, home: UUID, id_: str) -> Place:
-    key = _uuid(id_)
+    key = as_id(id_)
     found = await work.invitations.get(home, key) if key else None
     return (str(found.tenant), "") if found else NOWHERE
 

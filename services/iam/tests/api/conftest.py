@@ -47,7 +47,7 @@ def lobby(iam):
 def app(iam, identity, lobby):
     uses = (
         *(iam.logins, iam.users, iam.organizations, iam.roles, iam.keys, iam.sessions, iam.changes),
-        *(iam.gitops, iam.supers, iam.debug, iam.guests, iam.external),
+        *(iam.gitops, iam.supers, iam.debug, iam.guests, iam.external, iam.registration),
         *(iam.assignments, iam.invitations, iam.members, iam.decisions),
         *(iam.avatars, iam.statistics, lobby),
         *(iam.signing, iam.opening.issuer, Cookies(secure=False)),

@@ -337,8 +337,13 @@ async def test_one_sees_and_ends_ones_sessions(web, iam, ann, asking, make):
     assert shown["auth_time"] == shown["created_at"]
     assert (await web.delete("/api/v1/sessions?keep_current=true")).status_code == 204
     assert (await web.get("/api/v1/sessions?user_id=no-uuid")).status_code == 422
-    assert (await web.get(f"/api/v1/sessions/{session}")).status_code == 200
-    assert (await web.delete(f"/api/v1/sessions/{session}")).status_code == 204
+    got = await web.get(f"/api/v1/sessions/{session}")
+    known, old = got.headers["etag"], {"if-match": '"1"'}
+    again = await web.get(f"/api/v1/sessions/{session}", headers={"if-none-match": known})
+    late = await web.delete(f"/api/v1/sessions/{session}", headers=old)
+    assert (got.status_code, again.status_code, late.status_code) == (200, 304, 412)
+    ended = await web.delete(f"/api/v1/sessions/{session}", headers={"if-match": known})
+    assert ended.status_code == 204
     assert (await web.get(f"/api/v1/sessions/{session}")).status_code == 404
     assert (await web.delete("/api/v1/sessions")).status_code == 204
 
@@ -373,6 +378,7 @@ def test_every_operation_says_who_may_use_it(app):
     }
     assert public == {
         *LOGINS,
+        *(path.replace("login", "register") for path in LOGINS),
         "/api/v1/auth/token",
         *("/api/v1/auth/refresh", "/api/auth/refresh"),
         *("/api/v1/organizations/register", "/api/organizations/register"),

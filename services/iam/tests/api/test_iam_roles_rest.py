@@ -40,6 +40,35 @@ async def test_a_role_is_made_read_changed_and_deleted(web, asking, boss, keeper
     assert (await web.get(path, headers=me)).status_code == 404
 
 
+async def test_who_knows_how_many_had_a_role_is_told_when_more_have_it(
+    web, asking, boss, keeper, ann
+):
+    me = asking(boss)
+    for role in (keeper.json()["id"], "viewer"):
+        path = f"{ROLES}/{role}"
+        before = await web.get(path, headers=me)
+        known = {**me, "if-none-match": before.headers["etag"]}
+        assert (await web.get(path, headers=known)).status_code == 304
+        body = {"user_ids": [str(ann.id)]}
+        assert (await web.put(f"{path}/users", json=body, headers=me)).status_code == 200
+        after = await web.get(path, headers=known)
+        assert (after.status_code, after.json()["user_count"]) == (200, 1)
+
+
+async def test_a_role_that_was_given_meanwhile_is_still_the_version_that_was_read(
+    web, asking, boss, keeper, ann
+):
+    me, path = asking(boss), f"{ROLES}/{keeper.json()['id']}"
+    given = await web.put(f"{path}/users", json={"user_ids": [str(ann.id)]}, headers=me)
+    read = await web.get(path, headers=me)
+    for tag, name in ((keeper.headers["etag"], "One"), ('"2"', "Two")):
+        changed = await web.patch(path, json={"name": name}, headers={**me, "if-match": tag})
+        assert (changed.status_code, changed.json()["name"]) == (200, name)
+    assert (given.status_code, read.headers["etag"]) == (200, '"1000000001"')
+    late = await web.delete(path, headers={**me, "if-match": read.headers["etag"]})
+    assert (late.status_code, late.json()["code"]) == (412, "iam.role_stale")
+
+
 async def test_the_list_of_roles_is_bare_and_says_which_are_the_systems(web, asking, boss, keeper):
     listed = (await web.get(ROLES, headers=asking(boss))).json()
     system = {role["name"]: role["is_system_role"] for role in listed}

@@ -130,6 +130,7 @@ def _key(make, **more):
         "id": uuid4(),
         "tenant": uuid4(),
         "owner": uuid4(),
+        "maker": uuid4(),
         "name": "k",
         "kind": "server",
         "environment": "production",

@@ -101,9 +101,15 @@ class FakeEntities:
                 or (e.collection is Collection.USERS and e.id in query.readers)
             ]
         if query.search:
-            found = [e for e in found if query.search.lower() in e.key.lower()]
+            found = [e for e in found if query.search.lower() in self._texts(e)]
         part = slice_of(found, ask, lambda e: (str(e.id),))
         return replace(part, total=None)
+
+    def _texts(self, entity):
+        called = {e.id: e.key for c in Collection for e in self._every(c)}
+        ends = f"{called.get(entity.principal)}::{called.get(entity.parent)}"
+        texts = (entity.key or ends, entity.fields.get("email", ""))
+        return " ".join(texts).lower()
 
     async def put(self, entity, lent):
         others = self._here(entity.tenant, entity.collection)

@@ -8,9 +8,10 @@ from services.iam.tests.fakes.world import ISSUER
 
 
 class FakeAuthority:
-    def __init__(self, world, users):
+    def __init__(self, world, users, machines):
         self._world = world
         self._users = users
+        self._machines = machines
 
     async def epoch(self):
         return self._world.trimmed + len(self._world.changes)
@@ -42,7 +43,7 @@ class FakeAuthority:
                 found = {str(t.id): t for t in w.tenants.values()}
             case Kind.SUBJECT:
                 users = self._users._here()
-                found = {str(u.id): u for u in users}
+                found = {str(u.id): u for u in (*users, *self._machines.here())}
             case Kind.SESSION:
                 ended = [s for s in w.sessions.values() if s.ended_at]
                 until = {s: ISSUER.forgotten_after(s.ended_at) for s in ended}

@@ -7,6 +7,7 @@ from chassis.pages import Slice
 from iam.domain.account import Account
 from iam.domain.errors import EmailTaken, TenantTaken, UsernameTaken
 from iam.domain.gitops import Collection
+from iam.domain.machine import Machine
 from iam.domain.names import folded
 from iam.domain.tenant import PLATFORM
 from services.iam.tests.fakes.world import slice_of
@@ -153,6 +154,38 @@ class FakeUsers:
             self._world.bindings[user.tenant, user.id] = own
         else:
             self._world.users[user.id] = replace(user, grants=own, tenants=(), elsewhere=())
+
+
+class FakeMachines:
+    def __init__(self, world, users):
+        self._world = world
+        self._users = users
+
+    def here(self):
+        kinds = (Collection.SERVICE_ACCOUNTS, Collection.PIPELINE_ACCOUNTS)
+        things = self._world.entities.values()
+        return [self._read(e) for e in things if e.collection in kinds and e.deleted_at is None]
+
+    def _read(self, entity):
+        given = self._world.bindings.items()
+        own = [g for (_, who), grants in given if who == entity.id for g in grants]
+        through = [
+            replace(grant, through=group)
+            for group in self._users._groups(entity.id)
+            for (_, who), grants in given
+            if who == group
+            for grant in grants
+        ]
+        return Machine(
+            id=entity.id,
+            tenant=entity.tenant,
+            kind=entity.collection.kind,
+            name=entity.key,
+            grants=tuple(sorted(self._users.read(g) for g in (*own, *through))),
+        )
+
+    async def get(self, tenant, id_):
+        return next((m for m in self.here() if (m.tenant, m.id) == (tenant, id_)), None)
 
 
 class FakeAccounts:

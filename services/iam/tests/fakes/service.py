@@ -35,6 +35,7 @@ from iam.usecases.members import Members
 from iam.usecases.opening import Opening
 from iam.usecases.organizations import Organizations
 from iam.usecases.passwords import PasswordChanges
+from iam.usecases.registering import Registration
 from iam.usecases.roles import Roles
 from iam.usecases.sessions import Sessions
 from iam.usecases.stats import Statistics
@@ -94,6 +95,8 @@ class Service:
         self.signing = SigningKeys(self.work, self.ring, rotation, self.clock)
 
     def _listen(self):
+        policy = POLICIES["compat"]
+        self.registration = Registration(self.work, self.passwords, policy, self.opening, "open")
         self.board = Board(self.work)
         self.live = Live(self.work, self.board, self.means)
         self.hall = Hall()

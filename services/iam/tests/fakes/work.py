@@ -19,7 +19,7 @@ from services.iam.tests.fakes.grants import (
     FakeRoles,
 )
 from services.iam.tests.fakes.news import FakeAuthority, FakeCounts, FakeHappenings
-from services.iam.tests.fakes.people import FakeAccounts, FakeTenants, FakeUsers
+from services.iam.tests.fakes.people import FakeAccounts, FakeMachines, FakeTenants, FakeUsers
 from services.iam.tests.fakes.world import START
 
 
@@ -32,6 +32,7 @@ class FakeWork:
         self.tenants = FakeTenants(world)
         self.users = FakeUsers(world, clock)
         self.accounts = FakeAccounts(world, self.users)
+        self.machines = FakeMachines(world, self.users)
         self.roles = FakeRoles(world, self.users)
         self.bindings = FakeBindings(world, self.users)
         self.guests = FakeGuests(world)
@@ -44,7 +45,7 @@ class FakeWork:
         self.counts = FakeCounts(world)
         self.entities = FakeEntities(world, self.changed)
         self.signing_keys = FakeSigningKeys(world)
-        self.authority = FakeAuthority(world, self.users)
+        self.authority = FakeAuthority(world, self.users, self.machines)
 
     async def alone(self, name):
         pass

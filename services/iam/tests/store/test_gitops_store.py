@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -10,6 +10,7 @@ from chassis.db import DatabaseAway
 from chassis.errors import Conflict
 from chassis.pages import PageAsk
 from iam.domain.acl import Acl, Entry
+from iam.domain.authority import Kind
 from iam.domain.gitops import C, Draft, Entity, EntityQuery, Ref
 from iam.domain.gitops_errors import KeyTaken
 from iam.ports import Means
@@ -80,6 +81,71 @@ async def test_a_thing_comes_back_as_it_was_put(work, thing, tenant, ann):
         assert await w.entities.get(uuid4(), C.GROUPS, group.id) is None
         assert await w.entities.get(tenant.id, C.PROJECTS, group.id) is None
         assert await w.entities.named(uuid4(), C.GROUPS, group.key) is None
+
+
+async def test_a_part_of_a_key_finds_people_and_memberships(work, thing, tenant, ann, make):
+    other = make.user(tenant=tenant.id, username=f"bob{uuid4().hex[:8]}")
+    async with work() as w:
+        await w.users.put(other)
+    ops, robot = thing(), thing(C.SERVICE_ACCOUNTS)
+    edges = [edge_of(thing, one.id, ops) for one in (ann, other, robot)]
+    await keep(work, ops, robot, *edges)
+
+    async def found(collection, search):
+        return {e.id for e in (await listed(work, tenant, collection, search=search)).items}
+
+    assert await found(C.USERS, f"u_{ann.username}") == {ann.id}
+    assert await found(C.USERS, "U_ANN") == {ann.id}
+    assert await found(C.USERS, ann.email) == {ann.id}
+    assert await found(C.MEMBERSHIPS, f"::{ops.key}") == {e.id for e in edges}
+    assert await found(C.MEMBERSHIPS, f"u_{ann.username}::") == {edges[0].id}
+    assert await found(C.MEMBERSHIPS, f"{robot.key}::{ops.key}") == {edges[2].id}
+    assert await found(C.MEMBERSHIPS, "g_elsewhere") == await found(C.USERS, "u_%") == set()
+
+
+async def test_accounts_are_told_among_the_subjects_with_what_they_hold(work, thing, tenant, make):
+    ops, robot, pipe = thing(), thing(C.SERVICE_ACCOUNTS), thing(C.PIPELINE_ACCOUNTS)
+    gone = replace(thing(C.SERVICE_ACCOUNTS), deleted_at=make.start)
+    await keep(work, ops, robot, pipe, gone, edge_of(thing, robot.id, ops))
+    async with work() as w:
+        await w.bindings.put(tenant.id, robot.id, [make.grant("viewer")])
+        await w.bindings.put(tenant.id, ops.id, [make.grant("developer", "project", place="shop")])
+    async with work() as w:
+        found = await w.machines.get(tenant.id, robot.id)
+        assert (found.kind, found.name, found.roles) == ("service_account", robot.key, ("viewer",))
+        assert [(g.role, g.through) for g in found.grants] == [
+            ("developer", ops.id),
+            ("viewer", None),
+        ]
+        assert (await w.machines.get(tenant.id, pipe.id)).kind == "pipeline_account"
+        for id_ in (gone.id, ops.id, uuid4()):
+            assert await w.machines.get(tenant.id, id_) is None
+        assert await w.machines.get(uuid4(), robot.id) is None
+        ids = [str(one.id) for one in (robot, pipe, gone, ops)]
+        told = await w.authority.things(Kind.SUBJECT, ids, make.start)
+        assert told == {
+            str(robot.id): found,
+            str(pipe.id): await w.machines.get(tenant.id, pipe.id),
+        }
+
+
+async def test_users_and_accounts_are_paged_together_in_the_order_of_ids(work, thing, tenant, make):
+    people = [make.user(tenant=tenant.id) for _ in range(3)]
+    robots = [thing(C.SERVICE_ACCOUNTS) for _ in range(3)]
+    await keep(work, *robots)
+    async with work() as w:
+        for person in people:
+            await w.users.put(person)
+    mine = sorted(str(one.id) for one in (*people, *robots))
+    before = str(UUID(int=UUID(mine[0]).int - 1))
+    async with work() as w:
+        seen, after, full = [], before, True
+        while full and not set(mine) <= set(seen):
+            page = [id_ for id_, _ in await w.authority.page(Kind.SUBJECT, after, 2, make.start)]
+            seen, full = [*seen, *page], len(page) == 2
+            after = page[-1] if page else after
+    assert seen == sorted(set(seen))
+    assert set(mine) <= set(seen)
 
 
 async def test_a_user_is_the_user_of_users(work, tenant, ann, thing):

@@ -55,6 +55,7 @@ def a_key(owner, make, **more):
         "id": uuid4(),
         "tenant": owner.tenant,
         "owner": owner.id,
+        "maker": owner.id,
         "name": "k",
         "kind": "server",
         "environment": "production",
@@ -365,12 +366,13 @@ async def test_things_are_told_as_they_stand(work, ann, tenant, make):
 
 
 def an_entity(tenant, collection, make):
-    ends = {} if collection is C.PROJECTS else {"parent": uuid4(), "principal": uuid4()}
+    tie = collection is C.MEMBERSHIPS
+    ends = {"parent": uuid4(), "principal": uuid4()} if tie else {}
     return Entity(
         id=uuid4(),
         tenant=tenant,
         collection=collection,
-        key=f"p-{uuid4().hex}" if collection is C.PROJECTS else "",
+        key="" if tie else f"{collection[0]}-{uuid4().hex}",
         created_at=make.start,
         updated_at=make.start,
         **ends,

@@ -145,6 +145,17 @@ async def test_an_expired_invitation_can_be_resent(iam, me):
     assert await iam.invitations.verify(token)
 
 
+async def test_whoever_invites_an_address_anew_is_told_to_have_withdrawn_what_expired(iam, me):
+    old, _ = await iam.invitations.create(me, NEW, "user", iam.clock() + timedelta(hours=1))
+    iam.clock.forward(hours=2)
+    new, _ = await iam.invitations.create(me, NEW, "user", None)
+    told = [(fact.action, fact.target.id) for fact in iam.world.facts[-2:]]
+    assert told == [
+        ("invitation.revoked", str(old.invitation.id)),
+        ("invitation.created", str(new.invitation.id)),
+    ]
+
+
 async def test_another_tenants_invitation_is_not_there(iam, me, make):
     made, _ = await iam.invitations.create(me, NEW, "user", None)
     stranger = make.caller(iam.user(iam.tenant("other"), "s@x.y", roles=["admin"]))

@@ -111,9 +111,15 @@ async def test_a_management_key_makes_keys_for_its_owner_if_it_may(iam, boss, ma
     key, _ = await iam.keys.create(
         make.caller(boss), NewKey(name="m", kind="management", scopes=scopes)
     )
-    asking = make.caller(boss, kind="api_key", subject=str(key.id), permissions=frozenset(scopes))
+    asking = make.caller(
+        boss,
+        kind="api_key",
+        subject=str(key.id),
+        credential=str(key.id),
+        permissions=frozenset(scopes),
+    )
     made, _ = await iam.keys.create(asking, NewKey(name="child"))
-    assert made.owner == boss.id
+    assert made.owner == made.maker == boss.id
     with pytest.raises(Forbidden, match="api_key:read"):
         await iam.keys.list(asking, PageAsk())
 

@@ -12,9 +12,9 @@ from enum import StrEnum
 
 from experiments.domain.inference.analysis import Comparison, Observed
 from experiments.domain.inference.intervals import Interval
+from experiments.domain.inference.judgement import Judgement, is_unproven, judged
 from experiments.domain.inference.mismatch import Split, split
-from experiments.domain.inference.multiplicity import benjamini_hochberg, e_adjusted, holm
-from experiments.domain.inference.plans import Correction, Method, Plan, Role
+from experiments.domain.inference.plans import Method, Plan, Role
 
 MOST_CROSSED = 0.01  # of all units; more, and the assignment itself is broken
 
@@ -42,37 +42,38 @@ class Decision:
     ]  # (variant, metric) of the success metrics that are superior
     worse: tuple[tuple[str, str], ...]  # of all success metrics and guardrails that are worse
     unproven: tuple[tuple[str, str], ...]  # of the guardrails that are not yet non-inferior
+    judgement: Judgement
 
 
 def decided(
-    plan: Plan, observed: Observed, found: Sequence[Comparison], *, over: bool = False
+    plan: Plan,
+    observed: Observed,
+    found: Sequence[Comparison],
+    *,
+    over: bool = False,
+    early: bool = False,
 ) -> Decision:
-    """Decide. `over`: no more data will come (the planned end is reached, or the experiment completed)."""
-    checked = split(observed.phases)
-    better = _better(plan, found) if over or plan.method is not Method.FIXED else ()
-    worse = tuple(
-        c for c in found if c.metric.role is not Role.INFORMATION and _is_worse(plan, c, over=over)
+    """Decide. `over`: no more data will come (the planned end is reached, or the experiment completed).
+
+    `early`: no planned look has been reached yet. Then, and before the end of a fixed test, nothing is shown but harm.
+    """
+    speaks = over or not (early or plan.method is Method.FIXED)
+    said, checked = judged(plan, found, speaks=speaks), split(observed.phases)
+    unproven = tuple(c for c in found if is_unproven(plan, c))
+    case = _Case(
+        plan, observed, tuple(found), over, early, checked, said.better, said.worse, unproven
     )
-    unproven = tuple(c for c in found if _is_unproven(plan, c))
-    case = _Case(plan, observed, tuple(found), over, checked, better, worse, unproven)
-    verdict, sentence, variant = next(said for rule in _RULES if (said := rule(case)))
+    verdict, sentence, variant = next(word for rule in _RULES if (word := rule(case)))
     return Decision(
-        verdict, sentence, variant, checked, _names(better), _names(worse), _names(unproven)
+        verdict,
+        sentence,
+        variant,
+        checked,
+        _names(said.better),
+        _names(said.worse),
+        _names(unproven),
+        said,
     )
-
-
-def to_pause(plan: Plan, found: Sequence[Comparison]) -> tuple[tuple[str, str], ...]:
-    """Return the guardrails (variant, metric) that are harmed beyond doubt, at any look: reason enough to pause."""
-    return tuple(
-        (c.variant, c.metric.key)
-        for c in found
-        if c.metric.role is Role.GUARDRAIL and c.worse <= plan.harm_alpha
-    )
-
-
-def watched(found: Sequence[Comparison]) -> tuple[str, ...]:
-    """Return the guardrails that were compared at all, each once."""
-    return tuple({c.metric.key: None for c in found if c.metric.role is Role.GUARDRAIL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class _Case:
     observed: Observed
     found: tuple[Comparison, ...]
     over: bool
+    early: bool
     split: Split
     better: tuple[Comparison, ...]
     worse: tuple[Comparison, ...]
@@ -88,31 +90,6 @@ class _Case:
 
 
 _Said = tuple[Verdict, str, str | None]
-
-
-def _better(plan: Plan, found: Sequence[Comparison]) -> tuple[Comparison, ...]:
-    """Return the success metrics that are superior, the error rate kept over all of them."""
-    asked = [c for c in found if c.metric.role is Role.SUCCESS]
-    p = [c.deciding(plan.method).p for c in asked]
-    if plan.correction is Correction.SPLIT:
-        passed = [value <= c.level for value, c in zip(p, asked, strict=True)]
-    elif plan.correction is Correction.E_BENJAMINI_HOCHBERG:
-        passed = [value <= plan.alpha for value in e_adjusted([c.log_e for c in asked])]
-    else:
-        adjust = holm if plan.correction is Correction.HOLM else benjamini_hochberg
-        passed = [value <= plan.alpha for value in adjust(p)]
-    return tuple(c for c, ok in zip(asked, passed, strict=True) if ok and c.gain > 0)
-
-
-def _is_worse(plan: Plan, c: Comparison, *, over: bool) -> bool:
-    """Tell whether a metric is harmed at any look, or shown to be worse by the method that decides."""
-    shown = c.deciding(plan.method).p <= c.level and c.gain < 0
-    return c.worse <= plan.harm_alpha or (shown and (over or plan.method is not Method.FIXED))
-
-
-def _is_unproven(plan: Plan, c: Comparison) -> bool:
-    guarded = c.metric.role is Role.GUARDRAIL and c.metric.margin > 0
-    return guarded and c.unharmed > plan.alpha
 
 
 def _no_data(case: _Case) -> _Said | None:
@@ -178,6 +155,8 @@ def _fruitless(case: _Case) -> _Said | None:
 def _undecided(case: _Case) -> _Said | None:
     if case.plan.method is Method.FIXED:
         text = "Keep running: this test has one look, and that is at its end"
+    elif case.early:
+        text = f"Keep running: the first planned look is at {case.plan.looks[0]:.0%} of the units"
     elif case.better:
         text = f"Keep running: {_held_back(case)}"
     else:

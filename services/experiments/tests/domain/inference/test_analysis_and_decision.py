@@ -6,9 +6,10 @@ from math import inf
 import pytest
 
 from experiments.domain.errors import BadPlan
-from experiments.domain.inference import histogram, moments, quantiles
+from experiments.domain.inference import grouped, histogram, moments, quantiles
 from experiments.domain.inference.analysis import Observed, analysed
-from experiments.domain.inference.decision import Verdict, decided, to_pause, watched
+from experiments.domain.inference.decision import Verdict, decided
+from experiments.domain.inference.judgement import to_pause, watched
 from experiments.domain.inference.mismatch import Phase
 from experiments.domain.inference.plans import (
     Adjustment,
@@ -149,8 +150,105 @@ def test_only_harmed_guardrails_pause_an_experiment(lab):
         ("treatment", "latency"),
     )
     kept = analysed(plan, lab.observed(slower=-0.05, n=40_000))
-    assert (to_pause(plan, kept), watched(kept), watched(())) == ((), ("latency",), ())
+    assert (to_pause(plan, kept), watched(plan, kept), watched(plan, ())) == ((), ("latency",), ())
     assert to_pause(plan, analysed(plan, lab.observed(lift=-0.5, n=40_000))) == ()
+
+
+class TestWatched:
+    """A guardrail is watched when its harm would be seen: whoever asks may then go on."""
+
+    fails = MetricPlan(key="fails", role=Role.GUARDRAIL, more_is_better=False, proportion=True)
+
+    def watched(self, lab, *arms, **settings):
+        plan = lab.plan(self.fails, **settings)
+        n = [arm.n for arm in arms]
+        variants = ("control", "a", "b")[: len(arms)]
+        observed = Observed(variants, {"fails": arms}, (Phase(tuple(n), (1,) * len(n)),))
+        return watched(plan, analysed(plan, observed))
+
+    def test_not_before_there_are_units_enough_in_both_arms(self, lab):
+        assert self.watched(lab, moments.counted(0, 99), moments.counted(99, 99)) == ()
+        assert self.watched(lab, moments.counted(5, 5000), moments.counted(99, 99)) == ()
+        assert self.watched(lab, moments.counted(0, 100), moments.counted(1, 100)) == ("fails",)
+        few = (moments.counted(1, 40), moments.counted(2, 40))
+        assert self.watched(lab, *few, burn_in=40) == ("fails",)
+
+    def test_in_every_treatment_that_somebody_was_shown(self, lab):
+        enough, few = moments.counted(10, 500), moments.counted(9, 9)
+        assert self.watched(lab, enough, enough, few) == ()
+        assert self.watched(lab, enough, enough, moments.nothing()) == ("fails",)
+
+    def test_not_where_arms_without_variation_differ(self, lab):
+        guard = replace(lab.latency, margin=0.0)
+        plan = lab.plan(guard)
+        for other, said in ((5.0, ("latency",)), (9.0, ())):
+            arms = (moments.valued(500, 5.0, 0.0), moments.valued(500, other, 0.0))
+            assert watched(plan, analysed(plan, lab.observed(metrics={"latency": arms}))) == said
+
+
+class TestJudgement:
+    """The words of the table say what the sentence says."""
+
+    def test_a_fixed_test_shows_nothing_before_its_end(self, lab):
+        plan = lab.plan(method=Method.FIXED, units=800_000)
+        observed = lab.observed(lift=0.1, n=40_000)
+        found = analysed(plan, observed)
+        early = decided(plan, observed, found).judgement
+        assert [(early.state(c), early.significant(c)) for c in found] == [("open", False)] * 2
+        late = decided(plan, observed, found, over=True).judgement
+        assert [late.state(c) for c in found] == ["better", "not inferior"]
+
+    def test_harm_is_shown_at_any_look(self, lab):
+        plan = lab.plan(method=Method.FIXED, units=800_000)
+        observed = lab.observed(slower=0.05, n=40_000)
+        found = analysed(plan, observed)
+        said = decided(plan, observed, found).judgement
+        assert [said.state(c) for c in found] == ["open", "harmed"]
+        assert said.significant(found[1])
+
+    def test_planned_looks_show_nothing_before_the_first(self, lab):
+        plan = lab.plan(method=Method.GROUPED, units=800_000, looks=(0.5,))
+        observed = lab.observed(lift=-0.05, n=40_000)
+        found = analysed(plan, observed)
+        assert found[0].worse > plan.harm_alpha
+        early = decided(plan, observed, found, early=True)
+        assert (early.verdict, early.worse) == (Verdict.KEEP_RUNNING, ())
+        assert early.sentence.startswith("Keep running: the first planned look is at 50% of the")
+        assert early.judgement.state(found[0]) == "open"
+        assert decided(plan, observed, found).judgement.state(found[0]) == "worse"
+
+    @pytest.mark.parametrize("z", [2.1, 2.9, 3.0])
+    def test_a_planned_look_is_passed_at_its_boundary_and_not_at_the_whole_error_rate(self, lab, z):
+        n = 40_000
+        plan = lab.plan(lab.revenue, method=Method.GROUPED, looks=(0.5,), units=160_000)
+        arms = (
+            moments.valued(n, 5.0, 100.0 * n),
+            moments.valued(n, 5 + z * (200 / n) ** 0.5, 100.0 * n),
+        )
+        observed = lab.observed(metrics={"revenue": arms}, n=n)
+        found = analysed(plan, observed)
+        assert found[0].planned.p <= found[0].level
+        passed = z > grouped.boundaries((0.5,), plan.alpha)[0]
+        assert found[0].planned.difference.holds(0.0) is not passed
+        said = decided(plan, observed, found)
+        assert (said.verdict is Verdict.SHIP, said.judgement.significant(found[0])) == (
+            passed,
+            passed,
+        )
+
+    def test_what_a_correction_ships_is_significant(self, lab):
+        metrics = [MetricPlan(key=f"m{n}", proportion=True) for n in range(10)]
+        plan = lab.plan(*metrics, correction=Correction.BENJAMINI_HOCHBERG, method=Method.FIXED)
+        arms = {
+            m.key: (moments.counted(2000, 10_000), moments.counted(2150, 10_000)) for m in metrics
+        }
+        observed = lab.observed(metrics=arms)
+        found = analysed(plan, observed)
+        assert found[0].once.p > found[0].level
+        said = decided(plan, observed, found, over=True)
+        assert said.verdict is Verdict.SHIP
+        assert all(said.judgement.significant(c) for c in found)
+        assert {said.judgement.state(c) for c in found} == {"better"}
 
 
 @pytest.mark.parametrize(

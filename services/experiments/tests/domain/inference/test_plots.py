@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from experiments.domain.inference import moments
 from experiments.domain.inference.analysis import analysed
 from experiments.domain.inference.intervals import EVERYTHING, Interval
-from experiments.domain.inference.plans import Method, MetricPlan
+from experiments.domain.inference.judgement import judged
+from experiments.domain.inference.plans import Method, MetricPlan, Plan
 from experiments.domain.inference.plots import svg
 from experiments.domain.inference.plots.bell import posterior
 from experiments.domain.inference.plots.courses import Exposed, Look, cumulative, exposures
@@ -71,10 +72,9 @@ def kinds(root, name):
 
 
 def test_a_forest_has_a_row_for_each_comparison(lab):
-    found = analysed(
-        lab.plan(lab.signup, lab.revenue, lab.latency), lab.observed(lift=0.1, n=40_000)
-    )
-    root = drawn(forest(found, Method.WATCHED))
+    plan = lab.plan(lab.signup, lab.revenue, lab.latency)
+    found = analysed(plan, lab.observed(lift=0.1, n=40_000))
+    root = drawn(forest(found, judged(plan, found, speaks=True)))
     rows = kinds(root, "row")
     assert len(rows) == 3
     assert [len(row.findall(f"{SVG}circle")) for row in rows] == [1, 1, 1]
@@ -83,16 +83,23 @@ def test_a_forest_has_a_row_for_each_comparison(lab):
     assert rows[2].find(f"{SVG}circle").get("fill") == svg.PLAIN
 
 
+def test_a_forest_has_no_colour_before_its_method_may_be_heard(lab):
+    found = analysed(lab.plan(method=Method.FIXED), lab.observed(lift=0.1, n=40_000))
+    early = judged(lab.plan(method=Method.FIXED), found, speaks=False)
+    row = kinds(drawn(forest(found, early)), "row")[0]
+    assert row.find(f"{SVG}circle").get("fill") == svg.PLAIN
+
+
 def test_a_forest_shows_the_estimate_inside_its_interval(lab):
     found = analysed(lab.plan(), lab.observed(lift=0.1, n=40_000))
-    row = kinds(drawn(forest(found, Method.WATCHED)), "row")[0]
+    row = kinds(drawn(forest(found, judged(lab.plan(), found, speaks=True))), "row")[0]
     whisker, estimate = row.find(f"{SVG}line"), row.find(f"{SVG}circle")
     assert float(whisker.get("x1")) < float(estimate.get("cx")) < float(whisker.get("x2"))
 
 
 def test_a_forest_says_what_is_not_known(lab):
     found = analysed(lab.plan(), lab.observed(n=10))
-    root = drawn(forest(found, Method.WATCHED))
+    root = drawn(forest(found, judged(lab.plan(), found, speaks=True)))
     assert len(kinds(root, "row")) == 2
     assert not [n for row in kinds(root, "row") for n in row.findall(f"{SVG}circle")]
     assert "not yet known" in root.find(f"{SVG}desc").text
@@ -101,7 +108,9 @@ def test_a_forest_says_what_is_not_known(lab):
 def test_names_are_escaped_and_shortened(lab):
     evil = MetricPlan(key='<script>alert("1")</script> & a name that does not end')
     arms = {evil.key: (moments.valued(1000, 1.0, 900.0), moments.valued(1000, 1.1, 900.0))}
-    text = forest(analysed(lab.plan(evil), lab.observed(metrics=arms)), Method.FIXED)
+    plan = lab.plan(evil, method=Method.FIXED)
+    found = analysed(plan, lab.observed(metrics=arms))
+    text = forest(found, judged(plan, found, speaks=True))
     assert "<script" not in text
     assert "…" in text
     drawn(text)
@@ -151,7 +160,7 @@ def test_a_posterior_is_filled_where_the_treatment_is_better():
 @pytest.mark.parametrize(
     "text",
     [
-        forest([], Method.FIXED),
+        forest([], judged(Plan(metrics=()), [], speaks=True)),
         cumulative("x", []),
         exposures(("a", "b"), []),
         posterior("x", UNKNOWN),

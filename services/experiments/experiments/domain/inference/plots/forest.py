@@ -4,25 +4,26 @@ from collections.abc import Sequence
 
 from experiments.domain.inference.analysis import Comparison
 from experiments.domain.inference.intervals import Interval
-from experiments.domain.inference.plans import Method
+from experiments.domain.inference.judgement import Judgement
 from experiments.domain.inference.plots import svg
 
 _WIDTH, _ROW, _TOP, _FOOT = 860, 30, 74, 48
 _LEFT, _RIGHT = 250, 620
+_INKS = {"better": svg.GOOD, "worse": svg.BAD, "harmed": svg.BAD}
 
 
-def forest(found: Sequence[Comparison], method: Method) -> str:
-    """Draw the lifts by the method that decides; an unbounded one is said in words."""
+def forest(found: Sequence[Comparison], judgement: Judgement) -> str:
+    """Draw the lifts by the method that decides, in the colours of what it says; an unbounded one is said in words."""
     title = "Lift over control, by metric"
     if not found:
         return svg.empty(title, "There are no results yet.")
-    spans = [c.deciding(method).lift for c in found]
+    spans = [c.deciding(judgement.plan.method).lift for c in found]
     known = [v for s in spans if s.bounded for v in (s.low, s.high)]
     x = svg.scale([0.0, *known], _LEFT, _RIGHT)
     marks = svg.ticks(x)
     bottom = _TOP + _ROW * len(found)
     rows = [
-        _row(c, s, x, _TOP + _ROW * (i + 0.5))
+        _row((c, judgement.state(c)), s, x, _TOP + _ROW * (i + 0.5))
         for i, (c, s) in enumerate(zip(found, spans, strict=True))
     ]
     parts = [
@@ -48,12 +49,13 @@ def forest(found: Sequence[Comparison], method: Method) -> str:
     return svg.drawing((_WIDTH, bottom + _FOOT), title, said + ".", parts)
 
 
-def _row(c: Comparison, span: Interval, x: svg.Scale, y: float) -> str:
+def _row(judged: tuple[Comparison, str], span: Interval, x: svg.Scale, y: float) -> str:
+    c, state = judged
     label = svg.text(16, y + 4, _name(c))
     if not span.bounded or c.contrast.lift is None:
         parts = [label, svg.text(_RIGHT + 20, y + 4, "not yet known", ink=svg.FAINT)]
         return svg.group("row unknown", parts, said=_words(c, span))
-    ink = _ink(c, span)
+    ink = _INKS.get(state, svg.PLAIN)
     parts = [
         label,
         svg.line((x(span.low), y), (x(span.high), y), ink=ink, width=3),
@@ -62,12 +64,6 @@ def _row(c: Comparison, span: Interval, x: svg.Scale, y: float) -> str:
         svg.text(_RIGHT + 20, y + 4, _numbers(c, span), ink=ink),
     ]
     return svg.group("row", parts, said=_words(c, span))
-
-
-def _ink(c: Comparison, span: Interval) -> str:
-    if span.holds(0.0):
-        return svg.PLAIN
-    return svg.GOOD if c.gain > 0 else svg.BAD
 
 
 def _name(c: Comparison) -> str:

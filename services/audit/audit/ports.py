@@ -9,13 +9,16 @@ from uuid import UUID
 
 from audit.domain.entry import Entry
 from audit.domain.keeping import Erasure, Retention
+from audit.domain.merkle import Frontier
 from audit.domain.sequence import Counts, Head, Leaf, Seen
 from audit.domain.strands import Strands
+from audit.domain.stream import Stream
+from audit.domain.tiles import Tile
 from audit.domain.wanted import Wanted
 from audit.domain.writing import Prepared
-from audit.ports.people import People
-from audit.ports.streams import Streams
-from audit.ports.trees import Trees
+from chassis.pages import PageAsk, Slice
+
+PersonId = tuple[UUID, str]  # in whose log, and who
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,16 @@ class Window:
     whole: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody whom a log speaks of: their wrapped key (None: erased) and what they were called, folded."""
+
+    tenant: UUID
+    id: str
+    key: bytes | None
+    names: str = ""
+
+
 class Kept(NamedTuple):
     """An entry as it is kept: its bytes, and its personal parts under their people's keys."""
 
@@ -53,6 +66,42 @@ class Kept(NamedTuple):
 
 class SeenBefore(Exception):
     """An event is in its log already: ask which, and enter the others."""
+
+
+class Vault(Protocol):
+    """Keys, and encryption under them."""
+
+    def fresh(self) -> bytes:
+        """Return a new key, wrapped."""
+        ...
+
+    def seal(self, key: bytes, text: bytes, about: bytes) -> bytes:
+        """Return a text, sealed under a wrapped key to what it is about."""
+        ...
+
+    def unseal(self, key: bytes, sealed: bytes, about: bytes) -> bytes | None:
+        """Return a text; None if it was not sealed so."""
+        ...
+
+    def wrap(self, text: bytes, about: bytes) -> bytes:
+        """Return a secret of our own, sealed."""
+        ...
+
+    def unwrap(self, sealed: bytes, about: bytes) -> bytes:
+        """Return what was wrapped."""
+        ...
+
+
+class People(Protocol):
+    """Those of whom the logs speak."""
+
+    async def find(self, ids: Collection[PersonId]) -> Mapping[PersonId, Person]:
+        """Return those who are known."""
+        ...
+
+    async def keep(self, people: Sequence[Person]) -> Mapping[PersonId, Person]:
+        """Add people, or their names to those who are known; return them as they are now. The erased stay so."""
+        ...
 
 
 class Log(Protocol):
@@ -124,6 +173,73 @@ class Log(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """A signed checkpoint of a log."""
+
+    tenant: UUID
+    size: int
+    root: bytes
+    note: str
+    at: datetime
+
+
+class Trees(Protocol):
+    """What is published of the logs: tiles and checkpoints."""
+
+    async def unsigned(self) -> Sequence[UUID]:
+        """Return the logs that grew since their newest checkpoint."""
+        ...
+
+    async def edge(self, tenant: UUID) -> Frontier:
+        """Return the right edge of a log's tree as it is now."""
+        ...
+
+    async def newest(self, tenant: UUID) -> Signed | None:
+        """Return the newest checkpoint of a log."""
+        ...
+
+    async def at(self, tenant: UUID, size: int) -> Signed | None:
+        """Return the checkpoint of a log at a size."""
+        ...
+
+    async def keep(self, signed: Signed, number: int | None) -> None:
+        """Keep a checkpoint, and its place in the log of checkpoints."""
+        ...
+
+    async def known(self, tenant: UUID, size: int) -> bool:
+        """Tell whether a log has a checkpoint at this size; if not, nobody else makes one until the work ends."""
+        ...
+
+    async def grow(self, tenant: UUID, leaf: bytes, now: datetime) -> int:
+        """Add a leaf to a log that has no entries; return its number."""
+        ...
+
+    async def tile(self, tenant: UUID, tile: Tile) -> Sequence[bytes]:
+        """Return the hashes of a tile that are there: a full one for ever, the last one as far as it goes."""
+        ...
+
+    async def tiles(self, tenant: UUID, tiles: Collection[Tile]) -> Mapping[Tile, Sequence[bytes]]:
+        """Return the hashes of several tiles."""
+        ...
+
+    async def full(self, tenant: UUID, level: int) -> int:
+        """Return how many full tiles of a level are kept."""
+        ...
+
+    async def keep_tile(self, tenant: UUID, tile: Tile, hashes: Sequence[bytes]) -> None:
+        """Keep a full tile."""
+        ...
+
+    async def key(self) -> bytes | None:
+        """Return the sealed private key that signs."""
+        ...
+
+    async def keep_key(self, public: bytes, sealed: bytes) -> None:
+        """Keep a new key that signs, unless there is one."""
+        ...
+
+
 class Keeping(Protocol):
     """How long logs are kept, and who was erased."""
 
@@ -147,8 +263,52 @@ class Keeping(Protocol):
         """Delete a person's key for good; return the first erasure of this person."""
         ...
 
-    async def erasures(self, tenant: UUID, after: UUID | None, limit: int) -> Sequence[Erasure]:
-        """Return erasures, newest first."""
+    async def erasures(self, tenant: UUID, ask: PageAsk) -> Slice[Erasure]:
+        """Return a page of erasures, newest first."""
+        ...
+
+
+class Streams(Protocol):
+    """Receivers of everything."""
+
+    async def get(self, tenant: UUID, stream: UUID, *, lock: bool = False) -> Stream | None:
+        """Return a stream; None if the tenant has none such."""
+        ...
+
+    async def page(self, tenant: UUID, ask: PageAsk) -> Slice[Stream]:
+        """Return a page of a tenant's streams, newest first."""
+        ...
+
+    async def count(self, tenant: UUID) -> int:
+        """Return how many streams a tenant has."""
+        ...
+
+    async def due(self, now: datetime) -> Sequence[Stream]:
+        """Return the active streams that have something to send."""
+        ...
+
+    async def add(self, stream: Stream) -> None:
+        """Add a stream."""
+        ...
+
+    async def put(self, stream: Stream) -> None:
+        """Change a stream."""
+        ...
+
+    async def delete(self, stream: Stream) -> None:
+        """Delete a stream."""
+        ...
+
+
+class Poster(Protocol):
+    """The way out."""
+
+    def trouble(self, url: str) -> str:
+        """Return why a URL can never be sent to; nothing if it can be tried."""
+        ...
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> str:
+        """Send; return why it was not taken, nothing if it was."""
         ...
 
 

@@ -1,0 +1,97 @@
+#!/bin/sh
+# Rehearse the platform on the cluster that KUBECONFIG names: see README.md beside this. Makes the namespaces `switchyard` and
+# `switchyard-trial`, and removes both at the end.
+#   LOAD='kind load docker-image' sh deploy/trial/k8s.sh    LOAD is a command that brings the named images onto the nodes
+#   KEEP=1 … sh deploy/trial/k8s.sh                         leave it running
+# BUILD=… builds the images (`docker compose build`); STORES=offline takes the stores that images.sh makes.
+set -eu
+cd "$(dirname "$0")/../.."
+: "${LOAD:?a command that brings images onto the nodes, or: true}"
+out=.data/rehearsal
+mkdir -p "$out"
+SERVICES="iam flags experiments audit compute"
+ours() { kubectl --namespace switchyard "$@"; }
+said() { printf '\n== %s\n' "$*"; }
+
+said "images"
+${BUILD:-docker compose build --quiet}
+$LOAD $(for name in $SERVICES gateway; do echo "switchyard/$name:dev"; done) \
+  $([ "${STORES:-}" != offline ] || echo trial/postgres:18 trial/valkey:9)
+
+said "apply"
+printf 'resources: [../../deploy/trial/k8s]\n' >"$out/kustomization.yaml"
+[ "${STORES:-}" != offline ] || cat >>"$out/kustomization.yaml" <<'END'
+images:
+  - {name: postgres, newName: trial/postgres, newTag: "18"}
+  - {name: valkey/valkey, newName: trial/valkey, newTag: "9"}
+END
+[ -n "${KEEP:-}" ] || trap 'kubectl delete --wait=false namespace switchyard switchyard-trial >/dev/null' EXIT
+kubectl apply --warnings-as-errors -k "$out"
+applied() { ours wait --for=condition=complete --timeout=10m job --all && ours rollout status --timeout=10m deployment; }
+applied
+
+said "applied once more: nothing changes but Jobs that have removed themselves"
+kubectl apply --warnings-as-errors -k "$out" | tee "$out/again"
+! grep -v -e ' unchanged$' -e '^job.batch/.* created$' "$out/again"
+applied
+
+said "nobody is root, and the root file system holds"
+for name in $SERVICES gateway; do
+  ours exec "deployment/$name" -c "$name" -- sh -c 'test "$(id -u)" = 10001 && ! touch /app/x /etc/x /venv/x 2>/dev/null' \
+    || { echo "$name: is root, or can write" >&2; exit 1; }
+done
+
+said "the main job, through the Service"
+ours port-forward service/gateway 18081:80 >"$out/forward.log" & forward=$!
+tries=0
+until .venv/bin/python -c 'import urllib.request as u; u.urlopen("http://127.0.0.1:18081/health", timeout=2)' 2>/dev/null; do
+  tries=$((tries + 1)); [ "$tries" -lt 60 ] || { kill "$forward"; exit 1; }
+  sleep 1
+done
+SWITCHYARD_URL=http://127.0.0.1:18081 SWITCHYARD_ADMIN_PASSWORD=changeme \
+  .venv/bin/python -m pytest -q -p no:cacheprovider tests/journeys/test_main_job.py || { kill "$forward"; exit 1; }
+kill "$forward"
+
+said "clients"
+kubectl create namespace switchyard-trial --dry-run=client -o yaml | kubectl apply -f - >/dev/null
+clients() { kubectl --namespace switchyard-trial "$@"; }
+clients create configmap clients --from-file=tests/newcomer.py --from-file=tests/load/clients.py --dry-run=client -o yaml \
+  | kubectl apply -f - >/dev/null
+clients delete --ignore-not-found pod clients
+kubectl apply --warnings-as-errors -f deploy/trial/k8s/clients.yaml
+until clients logs clients 2>/dev/null | grep -q '^running'; do
+  [ "$(clients get pod clients -o 'jsonpath={.status.phase}')" != Failed ] || { clients logs clients; exit 1; }
+  sleep 1
+done
+
+said "everything restarted, one after another"
+for name in $SERVICES gateway; do
+  ours rollout restart "deployment/$name"
+  ours rollout status --timeout=5m "deployment/$name"
+done
+
+said "one pod of each deleted"
+for name in $SERVICES gateway; do
+  ours delete --wait=false "$(ours get pods -l "app.kubernetes.io/name=$name,app.kubernetes.io/component!=migration" -o name | head -n 1)"
+done
+ours rollout status --timeout=5m deployment
+
+stores=$(ours get pods -l app.kubernetes.io/component=store -o 'jsonpath={.items[*].spec.nodeName}')
+node=$(kubectl get nodes -o 'jsonpath={range .items[?(@.spec.unschedulable!=true)]}{.metadata.name}{"\n"}{end}' \
+  | while read -r name; do case " $stores " in *" $name "*) ;; *) echo "$name" ;; esac; done | head -n 1)
+if [ -n "$node" ]; then
+  said "$node drained, as far as the budgets allow at a time"
+  kubectl drain "$node" --ignore-daemonsets --delete-emptydir-data --pod-selector 'app.kubernetes.io/part-of=switchyard' --timeout=10m
+  ours rollout status --timeout=5m deployment
+  kubectl uncordon "$node"
+else
+  said "no node without a store: none drained"
+fi
+
+said "what the clients were told"
+clients exec clients -- sh -c 'kill -TERM 1'
+clients wait --for=jsonpath='{.status.phase}'=Succeeded --timeout=3m pod/clients || failed=1
+clients logs clients | tail -n 30
+restarted=$(ours get pods -o 'jsonpath={range .items[*]}{.metadata.name} {.status.containerStatuses[*].restartCount}{"\n"}{end}' | grep -v ' 0$' || true)
+[ -z "$restarted" ] || { echo "restarted by their probes, or ended by themselves: $restarted" >&2; failed=1; }
+exit "${failed:-0}"
