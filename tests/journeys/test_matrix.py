@@ -5,21 +5,16 @@ the failure prints the row that was seen: read it against the design, then paste
 """
 
 import asyncio
-import importlib.util
 import os
-import sys
-from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.journeys import matrix, matrix_table
+from tests.journeys.askers import Asker
+from tests.journeys.places import Place
 from tests.lean import Lean
 from tests.newcomer import Patience
-
-spec = importlib.util.spec_from_file_location("matrix", Path(__file__).with_name("matrix.py"))
-matrix = importlib.util.module_from_spec(spec)
-sys.modules["matrix"] = matrix
-spec.loader.exec_module(matrix)
 
 pytestmark = pytest.mark.journey
 AT_ONCE = 8
@@ -47,17 +42,17 @@ class World:
 
     async def callers(self):
         platform = (await self.root.get("/api/v1/users/me")).json()["tenant_id"]
-        home = matrix.Place(self.org.id, self.org.slug, self.org.web)
-        abroad = matrix.Place(self.other.id, self.other.slug, self.other.web)
-        top = matrix.Place(platform, "platform", self.root)
+        home = Place(self.org.id, self.org.slug, self.org.web)
+        abroad = Place(self.other.id, self.other.slug, self.other.web)
+        top = Place(platform, "platform", self.root)
         await asyncio.gather(home.settle(), abroad.settle(), top.settle())
-        made = [matrix.Asker("nobody", self.client(), home, abroad)]
+        made = [Asker("nobody", self.client(), home, abroad)]
         made += await asyncio.gather(
             self.administrator(top, home),
             *(self.person(role, role, home, abroad) for role in matrix.ROLES),
         )
         keeper = await self.org.person("admin")  # whose own sessions a key may end
-        made += [matrix.Asker(k, await self.key(k, keeper), home, abroad) for k in matrix.KEYS]
+        made += [Asker(k, await self.key(k, keeper), home, abroad) for k in matrix.KEYS]
         return made
 
     async def administrator(self, home, abroad):
@@ -70,7 +65,7 @@ class World:
         async def session():
             return await self.session(await home.token("root", self.password))
 
-        made = matrix.Asker("super_admin", self.root, home, abroad, me["id"], handle, login)
+        made = Asker("super_admin", self.root, home, abroad, me["id"], handle, login)
         made.login = session
         return made
 
@@ -87,7 +82,7 @@ class World:
 
         web = self.client(authorization=f"Bearer {await login()}")
         known = await home.web.get(f"/api/v1/global/users/{who}")
-        return matrix.Asker(name, web, home, abroad, who, known.json()["id"], spare, session)
+        return Asker(name, web, home, abroad, who, known.json()["id"], spare, session)
 
     async def session(self, token):
         headers = {"authorization": f"Bearer {token}"}
@@ -168,16 +163,16 @@ async def test_what_comes_of_everything_is_what_the_table_says(document, world, 
         async with room:
             return await asker.try_all(operation, description)
 
-    asked = [one for one in matrix.operations(document) if part_of(one[0]) == part]
+    asked = [one for one in matrix_table.operations(document) if part_of(one[0]) == part]
     seen = await asyncio.gather(*(tried(*one, asker) for one in asked for asker in callers))
-    table = {o: row for o, row in matrix.read_table().items() if part_of(o) == part}
+    table = {o: row for o, row in matrix_table.read_table().items() if part_of(o) == part}
     wrong, at = [], iter(seen)
     for operation, _ in asked:
         codes = {name: next(at) for name in matrix.CALLERS}
         row = table.pop(operation, None)
         if row is None or any(_differs(row[name], codes[name]) for name in codes):
-            cells = {name: matrix.told(found) for name, found in codes.items()}
-            wrong.append(matrix.written(operation, cells))
+            cells = {name: matrix_table.told(found) for name, found in codes.items()}
+            wrong.append(matrix_table.written(operation, cells))
             wrong += _differences(row, codes) if row else ["    ^ this row is not in matrix.md"]
     wrong += [f"{operation}: is in matrix.md, but there is no such route" for operation in table]
     assert not wrong, "seen, but not what tests/journeys/matrix.md says:\n" + "\n".join(wrong)
@@ -186,7 +181,7 @@ async def test_what_comes_of_everything_is_what_the_table_says(document, world, 
 def _differs(cell, codes):
     if codes is None or not cell:
         return codes is not None or bool(cell)
-    return any(s not in (None, w) for s, w in zip(codes, matrix.meant(cell), strict=True))
+    return any(s not in (None, w) for s, w in zip(codes, matrix_table.meant(cell), strict=True))
 
 
 def _differences(row, codes):
@@ -195,16 +190,18 @@ def _differences(row, codes):
             if _differs(row[name], found):
                 yield f"    {name}: {found}, not {row[name] or 'open to all'}"
             continue
-        for state, seen, wanted in zip(matrix.STATES, found, matrix.meant(row[name]), strict=True):
+        for state, seen, wanted in zip(
+            matrix.STATES, found, matrix_table.meant(row[name]), strict=True
+        ):
             if seen not in (None, wanted):
                 yield f"    {name}, {state}: {seen}, not {wanted}"
 
 
 async def test_a_cell_says_the_same_again_when_it_is_read():
     for codes in ([200] * 5, [200, 404, 404, 404, 404], [200, 200, 404, 404, 404], [1, 2, 3, 4, 5]):
-        assert matrix.meant(matrix.told(codes)) == codes
-    assert matrix.told([None, 200, None, None, 404]) == "200/404"
-    assert matrix.told([None, None, None, None, 403]) == "403"
+        assert matrix_table.meant(matrix_table.told(codes)) == codes
+    assert matrix_table.told([None, 200, None, None, 404]) == "200/404"
+    assert matrix_table.told([None, None, None, None, 403]) == "403"
 
 
 def halves(names):
@@ -231,7 +228,7 @@ async def test_a_scope_opens_what_it_names_and_nothing_else(document, org, url):
     held = sorted((await org.web.get("/api/v1/users/me")).json()["permissions"])
     guarded = [
         (operation, description["x-permission"])
-        for operation, description in matrix.operations(document)
+        for operation, description in matrix_table.operations(document)
         if description.get("x-permission") and description["security"] != [{"apiKey": []}]
         if "x-reach" not in description  # what no tenant's key can do, whatever its scopes
     ]
