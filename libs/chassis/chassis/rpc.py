@@ -50,10 +50,7 @@ FAMILY: dict[StatusCode, type[Fault]] = {
     StatusCode.INTERNAL: errors.Broken,
 }
 CODE, FIELDS = "fault-code", "fault-fields-bin"
-ANSWERED = (
-    "grpc-retry-pushback-ms",
-    "-1",
-)  # a refusal is an answer: not asked for again (docs/adr/0097)
+ANSWERED = ("grpc-retry-pushback-ms", "-1")  # a refusal is an answer (docs/adr/0097)
 DEADLINE = 2.0  # seconds, where nobody says less; services do (docs/adr/0083)
 OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),
