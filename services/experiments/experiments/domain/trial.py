@@ -17,6 +17,7 @@ _ROLES = {
     MetricRole.DETERIORATION: Role.GUARDRAIL,  # a guardrail without a margin: only not shown to be worse
     MetricRole.INFORMATION: Role.INFORMATION,
 }
+GUARDED = [role.value for role, meaning in _ROLES.items() if meaning is Role.GUARDRAIL]
 
 
 @dataclass(frozen=True, slots=True)

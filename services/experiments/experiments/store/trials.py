@@ -12,7 +12,7 @@ from experiments.domain.experiment import Experiment, Status
 from experiments.domain.inference.moments import Moments
 from experiments.domain.metric import definition_of
 from experiments.domain.moves import closes_at, settled
-from experiments.domain.trial import Cell, Frozen, Span, Trial
+from experiments.domain.trial import GUARDED, Cell, Frozen, Span, Trial
 from experiments.store.data_tables import CellRow, MeasureRow
 from experiments.store.measures import frozen_of
 from experiments.store.rows import experiment_of
@@ -81,7 +81,7 @@ class SqlTrials:
 
     async def guarded(self, now: datetime) -> Sequence[Trial]:
         """Return the ACTIVE experiments of all tenants that are to pause when a guardrail is harmed."""
-        watched = ExperimentRow.metrics.contains([{"role": "guardrail"}])
+        watched = or_(*(ExperimentRow.metrics.contains([{"role": role}]) for role in GUARDED))
         active = ExperimentRow.status == Status.ACTIVE.value
         rows = await self._session.scalars(select(ExperimentRow).where(active, watched))
         trials = await self._trials([experiment_of(row) for row in rows], now)
