@@ -60,6 +60,11 @@ class Trial:
         return next((span for span in reversed(self.spans) if span.holds(at)), None)
 
     @property
+    def guardrails(self) -> list[str]:
+        """Return the keys of the metrics that must not be harmed, measured or not."""
+        return [use.key for use in self.uses if _ROLES[use.role] is Role.GUARDRAIL]
+
+    @property
     def over(self) -> bool:
         """Whether no more units will come."""
         return self.status in (Status.COMPLETED, Status.ARCHIVED)
