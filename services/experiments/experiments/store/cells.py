@@ -63,8 +63,7 @@ async def _gathered(raw: Any, changes: Changes) -> Changes:  # noqa: ANN401
     places: dict[tuple[UUID, str], list[str]] = defaultdict(list)
     for experiment, name, value in sorted(met - {tuple(row) for row in known}):
         places[experiment, name].append(value)
-    beyond = await _beyond(raw, places) if places else set()
-    if beyond:
+    if beyond := await _beyond(raw, places):
         changes = {key: it for key, it in changes.items() if key[:1] + key[4:5] not in beyond}
     rest: set[tuple[UUID, str, str]] = set()
     for (experiment, name), fresh in places.items():
