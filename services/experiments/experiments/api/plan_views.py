@@ -22,7 +22,9 @@ from experiments.usecases.experiments import Places
 KEY = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Key = Annotated[str, StringConstraints(pattern=KEY, max_length=100)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Rate = Annotated[float, Field(gt=0, le=0.5)]
+Rate = Annotated[
+    float, Field(ge=1e-6, le=0.5)
+]  # of errors: rarer ones cost seconds to find boundaries for
 Look = Annotated[float, Field(gt=0, le=1)]
 Place = Annotated[int, Field(ge=0, le=PLACES)]
 Role = Literal["success", "guardrail", "deterioration", "information"]
