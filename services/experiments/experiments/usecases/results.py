@@ -1,5 +1,6 @@
 """Reading results, planning sizes, and pausing what harms."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from chassis.facts import Actor
 from experiments.domain.errors import ExperimentNotFound, UnknownDimension
 from experiments.domain.experiment import Status
 from experiments.domain.inference.judgement import to_pause, watched
+from experiments.domain.inference.plans import Method
 from experiments.domain.moves import MOVES, moved, settled
 from experiments.domain.result import Breakdown, Part, Result, broken_down, concluded, over_time
 from experiments.domain.trial import Frozen, Trial
@@ -145,4 +147,8 @@ async def _trial(work: Work, caller: Caller, name: str, now: datetime) -> Trial:
 
 async def _result(work: Work, trial: Trial, now: datetime) -> Result:
     metrics: Sequence[Frozen] = await work.trials.frozen(trial.id)
-    return concluded(trial, metrics, await work.trials.cells(trial.id, ""), now)
+    cells = await work.trials.cells(trial.id, "")
+    if trial.analysis.method is Method.GROUPED:
+        # The boundaries of fifty looks take a second or two to find, in which others want to be answered.
+        return await asyncio.to_thread(concluded, trial, metrics, cells, now)
+    return concluded(trial, metrics, cells, now)
