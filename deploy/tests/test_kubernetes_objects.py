@@ -69,6 +69,13 @@ def test_applying_again_changes_no_policy(name, overlay):
 
 
 @in_each_overlay
+def test_a_strategy_says_its_type(name, overlay):
+    """Left to the server, kubectl patches the Deployment at each apply to leave the server's type where it is."""
+    for deployment in of_kind(overlay(name), "Deployment"):
+        assert deployment["spec"]["strategy"]["type"] == "RollingUpdate"
+
+
+@in_each_overlay
 def test_no_two_objects_share_a_name(name, overlay):
     names = [(o["apiVersion"], o["kind"], o["metadata"]["name"]) for o in overlay(name)]
     assert len(names) == len(set(names))

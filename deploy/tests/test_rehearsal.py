@@ -1,11 +1,14 @@
 """What deploy/trial/k8s.sh rehearses: the overlay is what it says, and a restricted cluster lets its clients in."""
 
 import ast
+import re
 from pathlib import Path
 
 import kubernetes_validate
 import pytest
 import yaml
+
+from deploy.trial import reach
 
 ROOT = Path(__file__).parents[2]
 EVERYBODY = {"iam", "flags", "experiments", "audit", "compute", "gateway"}
@@ -61,6 +64,81 @@ def test_the_clients_are_given_every_file_of_ours_that_they_import(clients):
             if name.startswith("tests.")
         }
         assert ours <= mounted
+
+
+def admits(policies, pod, side, peer, port):
+    """Whether the policies that select a pod let it have `peer` as the other end; None is of another namespace."""
+    kind = {"ingress": "Ingress", "egress": "Egress"}[side]
+    chosen = [p for p in policies if kind in p["policyTypes"] and selects(p["podSelector"], pod)]
+    rules = [rule for policy in chosen for rule in policy.get(side, ())]
+    return not chosen or any(
+        port in [each["port"] for each in rule["ports"]]
+        and names(rule.get({"ingress": "from", "egress": "to"}[side]), peer)
+        for rule in rules
+    )
+
+
+def names(peers, pod):
+    if peers is None:
+        return True
+    own = [p["podSelector"] for p in peers if set(p) == {"podSelector"}]
+    return pod is not None and any(selects(selector, pod) for selector in own)
+
+
+def selects(selector, labels):
+    return selector.get("matchLabels", {}).items() <= labels.items()
+
+
+def labels_of(name, component):
+    return {"app.kubernetes.io/name": name, "app.kubernetes.io/component": component}
+
+
+@pytest.mark.parametrize("part", ["stranger", "unlabelled", "migration", *sorted(EVERYBODY)])
+def test_the_policies_open_to_each_part_what_the_rehearsal_tries(part, overlay, graph):
+    policies = [o["spec"] for o in overlay("../trial/k8s") if o["kind"] == "NetworkPolicy"]
+    pods = {name: labels_of(name, "service") for name in graph["services"]}
+    pods |= {name: labels_of(name, "store") for name in graph["stores"]}
+    pods["gateway"] = labels_of("gateway", "gateway")
+    source = {"stranger": None, "unlabelled": {}, "migration": labels_of("iam", "migration")}
+    pod = (pods | source)[part]
+    opened = {
+        (name, port)
+        for name, port in reach.ends(graph)
+        if name != part
+        and admits(policies, pods[name], "ingress", pod, port)
+        and (pod is None or admits(policies, pod, "egress", pods[name], port))
+    }
+    assert opened == reach.open_to(graph, part)
+
+
+def test_what_is_open_and_should_not_be_is_told_and_so_is_what_is_closed():
+    store, gate = ("postgres", 5432), ("gateway", 8080)
+    found = {store: [True, False], gate: [True, False], ("iam", 9001): []}
+    assert reach.faults("stranger", {gate}, found) == [
+        "stranger knows no address of ('iam', 9001)",
+        "stranger reaches ('postgres', 5432)",
+        "stranger does not reach ('gateway', 8080)",
+    ]
+    assert reach.faults("stranger", {gate}, {store: [False], gate: [True]}) == []
+
+
+def test_the_strangers_keep_to_the_restricted_profile_and_bear_no_label_of_ours():
+    text = (ROOT / "deploy/trial/k8s/strangers.yaml").read_text()
+    for pod in yaml.safe_load_all(text):
+        kubernetes_validate.validate(pod, "1.37", strict=True)
+        security = pod["spec"]["containers"][0]["securityContext"]
+        assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+        assert security["readOnlyRootFilesystem"] is True
+        assert security["capabilities"] == {"drop": ["ALL"]}
+        assert not any("kubernetes.io" in key for key in pod["metadata"].get("labels", {}))
+
+
+def test_no_script_denies_a_command_where_the_shell_does_not_look():
+    """`set -e` lets a failing `! command` pass: the check for a second apply had never refused anything."""
+    scripts = [*ROOT.glob("deploy/**/*.sh"), *ROOT.glob(".ci/*"), ROOT / "Makefile"]
+    for path in scripts:
+        denied = re.findall(r"^\s*!\s.*", path.read_text(), re.MULTILINE)
+        assert not denied, f"{path.name}: {denied}"
 
 
 @pytest.mark.parametrize("name", ["overlays/dev", "../trial/k8s"])

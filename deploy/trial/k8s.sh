@@ -11,7 +11,8 @@ out=.data/rehearsal
 mkdir -p "$out"
 SERVICES="iam flags experiments audit compute"
 ours() { kubectl --namespace switchyard "$@"; }
-said() { printf '\n== %s\n' "$*"; }
+began=$(date +%s)
+said() { printf '\n== %s (after %s s)\n' "$*" "$(($(date +%s) - began))"; }
 
 said "images"
 ${BUILD:-docker compose build --quiet}
@@ -30,16 +31,30 @@ kubectl apply --warnings-as-errors -k "$out"
 applied() { ours wait --for=condition=complete --timeout=10m job --all && ours rollout status --timeout=10m deployment; }
 applied
 
+# Not kubectl's word `configured`: it says that for what its own merge sends each time and the server takes for no change (the selector of
+# every PodDisruptionBudget, a volume claim's defaults, base64 that kustomize has broken into lines).
 said "applied once more: nothing changes but Jobs that have removed themselves"
-kubectl apply --warnings-as-errors -k "$out" | tee "$out/again"
-! grep -v -e ' unchanged$' -e '^job.batch/.* created$' "$out/again"
+generations() { ours get deployment,statefulset,poddisruptionbudget,networkpolicy -o 'custom-columns=N:.kind,M:.metadata.name,G:.metadata.generation'; }
+kubectl diff -k "$out" >"$out/differs" || [ $? = 1 ] || exit 1
+if grep '^diff ' "$out/differs" | grep -v '/batch\.v1\.Job\.'; then cat "$out/differs" >&2; exit 1; fi
+generations >"$out/before"
+kubectl apply --warnings-as-errors -k "$out" >"$out/again"
 applied
+generations | diff "$out/before" - || { echo "a second apply changed what it had no reason to" >&2; exit 1; }
 
 said "nobody is root, and the root file system holds"
 for name in $SERVICES gateway; do
   ours exec "deployment/$name" -c "$name" -- sh -c 'test "$(id -u)" = 10001 && ! touch /app/x /etc/x /venv/x 2>/dev/null' \
     || { echo "$name: is root, or can write" >&2; exit 1; }
 done
+
+said "who reaches whom"
+kubectl apply -f deploy/trial/k8s/namespace.yaml
+kubectl delete --ignore-not-found -f deploy/trial/k8s/strangers.yaml
+kubectl apply --warnings-as-errors -f deploy/trial/k8s/strangers.yaml
+kubectl wait --for=condition=Ready --timeout=3m -f deploy/trial/k8s/strangers.yaml
+.venv/bin/python -m deploy.trial.reach
+kubectl delete -f deploy/trial/k8s/strangers.yaml
 
 said "the main job, through the Service"
 ours port-forward service/gateway 18081:80 >"$out/forward.log" & forward=$!
@@ -53,7 +68,6 @@ SWITCHYARD_URL=http://127.0.0.1:18081 SWITCHYARD_ADMIN_PASSWORD=changeme \
 kill "$forward"
 
 said "clients"
-kubectl create namespace switchyard-trial --dry-run=client -o yaml | kubectl apply -f - >/dev/null
 clients() { kubectl --namespace switchyard-trial "$@"; }
 clients create configmap clients --from-file=tests/newcomer.py --from-file=tests/load/clients.py --dry-run=client -o yaml \
   | kubectl apply -f - >/dev/null
@@ -77,7 +91,7 @@ done
 ours rollout status --timeout=5m deployment
 
 stores=$(ours get pods -l app.kubernetes.io/component=store -o 'jsonpath={.items[*].spec.nodeName}')
-node=$(kubectl get nodes -o 'jsonpath={range .items[?(@.spec.unschedulable!=true)]}{.metadata.name}{"\n"}{end}' \
+node=$(kubectl get nodes --field-selector spec.unschedulable=false -o 'jsonpath={range .items[*]}{.metadata.name}{"\n"}{end}' \
   | while read -r name; do case " $stores " in *" $name "*) ;; *) echo "$name" ;; esac; done | head -n 1)
 if [ -n "$node" ]; then
   said "$node drained, as far as the budgets allow at a time"
@@ -90,7 +104,12 @@ fi
 
 said "what the clients were told"
 clients exec clients -- sh -c 'kill -TERM 1'
-clients wait --for=jsonpath='{.status.phase}'=Succeeded --timeout=3m pod/clients || failed=1
+tries=0
+while phase=$(clients get pod clients -o 'jsonpath={.status.phase}') && [ "$phase" = Running ] && [ "$tries" -lt 180 ]; do
+  tries=$((tries + 1))
+  sleep 1
+done
+[ "$phase" = Succeeded ] || failed=1
 clients logs clients | tail -n 30
 restarted=$(ours get pods -o 'jsonpath={range .items[*]}{.metadata.name} {.status.containerStatuses[*].restartCount}{"\n"}{end}' | grep -v ' 0$' || true)
 [ -z "$restarted" ] || { echo "restarted by their probes, or ended by themselves: $restarted" >&2; failed=1; }

@@ -91,7 +91,7 @@ def memory(pid: int, *, alone: bool = False) -> int | None:
     for member in {pid} if alone else family(pid):
         try:
             rollup = (PROC / str(member) / "smaps_rollup").read_text()
-        except ProcessLookupError:
+        except (ProcessLookupError, FileNotFoundError):  # it has ended since it was listed
             continue
         except OSError:
             return None

@@ -92,7 +92,7 @@ def role_url(admin: str, role: str, password: str) -> str:
 def base_env(outer: Mapping[str, str]) -> dict[str, str]:
     """Return the environment that every child starts from."""
     env = {key: value for key, value in outer.items() if key not in NOT_PASSED_ON}
-    return {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"} | env
+    return {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "1"} | env
 
 
 def shared_env(terms: Terms) -> dict[str, str]:

@@ -150,6 +150,15 @@ class Connections(Pool):
         while self._line and not self._open:
             self._line.popleft().come(None)
 
+    def admit(self) -> None:
+        """Refuse who would be refused anyway: Away or Busy, before anything is made for him."""
+        if self._idle:
+            return
+        if self._trouble and not self._open:
+            raise Away from self._trouble
+        if self._in_vain():
+            raise Busy
+
     def _do_get(self) -> ConnectionPoolEntry:
         while self._idle:
             entry, _ = self._idle.popitem()
@@ -157,10 +166,7 @@ class Connections(Pool):
                 self._lent[entry] = monotonic()
                 return entry
             self._lose()
-        if self._trouble and not self._open:
-            raise Away from self._trouble
-        if self._in_vain():
-            raise Busy
+        self.admit()
         return await_only(self._turn())
 
     def _in_vain(self) -> bool:

@@ -29,6 +29,7 @@ class Verdict:
     sentence: str
     units: int
     watched: Sequence[str]  # the guardrails whose harm would be seen
+    unwatched: Sequence[str]  # all others that the experiment names
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +88,13 @@ async def judged(open_work: OpenWork, tenant: UUID, name: str, now: datetime) ->
             raise ExperimentNotFound(f"there is no experiment {name!r}")
         result = await _result(work, trial, now)
     said, found = result.decision, () if result.decision.split.wrong else result.comparisons
+    seen = watched(result.plan, found)
     return Verdict(
         harmed=to_pause(result.plan, found),
         sentence=said.sentence,
         units=result.observed.units,
-        watched=watched(result.plan, found),
+        watched=seen,
+        unwatched=[key for key in trial.guardrails if key not in seen],
     )
 
 

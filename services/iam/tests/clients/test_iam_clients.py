@@ -1,4 +1,7 @@
 import asyncio
+import os
+import subprocess
+import sys
 from uuid import uuid4
 
 import bcrypt
@@ -51,6 +54,30 @@ async def test_a_flood_of_logins_is_refused_before_it_piles_up(passwords, monkey
     said = await asyncio.gather(*(passwords.hash("x") for _ in range(5)), return_exceptions=True)
     assert sum(isinstance(answer, TooBusy) for answer in said) == 3
     assert await passwords.hash("x")
+
+
+HASHING = """
+import asyncio
+from iam.clients.passwords import PooledPasswords, hasher_for
+from tests.waiting import until
+
+def resident_mib():
+    return int(open("/proc/self/statm").read().split()[1]) * 4 >> 10
+
+async def main():
+    passwords = PooledPasswords(hasher_for("standard"), threads=2, rest=1)
+    await asyncio.gather(*(passwords.hash("x") for _ in range(8)))
+    empty = resident_mib()
+    await until(lambda: resident_mib() <= empty - 15, what="memory has gone back")
+    passwords.close()
+
+asyncio.run(main())
+"""
+
+
+def test_what_hashing_filled_goes_back_when_nobody_logs_in():
+    environment = os.environ | {"MALLOC_ARENA_MAX": "1"}  # as services are started
+    subprocess.run([sys.executable, "-c", HASHING], env=environment, check=True, timeout=60)
 
 
 @pytest.fixture(params=["memory", "redis", "redis away"])
