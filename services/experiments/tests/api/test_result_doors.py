@@ -193,6 +193,11 @@ async def test_units_on_offer_say_what_they_can_show(client):
         {"alpha": 0.9},
         {"effect": -1.5},
         {"units_per_day": 0},
+        {"alpha": 1e-9},
+        {"power": 0.999999},
+        {"baseline": 1e-9},
+        {"kind": "mean", "baseline": 1e-300, "variance": 1},
+        {"kind": "mean", "effect": 1e-300, "variance": 1e30},
         {"surprise": 1},
     ],
 )

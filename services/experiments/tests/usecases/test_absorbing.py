@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -162,6 +163,15 @@ async def test_an_experiment_that_harms_is_paused_once_with_its_fact(
     assert (fact.actor.type, fact.actor.name) == ("service", "guard")
     assert fact.reason == "a guardrail is harmed: errors in treatment"
     assert await guarded(work, clock()) == []
+
+
+async def test_an_experiment_that_cannot_be_judged_keeps_no_other_from_being_paused(
+    work, harming, clock
+):
+    broken = replace(work.trials.kept[0], id=uuid4(), key="broken", variants=())
+    work.trials.kept.insert(0, broken)
+    paused = await guarded(work, clock())
+    assert [trial.key for trial in paused] == ["checkout"]
 
 
 async def test_an_experiment_that_does_no_harm_goes_on(work, harming, clock):

@@ -97,6 +97,7 @@ CLAUSES = [
     ({"op": "eq", "value": 1}, "/attribute", "invalid"),
     ({"op": "type_of", "attribute": "a", "values": ["text"]}, "/values", "invalid"),
     ({"op": "size", "attribute": "a"}, "/min", "missing"),
+    ({"op": "elem_match", "attribute": "a"}, "/where", "missing"),
     ({"op": "size", "attribute": "a", "min": 2, "max": 1}, "/max", "empty_range"),
     ({"op": "telepathy", "attribute": "a"}, "/op", "unknown_operator"),
     ({"attribute": "a"}, "/op", "missing"),
