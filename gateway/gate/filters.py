@@ -1,9 +1,9 @@
 """The chain of HTTP filters, locked by default: a route must open what it needs open.
 
 Order: health, CORS, request id, rate limits that need no identity, API keys (Lua), JWT, the demand for
-an identity, rate limits per tenant and key, gRPC-web, body sizes, router. Authentication fails
-closed: a Lua error lets a request go on, but then it carries no identity (what a client sends under
-those names was removed at entry) and the demand for one refuses it.
+an identity, the whole body (hot doors only), rate limits per tenant and key, gRPC-web, body sizes, router.
+Authentication fails closed: a Lua error lets a request go on, but then it carries no identity (what a client sends
+under those names was removed at entry) and the demand for one refuses it.
 """
 
 from pathlib import Path
@@ -17,11 +17,12 @@ LUA = Path(__file__).parent.parent / "lua"
 FILTERS = "extensions.filters.http."
 RBAC = FILTERS + "rbac.v3.RBAC"
 RATE = FILTERS + "local_ratelimit.v3.LocalRateLimit"
+BUFFER = FILTERS + "buffer.v3.Buffer"
 BODY = FILTERS + "body_size_limit.v3.BodySizeLimit"
 # What the rest of the configuration calls the filters.
 APIKEY, JWT, NEED_IDENTITY = "apikey", "jwt", "need_identity"
 ADDRESS_RATE, TENANT_RATE, KEY_RATE = "address_rate", "tenant_rate", "key_rate"
-GRPC_WEB = "grpc_web"
+GRPC_WEB, WHOLE_BODY = "grpc_web", "whole_body"
 BODY_LIMIT, LARGE_BODY_LIMIT = "body_limit", "large_body_limit"
 JWT_METADATA = "envoy.filters.http.jwt_authn"
 # Scope of a request id that the client chose, while Envoy makes one of its own (see `_trace_id`).
@@ -40,6 +41,7 @@ def chain(topology: Topology, settings: Settings) -> list[Doc]:
         _apikey(),
         _jwt(topology, settings),
         extension(NEED_IDENTITY, RBAC, rules=identity_rules("x-user-id", "x-key-id")),
+        {**extension(WHOLE_BODY, BUFFER, max_request_bytes=limits.body), "disabled": True},
         _tenant_rate(limits),
         _key_rate(limits),
         extension(GRPC_WEB, FILTERS + "grpc_web.v3.GrpcWeb"),
@@ -163,6 +165,16 @@ def _jwks(uri: str) -> Doc:
 
 
 # -------------------------------------------------------------------- how much
+
+
+def whole_body(limits: Limits) -> Doc:
+    """Return the per-route setting that has a request arrive as a whole before it is counted.
+
+    Over HTTP/1.1 Envoy closes the connection of whom it refuses before the body has come: with each 429 to a noisy
+    client it paid for a new one. The router keeps such bodies for a second try anyway.
+    """
+    route = typed(FILTERS + "buffer.v3.BufferPerRoute", buffer={"max_request_bytes": limits.body})
+    return typed("config.route.v3.FilterConfig", config=route)
 
 
 def _bucket(tokens: int, interval: float = 1) -> Doc:

@@ -131,6 +131,8 @@ def _per_filter(door: Door, keylog: str, limits: Limits) -> Doc:
     settings[filters.ADDRESS_RATE] = (
         filters.address_rate(limits.of_addresses(door.limit)) if door.limit else OFF
     )
+    if door.hot:
+        settings[filters.WHOLE_BODY] = filters.whole_body(limits)
     if door.large_body or door.kind is Kind.WEBSOCKET:
         settings[filters.BODY_LIMIT] = OFF
     if not door.large_body:

@@ -134,6 +134,20 @@ def test_gates_let_one_limit_of_an_address_through(two):
     assert passed in one_limit(QUOTA, 60, took, 2)
 
 
+def test_who_is_told_to_wait_keeps_the_connection(two):
+    """Else each refusal costs the gate a new one, of a client that asks again at once."""
+    headers, ports, found = {"x-api-key": two[0].key()}, set(), []
+    with closing(http.client.HTTPConnection("127.0.0.1", two[0].port, timeout=60)) as web:
+        while found.count(429) < 5:
+            web.request("POST", "/ofrep/v1/evaluate/flags/f", b'{"context":{}}', headers)
+            ports.add(web.sock.getsockname())
+            answer = web.getresponse()
+            answer.read()
+            found.append(answer.status)
+    assert set(found) <= {200, 429}
+    assert len(ports) == 1
+
+
 @pytest.mark.parametrize("kind", ["token", "key"])
 def test_gates_let_one_limit_of_a_tenant_through_and_its_neighbour(two, kind):
     def asked(tenant):

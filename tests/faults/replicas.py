@@ -97,13 +97,13 @@ class Replica:
 
 
 class Gate:
-    """An Envoy beside the platform's: `more` adds replicas to a service, `only` puts them in its place.
+    """An Envoy beside the platform's, with more replicas of a service, or `only` these.
 
-    `peers` are the addresses of all gates that share the limits.
+    `peers` are the addresses of all gates that share the limits, `env` is set for it beside what the platform's has.
     Run as in the cluster, so that SIGTERM drains it; `end` does not wait for that, `drained` does.
     """
 
-    def __init__(self, platform, folder, replicas, *, only=False, peers=(), **limits):
+    def __init__(self, platform, folder, replicas, *, only=False, peers=(), env=None, **limits):
         public, metrics, admin = free_ports(3)
         self._folder, self.process = folder / f"gate-{public}", None
         state = json.loads((platform.data / "run" / "state.json").read_text())
@@ -115,7 +115,7 @@ class Gate:
                 door: [p[door] for p in own + more] for door in ("http", "grpc")
             }
         self._state, self._limits, self._peers = state, limits, peers
-        self._env = environment(platform.pid("key-agent")) | DRAINED
+        self._env = environment(platform.pid("key-agent")) | DRAINED | (env or {})
         self.url, self.admin = (f"http://127.0.0.1:{port}" for port in (public, admin))
 
     def _rendered(self):
@@ -152,6 +152,11 @@ class Gate:
         async with httpx.AsyncClient(timeout=5) as web:
             said = await web.get(f"{self.admin}/stats?filter=^cluster.{service}.{what}$")
         return int(said.text.rpartition(" ")[2])
+
+    def told(self):
+        """Return what its access log says, request by request; the latest may be half a second late."""
+        whole, _, _ = (self._folder / "log").read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines() if line.startswith('{"')]
 
     async def end(self):
         """End it and the Envoy that it runs, at once."""

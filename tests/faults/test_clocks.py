@@ -132,8 +132,7 @@ async def test_what_is_done_with_wrong_clocks_is_done_once_and_in_order(
         f"{len(told)} keyed writes by the one, by either in turn (each sent to both) and by the other after the first"
         " was killed: each done once, and in the log once and in the order in which they were made;"
         f" {DUE} schedules that became due for both at once were done once each",
-        partly="experiments' scheduler and the gate's own clock were not set wrong; ten minutes between iam and a"
-        " service are more than is promised (docs/adr/0077)",
+        partly="ten minutes between iam and a service are more than is promised (docs/adr/0077)",
     )
 
 

@@ -403,3 +403,23 @@ async def test_time_does_not_tell_what_is_another_tenants(org, theirs, path, nam
     raise AssertionError(
         f"{apart * 1000:.2f} ms apart, three times over; the noise is {noise * 1000:.2f} ms"
     )
+
+
+async def test_whom_the_platform_trusts_is_not_taken_over_by_their_tenant(org, other, root):
+    person = await org.person("user")
+    me = (await person.get("/api/v1/users/me")).json()
+    role = f"/api/v1/tenants/{org.id}/users/{me['id']}/roles/developer?scope=platform"
+    assert (await root.put(role)).status_code == 204
+    path = f"/api/v1/users/{me['id']}"
+    for answer in (
+        await org.web.post(f"{path}/password-reset"),
+        await org.web.patch(path, json={"email": f"mine@{org.slug}.example"}),
+        await org.web.patch(path, json={"roles": ["user"]}),
+        await org.web.delete(role),
+    ):
+        assert (answer.status_code, answer.json()["code"]) in (
+            (403, "iam.more_than_you_hold"),
+            (403, "iam.platform_only"),
+        ), answer.text
+    assert (await root.post(f"{path}/password-reset")).status_code == 201
+    assert (await person.get("/api/v1/users/me")).status_code == 200

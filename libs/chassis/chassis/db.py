@@ -16,7 +16,6 @@ from chassis.errors import Unavailable
 from schemas.connections import Away, Busy, connected
 
 PATIENCE = 1.8  # seconds for a connection that answers, the turn in line among them
-
 Sessions = async_sessionmaker[AsyncSession]
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
 
@@ -78,6 +77,7 @@ async def transaction(
         return
     options = {"isolation_level": isolation} if isolation != "READ COMMITTED" else {}
     with told():
+        sessions.kw["bind"].pool.admit()
         async with sessions() as session:
             async with session.begin():
                 async with asyncio.timeout(PATIENCE):

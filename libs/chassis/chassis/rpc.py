@@ -49,8 +49,8 @@ FAMILY: dict[StatusCode, type[Fault]] = {
     StatusCode.UNKNOWN: errors.Broken,
     StatusCode.INTERNAL: errors.Broken,
 }
-CODE = "fault-code"
-FIELDS = "fault-fields-bin"
+CODE, FIELDS = "fault-code", "fault-fields-bin"
+ANSWERED = ("grpc-retry-pushback-ms", "-1")  # a refusal is an answer (docs/adr/0097)
 DEADLINE = 2.0  # seconds, where nobody says less; services do (docs/adr/0083)
 OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),
@@ -170,7 +170,7 @@ async def who(identity: Identity, context: Context, *, reads: bool = False) -> C
 
 async def _abort(context: Context, fault: Fault) -> None:
     fields = [[e.pointer, e.message, e.code] for e in fault.errors]
-    ours = ((CODE, fault.code), (FIELDS, json.dumps(fields).encode()))
+    ours = ((CODE, fault.code), (FIELDS, json.dumps(fields).encode()), ANSWERED)
     trailing = (*(context.trailing_metadata() or ()), *ours)  # what the servicer set, and ours
     await context.abort(_status(fault), fault.detail, trailing)
 

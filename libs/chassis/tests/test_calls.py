@@ -75,6 +75,14 @@ async def test_a_fault_comes_out_as_the_fault_it_was(iam, stub, family):
     assert (fault.detail, fault.code) == ("what happened", "own.code")
 
 
+async def test_a_refusal_is_an_answer_and_is_not_asked_for_again(iam, stub):
+    """Else each write that is refused asks iam three times while the database is away."""
+    iam.fault = Unavailable("its database is away")
+    with pytest.raises(aio.AioRpcError) as raised:
+        await stub.Check(pb.CheckRequest())
+    assert (raised.value.code(), len(iam.seen)) == (grpc.StatusCode.UNAVAILABLE, 1)
+
+
 async def test_field_errors_cross_too(iam, stub):
     iam.fault = Invalid("bad", errors=(FieldError("/name", "zu läng", "too_long"),))
     with pytest.raises(aio.AioRpcError) as raised:

@@ -68,7 +68,13 @@ async def connected(url: str, most: int, settings: dict[str, str]) -> AsyncGener
     """Lend an engine with up to `most` connections, each with these settings of the server; close what it opened."""
     options = {"timeout": OPENING, "command_timeout": 4, "server_settings": DEMANDED | settings}
     told = driver_url(url).replace("+asyncpg", "+told", 1)
-    engine = create_async_engine(told, poolclass=Connections, pool_size=most, connect_args=options)
+    engine = create_async_engine(
+        told,
+        poolclass=Connections,
+        pool_size=most,
+        connect_args=options,
+        hide_parameters=True,  # an error goes into the log, and what was written may be somebody's password
+    )
     pool = cast("Connections", engine.pool)
     keepers = [asyncio.create_task(pool.keep()) for _ in range(KEEPERS)]
     try:
@@ -150,6 +156,15 @@ class Connections(Pool):
         while self._line and not self._open:
             self._line.popleft().come(None)
 
+    def admit(self) -> None:
+        """Refuse who would be refused anyway: Away or Busy, before anything is made for him."""
+        if self._idle:
+            return
+        if self._trouble and not self._open:
+            raise Away from self._trouble
+        if self._in_vain():
+            raise Busy
+
     def _do_get(self) -> ConnectionPoolEntry:
         while self._idle:
             entry, _ = self._idle.popitem()
@@ -157,10 +172,7 @@ class Connections(Pool):
                 self._lent[entry] = monotonic()
                 return entry
             self._lose()
-        if self._trouble and not self._open:
-            raise Away from self._trouble
-        if self._in_vain():
-            raise Busy
+        self.admit()
         return await_only(self._turn())
 
     def _in_vain(self) -> bool:

@@ -145,10 +145,22 @@ class TestOpening:
 
 class TestRefusing:
     async def test_who_comes_while_there_is_no_database_is_told_at_once(self, unused_tcp_port):
-        async with opened(f"postgresql://nobody:x@127.0.0.1:{unused_tcp_port}/none") as (engine, _):
+        nowhere = f"postgresql://nobody:x@127.0.0.1:{unused_tcp_port}/none"
+        async with opened(nowhere) as (engine, pool):
             for _ in range(3):
                 with pytest.raises(Away):
                     await pid(engine)
+            with pytest.raises(Away):
+                pool.admit()
+
+    @pytest.mark.store
+    async def test_who_would_find_a_connection_or_have_one_opened_is_admitted(self, admin_url):
+        async with opened(admin_url) as (engine, pool):
+            pool.admit()
+            await until(lambda: pool.idle == 1, SOON, "one is there")
+            pool.admit()
+            async with engine.connect():
+                pool.admit()
 
     @pytest.mark.store
     async def test_a_database_that_comes_back_is_found_with_nobody_asking(self, wire):
@@ -174,8 +186,12 @@ class TestRefusing:
                 pool._held = 45.0  # of twenty and more that were lent one would learn the same
                 waiting = [asyncio.create_task(pid(engine)) for _ in range(2)]
                 await until(lambda: len(pool._line) == 2, SOON, "two are in line")
-                with pytest.raises(Busy):
-                    await pid(engine)
+                for refused in (
+                    pool.admit,
+                    lambda: pid(engine),
+                ):  # before anything is made, and later
+                    with pytest.raises(Busy):
+                        await refused()
                 assert not any(task.done() for task in waiting)
             assert all(await asyncio.gather(*waiting))
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+switchyard/experiments/v1/experiments.proto\x12\x19switchyard.experiments.v1\x1a\x1fgoogle/protobuf/timestamp.proto\" \n\nGetRequest\x12\x12\n\nexperiment\x18\x01 \x01(\t\",\n\x0bListRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"Y\n\x0cListResponse\x12\x34\n\x05items\x18\x01 \x03(\x0b\x32%.switchyard.experiments.v1.Experiment\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"\xb2\x01\n\nExperiment\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06status\x18\x04 \x01(\t\x12.\n\nstart_date\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_date\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x07 \x01(\x03\"9\n\x13GuardVerdictRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nexperiment\x18\x02 \x01(\t\"\x98\x01\n\x14GuardVerdictResponse\x12\x0e\n\x06harmed\x18\x01 \x01(\x08\x12>\n\nguardrails\x18\x02 \x03(\x0b\x32*.switchyard.experiments.v1.HarmedGuardrail\x12\x10\n\x08sentence\x18\x03 \x01(\t\x12\r\n\x05units\x18\x04 \x01(\x03\x12\x0f\n\x07watched\x18\x05 \x03(\t\"2\n\x0fHarmedGuardrail\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\x0f\n\x07variant\x18\x02 \x01(\t2\xac\x02\n\x0b\x45xperiments\x12S\n\x03Get\x12%.switchyard.experiments.v1.GetRequest\x1a%.switchyard.experiments.v1.Experiment\x12W\n\x04List\x12&.switchyard.experiments.v1.ListRequest\x1a\'.switchyard.experiments.v1.ListResponse\x12o\n\x0cGuardVerdict\x12..switchyard.experiments.v1.GuardVerdictRequest\x1a/.switchyard.experiments.v1.GuardVerdictResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+switchyard/experiments/v1/experiments.proto\x12\x19switchyard.experiments.v1\x1a\x1fgoogle/protobuf/timestamp.proto\" \n\nGetRequest\x12\x12\n\nexperiment\x18\x01 \x01(\t\",\n\x0bListRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"Y\n\x0cListResponse\x12\x34\n\x05items\x18\x01 \x03(\x0b\x32%.switchyard.experiments.v1.Experiment\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"\xb2\x01\n\nExperiment\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06status\x18\x04 \x01(\t\x12.\n\nstart_date\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_date\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x07 \x01(\x03\"9\n\x13GuardVerdictRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nexperiment\x18\x02 \x01(\t\"\xab\x01\n\x14GuardVerdictResponse\x12\x0e\n\x06harmed\x18\x01 \x01(\x08\x12>\n\nguardrails\x18\x02 \x03(\x0b\x32*.switchyard.experiments.v1.HarmedGuardrail\x12\x10\n\x08sentence\x18\x03 \x01(\t\x12\r\n\x05units\x18\x04 \x01(\x03\x12\x0f\n\x07watched\x18\x05 \x03(\t\x12\x11\n\tunwatched\x18\x06 \x03(\t\"2\n\x0fHarmedGuardrail\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\x0f\n\x07variant\x18\x02 \x01(\t2\xac\x02\n\x0b\x45xperiments\x12S\n\x03Get\x12%.switchyard.experiments.v1.GetRequest\x1a%.switchyard.experiments.v1.Experiment\x12W\n\x04List\x12&.switchyard.experiments.v1.ListRequest\x1a\'.switchyard.experiments.v1.ListResponse\x12o\n\x0cGuardVerdict\x12..switchyard.experiments.v1.GuardVerdictRequest\x1a/.switchyard.experiments.v1.GuardVerdictResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,9 +43,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GUARDVERDICTREQUEST']._serialized_start=459
   _globals['_GUARDVERDICTREQUEST']._serialized_end=516
   _globals['_GUARDVERDICTRESPONSE']._serialized_start=519
-  _globals['_GUARDVERDICTRESPONSE']._serialized_end=671
-  _globals['_HARMEDGUARDRAIL']._serialized_start=673
-  _globals['_HARMEDGUARDRAIL']._serialized_end=723
-  _globals['_EXPERIMENTS']._serialized_start=726
-  _globals['_EXPERIMENTS']._serialized_end=1026
+  _globals['_GUARDVERDICTRESPONSE']._serialized_end=690
+  _globals['_HARMEDGUARDRAIL']._serialized_start=692
+  _globals['_HARMEDGUARDRAIL']._serialized_end=742
+  _globals['_EXPERIMENTS']._serialized_start=745
+  _globals['_EXPERIMENTS']._serialized_end=1045
 # @@protoc_insertion_point(module_scope)

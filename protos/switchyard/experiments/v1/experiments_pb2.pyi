@@ -155,6 +155,7 @@ class GuardVerdictResponse(_message.Message):
     SENTENCE_FIELD_NUMBER: _builtins.int
     UNITS_FIELD_NUMBER: _builtins.int
     WATCHED_FIELD_NUMBER: _builtins.int
+    UNWATCHED_FIELD_NUMBER: _builtins.int
     harmed: _builtins.bool
     """one or more guardrails are harmed, by a test that is valid at any look"""
     sentence: _builtins.str
@@ -167,6 +168,10 @@ class GuardVerdictResponse(_message.Message):
     def watched(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """the guardrails of which something can be said: none while nobody was exposed, or the split is not as planned"""
 
+    @_builtins.property
+    def unwatched(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """the other guardrails that the experiment names: their harm would not be seen by now"""
+
     def __init__(
         self,
         *,
@@ -175,10 +180,11 @@ class GuardVerdictResponse(_message.Message):
         sentence: _builtins.str = ...,
         units: _builtins.int = ...,
         watched: _abc.Iterable[_builtins.str] | None = ...,
+        unwatched: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["guardrails", b"guardrails", "harmed", b"harmed", "sentence", b"sentence", "units", b"units", "watched", b"watched"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["guardrails", b"guardrails", "harmed", b"harmed", "sentence", b"sentence", "units", b"units", "unwatched", b"unwatched", "watched", b"watched"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -364,6 +364,46 @@ async def test_page_two_goes_on_where_page_one_ended(begin, web):
     assert [page["total"] for page in pages] == [3, 3, 3]
 
 
+async def test_what_breaks_at_one_stream_breaks_off_no_others(
+    begin, fill, sender, receiver, tenant
+):
+    broken = await begin(from_seq=1)
+    await begin(from_seq=1)
+    await fill(1)
+    sending, failed, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    class Ours(Sender):
+        """Is of this tenant only: other tests have streams in the same database."""
+
+        async def due(self):
+            return [one for one in await super().due() if one.tenant == tenant]
+
+        async def send(self, stream):
+            if str(stream.id) == broken["id"]:
+                await sending.wait()
+                failed.set()
+                raise RuntimeError("a bug")
+            sending.set()
+            await failed.wait()
+            await asyncio.sleep(0)  # whoever is broken off with it is so by now
+            after = await super().send(stream)
+            done.set()
+            return after
+
+    async def alone(_):
+        return True
+
+    ours = Ours(sender.work, sender.notes, receiver, sender.source)
+    job = asyncio.create_task(streaming(ours, alone, every=0.01)())
+    try:
+        async with asyncio.timeout(30):
+            await done.wait()
+    finally:
+        job.cancel()
+        await asyncio.wait([job])
+    assert receiver.seqs(tenant) == [1, 2, 3]
+
+
 async def test_a_slow_receiver_keeps_no_other_waiting(
     begin, fill, sender, receiver, tenant, streamer
 ):

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -37,6 +37,9 @@ class SqlImageBook:
         dead = and_(ImageRow.state == ImageState.FETCHING.value, ImageRow.lease_until <= now)
         query = select(ImageRow).where(or_(waiting, dead), ~_tenant_is_served(now))
         query = query.order_by(ImageRow.due_at).limit(1)
+        # Two who ask at once would not see each other's: they ask one after the other.
+        turn = func.pg_advisory_xact_lock(func.hashtextextended("compute images", 0))
+        await self._session.execute(select(turn))
         row = await self._session.scalar(query.with_for_update(skip_locked=True))
         if row is None:
             return None

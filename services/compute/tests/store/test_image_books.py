@@ -103,3 +103,27 @@ async def test_of_each_tenant_one_image_is_in_hands_at_a_time(open_work, wanted,
     assert (await claim()).id == second.id
     async with open_work() as work:
         await work.images.forget(second.id)
+
+
+async def test_of_many_who_ask_at_once_one_has_a_tenants_image(open_work, wanted, clock, tenant):
+    others = [
+        replace(wanted.image, id=uuid4(), due_at=wanted.image.due_at + timedelta(seconds=n))
+        for n in range(1, 4)
+    ]
+    async with open_work() as work:
+        for one in others:
+            await work.images.add(one)
+
+    async def claim():
+        async with open_work() as work:
+            found = await work.images.claim(clock(), LEASE)
+            await asyncio.sleep(0.05)  # the others ask before this is written down
+            return found
+
+    claimed = await asyncio.gather(*(claim() for _ in range(4)))
+    try:
+        assert len([one for one in claimed if one and one.tenant == tenant]) == 1
+    finally:
+        async with open_work() as work:
+            for one in others:
+                await work.images.forget(one.id)

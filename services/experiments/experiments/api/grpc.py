@@ -64,6 +64,7 @@ class ExperimentsServicer(rpc.ExperimentsServicer):
             sentence=said.sentence,
             units=said.units,
             watched=said.watched,
+            unwatched=said.unwatched,
         )
 
 

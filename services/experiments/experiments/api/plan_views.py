@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field, JsonValue, StringConstraints
 
 from chassis.http import Body, View
-from experiments.domain.analysis import Analysis, MetricRole, MetricUse
+from experiments.domain.analysis import LIGHTEST, Analysis, MetricRole, MetricUse
 from experiments.domain.experiment import Experiment
 from experiments.domain.inference.grouped import Spending
 from experiments.domain.inference.plans import Adjustment, Correction, Method
@@ -22,7 +22,8 @@ from experiments.usecases.experiments import Places
 KEY = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Key = Annotated[str, StringConstraints(pattern=KEY, max_length=100)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Rate = Annotated[float, Field(gt=0, le=0.5)]
+# Of errors. The boundaries of rarer ones take seconds to find.
+Rate = Annotated[float, Field(ge=1e-6, le=0.5)]
 Look = Annotated[float, Field(gt=0, le=1)]
 Place = Annotated[int, Field(ge=0, le=PLACES)]
 Role = Literal["success", "guardrail", "deterioration", "information"]
@@ -48,7 +49,7 @@ class MetricUseBody(Body):
     more_is_better: bool | None = None
     margin: Share = 0.0
     effect: Annotated[float, Field(ge=0, le=100)] = 0.0
-    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    weight: Annotated[float, Field(ge=LIGHTEST, le=1000)] = 1.0
     adjustment: Literal["none", "cuped", "regression"] = "none"
 
     def use(self) -> MetricUse:

@@ -118,8 +118,8 @@ def _point(plan: Plan, c: Comparison) -> PointView:
     return PointView(
         metric=c.metric.key,
         variant=c.variant,
-        difference=c.contrast.difference,
-        lift=c.contrast.lift,
+        difference=c.contrast.difference if _is_shown(c) else None,
+        lift=c.contrast.lift if _is_shown(c) else None,
         difference_interval=_interval(evidence.difference),
         lift_interval=_interval(evidence.lift),
     )
@@ -134,7 +134,9 @@ def _metric(
         role=metric.role,
         more_is_better=metric.more_is_better,
         margin=metric.margin,
-        arms=[ArmView(variant=v, units=a.n, value=_value(metric, a)) for v, a in arms],
+        arms=[
+            ArmView(variant=v, units=a.n, value=_value(metric, a) if a.n else None) for v, a in arms
+        ],
         comparisons=[_comparison(said, c) for c in found if c.metric.key == metric.key],
     )
 
@@ -151,15 +153,15 @@ def _comparison(said: Judgement, c: Comparison) -> ComparisonView:
     guarded = c.metric.role is Role.GUARDRAIL and c.metric.margin > 0
     return ComparisonView(
         variant=c.variant,
-        difference=c.contrast.difference,
-        lift=c.contrast.lift,
+        difference=c.contrast.difference if _is_shown(c) else None,
+        lift=c.contrast.lift if _is_shown(c) else None,
         difference_interval=_interval(evidence.difference),
         lift_interval=_interval(evidence.lift),
         p_value=evidence.p,
         significant=said.significant(c),
         level=c.level,
-        chance_to_win=c.belief.chance if c.metric.more_is_better else 1 - c.belief.chance,
-        expected_loss=_known(c.belief.risk),
+        chance_to_win=_chance(c) if _is_shown(c) else None,
+        expected_loss=_known(c.belief.risk) if _is_shown(c) else None,
         power=c.power,
         harm_p_value=c.worse,
         non_inferiority_p_value=c.unharmed if guarded else None,
@@ -168,6 +170,15 @@ def _comparison(said: Judgement, c: Comparison) -> ComparisonView:
         sequential=_evidence(c.always),
         planned=_evidence(c.planned) if plan.method == "grouped" else None,
     )
+
+
+def _is_shown(c: Comparison) -> bool:
+    """Tell whether there is anybody to compare: a mean over nobody is 0, which is no result."""
+    return min(c.contrast.n_treated, c.contrast.n_control) > 0
+
+
+def _chance(c: Comparison) -> float:
+    return c.belief.chance if c.metric.more_is_better else 1 - c.belief.chance
 
 
 def _split(result: Result) -> SplitView:

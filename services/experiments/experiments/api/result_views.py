@@ -24,11 +24,11 @@ class EvidenceView(View):
 
 
 class ArmView(View):
-    """One variant in one metric."""
+    """One variant in one metric; no value while nobody is in it."""
 
     variant: str
     units: int
-    value: float
+    value: float | None
 
 
 class ComparisonView(View):
@@ -37,18 +37,19 @@ class ComparisonView(View):
     `significant` and `state` (harmed, better, worse, not inferior, unproven, open) are by its correction and in its
     time, as the sentence is: before a fixed test ends, and before the first planned look, nothing is but harm. The
     intervals are at `level`, the metric's share of the error rate; a correction over all metrics may say more than one.
-    `harm_p_value` is always valid; `non_inferiority_p_value` there for a guardrail with a margin.
+    `harm_p_value` is always valid; `non_inferiority_p_value` there for a guardrail with a margin. While nobody is in
+    one of the two there is no difference, lift, chance or loss.
     """
 
     variant: str
-    difference: float
+    difference: float | None
     lift: float | None
     difference_interval: IntervalView
     lift_interval: IntervalView
     p_value: float
     significant: bool
     level: float
-    chance_to_win: float
+    chance_to_win: float | None
     expected_loss: float | None
     power: float | None
     harm_p_value: float
@@ -147,7 +148,7 @@ class PointView(View):
 
     metric: str
     variant: str
-    difference: float
+    difference: float | None
     lift: float | None
     difference_interval: IntervalView
     lift_interval: IntervalView

@@ -1,11 +1,13 @@
 """The REST doors of results, and of planning before the start."""
 
+import asyncio
 from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request, Response
 from pydantic import Field
 
 from chassis.http import Asking, Body, View, doors, given, needs, needs_somewhere
+from experiments.api.plan_views import Rate
 from experiments.api.result_pictures import drawn, table
 from experiments.api.result_rendering import breakdown_view, day_view, result_view
 from experiments.api.result_views import ResultView, TimeseriesView
@@ -39,15 +41,15 @@ class PlanBody(Body):
     baseline: Annotated[float, Field(ge=-1e15, le=1e15)]
     variance: Annotated[float, Field(gt=0, le=1e30)] | None = None
     effect: Annotated[float, Field(ge=-1, le=100)]
-    alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.05
-    power: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    alpha: Rate = 0.05
+    power: Annotated[float, Field(gt=0, le=0.9999)] = 0.8
     sides: Annotated[int, Field(ge=1, le=2)] = 2
     method: Literal["fixed", "grouped", "watched"] = "watched"
     looks: Annotated[int, Field(ge=1, le=50)] = 1
     treatments: Annotated[int, Field(ge=1, le=19)] = 1
     guardrails: Annotated[int, Field(ge=0, le=50)] = 0
     explained: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    units_per_day: Annotated[float, Field(gt=0, le=1e12)] | None = None
+    units_per_day: Annotated[float, Field(ge=1e-3, le=1e12)] | None = None
     units: Annotated[int, Field(ge=2, le=10**12)] | None = None
 
 
@@ -69,24 +71,24 @@ class SizedView(View):
 async def plan_experiment(body: PlanBody, caller: Asking) -> Sized:
     """Say how many units and days an experiment needs, or what a given number of units can show."""
     caller.must("experiment:read")
-    return sized(
-        Wish(
-            kind=body.kind,
-            metric=Metric(body.baseline, body.variance or 0.0, body.explained),
-            effect=body.effect,
-            design=Design(
-                alpha=body.alpha / body.treatments,
-                power=body.power,
-                sides=body.sides,
-                kind=Kind(body.method),
-                looks=body.looks,
-            ),
-            treatments=body.treatments,
-            guardrails=body.guardrails,
-            units_per_day=body.units_per_day,
-            units=body.units,
-        )
+    wish = Wish(
+        kind=body.kind,
+        metric=Metric(body.baseline, body.variance or 0.0, body.explained),
+        effect=body.effect,
+        design=Design(
+            alpha=body.alpha / body.treatments,
+            power=body.power,
+            sides=body.sides,
+            kind=Kind(body.method),
+            looks=body.looks,
+        ),
+        treatments=body.treatments,
+        guardrails=body.guardrails,
+        units_per_day=body.units_per_day,
+        units=body.units,
     )
+    # Fifty planned looks take a second or two, in which others want to be answered.
+    return await asyncio.to_thread(sized, wish)
 
 
 @router.get(

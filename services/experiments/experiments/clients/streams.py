@@ -51,14 +51,20 @@ class RedisStream:
         self._trusted_until = 0.0
 
     async def put(self, parcels: Sequence[Parcel]) -> None:
-        """Hand parcels over, all or none; Unavailable if that is not certain."""
+        """Hand parcels over, all or none; Unavailable if that is not certain.
+
+        Redis acknowledges before it knows whether its disk takes what it wrote (`appendfsync everysec`), so it is asked
+        again afterwards. What it has then after all comes twice, which changes nothing.
+        """
         async with self._watched():
-            await self._check()
+            if time.monotonic() >= self._trusted_until:
+                await self._check()
             async with self._redis.pipeline(transaction=True) as pipe:
                 for parcel in parcels:
                     entry = {"k": parcel.kind, "n": parcel.n, "b": parcel.body}
                     pipe.xadd(f"{PREFIX}{parcel.shard}", entry)
                 await pipe.execute()
+            await self._check()
 
     async def read(self, shard: int, most: int) -> Sequence[Parcel]:
         """Return parcels of a shard, the oldest first, of about `most` items together; they stay."""
@@ -96,10 +102,9 @@ class RedisStream:
     async def _check(self) -> None:
         """Refuse a Redis that would forget its streams when it is killed."""
         now = time.monotonic()
-        if now < self._trusted_until:
-            return
         said = await self._redis.info("persistence")
         if not int(said.get("aof_enabled", 0)) or said.get("aof_last_write_status") != "ok":
+            self._trusted_until = 0.0
             raise StreamAway("Redis does not write to its disk, so it cannot be trusted with data")
         self._trusted_until = now + TRUSTED
 

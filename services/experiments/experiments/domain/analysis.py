@@ -15,6 +15,7 @@ from experiments.domain.inference.plans import Adjustment, Correction, Method, M
 from experiments.domain.inference.sequences import BURN_IN
 
 MOST_METRICS = 50
+LIGHTEST = 1e-3  # of the weights by which success metrics share the error rate
 
 
 class MetricRole(StrEnum):
@@ -101,8 +102,9 @@ def _check_use(place: int, metric: MetricUse) -> None:
         raise _bad(f"/metrics/{place}/margin", text)
     if not 0 <= metric.margin < 1:
         raise _bad(f"/metrics/{place}/margin", "a margin lies in [0, 1): 0.02 is a loss of 2 %")
-    if metric.weight <= 0:
-        raise _bad(f"/metrics/{place}/weight", "a weight is above 0")
+    if metric.weight < LIGHTEST:
+        text = f"a weight is at least {LIGHTEST}: its share of the error rate would be nothing"
+        raise _bad(f"/metrics/{place}/weight", text)
 
 
 def _bad(pointer: str, text: str) -> BadPlan:

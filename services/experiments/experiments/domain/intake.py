@@ -25,6 +25,7 @@ AHEAD = timedelta(minutes=5)  # how far the clock of a client may be before ours
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
 MOST_DIMENSIONS = 5
+MOST_NAMES = 20  # of dimensions of an experiment; later ones are not broken down by
 MOST_VALUES = 100  # of a dimension; units with others are counted together
 REST = ""  # their value: no unit can say it
 

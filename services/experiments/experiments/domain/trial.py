@@ -17,6 +17,7 @@ _ROLES = {
     MetricRole.DETERIORATION: Role.GUARDRAIL,  # a guardrail without a margin: only not shown to be worse
     MetricRole.INFORMATION: Role.INFORMATION,
 }
+GUARDED = [role.value for role, meaning in _ROLES.items() if meaning is Role.GUARDRAIL]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,11 @@ class Trial:
     def span_at(self, at: datetime) -> Span | None:
         """Return the phase that ran at a time."""
         return next((span for span in reversed(self.spans) if span.holds(at)), None)
+
+    @property
+    def guardrails(self) -> list[str]:
+        """Return the keys of the metrics that must not be harmed, measured or not."""
+        return [use.key for use in self.uses if _ROLES[use.role] is Role.GUARDRAIL]
 
     @property
     def over(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from experiments.domain.inference.moments import Moments, nothing
-from experiments.domain.intake import MOST_VALUES, REST
+from experiments.domain.intake import MOST_NAMES, MOST_VALUES, REST
 from experiments.store import statements as sql
 
 _DAY_ONE = date(1970, 1, 1)
@@ -55,18 +55,32 @@ def lock_of(experiment: UUID) -> int:
 async def _gathered(raw: Any, changes: Changes) -> Changes:  # noqa: ANN401
     """Return the changes with what is beyond the values that a dimension may have under the rest of it.
 
-    What has a cell keeps it, and what came too late never gets one: whoever leaves finds where they entered.
+    What is beyond the dimensions that an experiment may have is left out. What has a cell keeps it, and what came too
+    late never gets one: whoever leaves finds where they entered.
     """
     met = {key[:1] + key[4:6] for key in changes if key.slice not in ("", "day")}
     known = await raw.fetch(sql.NAMED, *(list(c) for c in zip(*met, strict=True))) if met else ()
     places: dict[tuple[UUID, str], list[str]] = defaultdict(list)
     for experiment, name, value in sorted(met - {tuple(row) for row in known}):
         places[experiment, name].append(value)
+    if beyond := await _beyond(raw, places):
+        changes = {key: it for key, it in changes.items() if key[:1] + key[4:5] not in beyond}
     rest: set[tuple[UUID, str, str]] = set()
     for (experiment, name), fresh in places.items():
         room = MOST_VALUES - await raw.fetchval(sql.VALUES, experiment, name, MOST_VALUES)
         rest.update((experiment, name, value) for value in fresh[room:])
     return _under_rest(changes, rest) if rest else changes
+
+
+async def _beyond(raw: Any, places: Collection[tuple[UUID, str]]) -> set[tuple[UUID, str]]:  # noqa: ANN401
+    """Return the dimensions that come when an experiment has as many as it may already."""
+    beyond: set[tuple[UUID, str]] = set()
+    for experiment in {experiment for experiment, _ in places}:
+        known = {row["slice"] for row in await raw.fetch(sql.NAMES, experiment)}
+        fresh = sorted({name for it, name in places if it == experiment} - known)
+        room = max(0, MOST_NAMES - len(known))
+        beyond.update((experiment, name) for name in fresh[room:])
+    return beyond
 
 
 def _changed(cell: Moments, entered: Moments, left: Moments) -> Moments:

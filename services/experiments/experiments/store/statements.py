@@ -177,6 +177,16 @@ WITH RECURSIVE named AS (
 SELECT count(*) FROM (SELECT FROM named WHERE value IS NOT NULL LIMIT $3) AS few
 """
 
+# The names of an experiment's dimensions: from each to the next in the key of `cell`, past all cells of the one.
+NAMES = """
+WITH RECURSIVE named AS (
+  (SELECT slice FROM cell WHERE experiment = $1 AND slice > '' ORDER BY slice LIMIT 1)
+  UNION ALL
+  SELECT (SELECT c.slice FROM cell c WHERE c.experiment = $1 AND c.slice > n.slice
+    ORDER BY c.slice LIMIT 1) FROM named n WHERE n.slice IS NOT NULL)
+SELECT slice FROM named WHERE slice IS NOT NULL AND slice <> 'day'
+"""
+
 CELLS = """
 SELECT c.experiment, c.metric, c.phase, c.variant, c.slice, c.value, c.bucket, c.n, c.mean, c.co
 FROM unnest($1::uuid[], $2::int2[], $3::int2[], $4::int2[], $5::text[], $6::text[], $7::int2[])

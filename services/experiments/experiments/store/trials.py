@@ -12,13 +12,13 @@ from experiments.domain.experiment import Experiment, Status
 from experiments.domain.inference.moments import Moments
 from experiments.domain.metric import definition_of
 from experiments.domain.moves import closes_at, settled
-from experiments.domain.trial import Cell, Frozen, Span, Trial
-from experiments.store.data_tables import CellRow, MeasureRow
+from experiments.domain.trial import GUARDED, Cell, Frozen, Span, Trial
+from experiments.store.data_tables import MeasureRow
 from experiments.store.measures import frozen_of
 from experiments.store.rows import experiment_of
+from experiments.store.statements import NAMES
 from experiments.store.tables import ExperimentRow, MetricRow, PhaseRow
 
-C = CellRow
 _CELLS = """
 SELECT metric, phase, variant, value, bucket, n, mean, co FROM cell WHERE experiment = $1 AND slice = $2
 """
@@ -76,12 +76,13 @@ class SqlTrials:
 
     async def dimensions(self, experiment: UUID) -> Sequence[str]:
         """Return what was recorded of units, besides the day."""
-        mine = (C.experiment == experiment) & C.slice.not_in(("", "day"))
-        return (await self._session.scalars(select(C.slice).where(mine).distinct())).all()
+        connection = await (await self._session.connection()).get_raw_connection()
+        driver: Any = connection.driver_connection
+        return [row["slice"] for row in await driver.fetch(NAMES, experiment)]
 
     async def guarded(self, now: datetime) -> Sequence[Trial]:
         """Return the ACTIVE experiments of all tenants that are to pause when a guardrail is harmed."""
-        watched = ExperimentRow.metrics.contains([{"role": "guardrail"}])
+        watched = or_(*(ExperimentRow.metrics.contains([{"role": role}]) for role in GUARDED))
         active = ExperimentRow.status == Status.ACTIVE.value
         rows = await self._session.scalars(select(ExperimentRow).where(active, watched))
         trials = await self._trials([experiment_of(row) for row in rows], now)

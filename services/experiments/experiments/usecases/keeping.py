@@ -77,7 +77,7 @@ async def agree(
     if said.enabled or after.status is not Status.ACTIVE:
         return ()
     where = f"flag {after.flag_key!r} is disabled in environment {after.environment!r}"
-    return (f"{where}: nobody is assigned until it is enabled",)
+    return (f"{where}, or archived or a draft: nobody is assigned until it is served",)
 
 
 async def holdouts(work: Work, experiment: Experiment) -> tuple[Held, ...]:

@@ -1,15 +1,19 @@
 """Reading results, planning sizes, and pausing what harms."""
 
+import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from chassis.caller import Caller
+from chassis.errors import Unavailable
 from chassis.facts import Actor
 from experiments.domain.errors import ExperimentNotFound, UnknownDimension
 from experiments.domain.experiment import Status
 from experiments.domain.inference.judgement import to_pause, watched
+from experiments.domain.inference.plans import Method
 from experiments.domain.moves import MOVES, moved, settled
 from experiments.domain.result import Breakdown, Part, Result, broken_down, concluded, over_time
 from experiments.domain.trial import Frozen, Trial
@@ -17,6 +21,8 @@ from experiments.ports import OpenWork, Work
 from experiments.usecases.facts import paused_by_guard
 from experiments.usecases.keeping import keep
 from experiments.usecases.whose import readable
+
+log = logging.getLogger(__name__)
 
 GUARD = Actor("service", "experiments", "guard")
 
@@ -29,6 +35,7 @@ class Verdict:
     sentence: str
     units: int
     watched: Sequence[str]  # the guardrails whose harm would be seen
+    unwatched: Sequence[str]  # all others that the experiment names
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +94,13 @@ async def judged(open_work: OpenWork, tenant: UUID, name: str, now: datetime) ->
             raise ExperimentNotFound(f"there is no experiment {name!r}")
         result = await _result(work, trial, now)
     said, found = result.decision, () if result.decision.split.wrong else result.comparisons
+    seen = watched(result.plan, found)
     return Verdict(
         harmed=to_pause(result.plan, found),
         sentence=said.sentence,
         units=result.observed.units,
-        watched=watched(result.plan, found),
+        watched=seen,
+        unwatched=[key for key in trial.guardrails if key not in seen],
     )
 
 
@@ -99,7 +108,18 @@ async def guarded(open_work: OpenWork, now: datetime) -> list[Trial]:
     """Pause every experiment that harms a guardrail beyond doubt; return those. Each in a transaction of its own."""
     async with open_work() as work:
         watched = await work.trials.guarded(now)
-    return [trial for trial in watched if await _paused(open_work, trial, now)]
+    return [trial for trial in watched if await _guarded(open_work, trial, now)]
+
+
+async def _guarded(open_work: OpenWork, trial: Trial, now: datetime) -> bool:
+    """Tell whether an experiment had to be paused. One that cannot be judged keeps nobody from judging the others."""
+    try:
+        return await _paused(open_work, trial, now)
+    except Unavailable:
+        raise
+    except Exception:
+        log.exception("an experiment cannot be guarded: %s", trial.id)
+        return False
 
 
 async def _paused(open_work: OpenWork, trial: Trial, now: datetime) -> bool:
@@ -127,4 +147,8 @@ async def _trial(work: Work, caller: Caller, name: str, now: datetime) -> Trial:
 
 async def _result(work: Work, trial: Trial, now: datetime) -> Result:
     metrics: Sequence[Frozen] = await work.trials.frozen(trial.id)
-    return concluded(trial, metrics, await work.trials.cells(trial.id, ""), now)
+    cells = await work.trials.cells(trial.id, "")
+    if trial.analysis.method is Method.GROUPED:
+        # The boundaries of fifty looks take a second or two to find, in which others want to be answered.
+        return await asyncio.to_thread(concluded, trial, metrics, cells, now)
+    return concluded(trial, metrics, cells, now)

@@ -44,17 +44,18 @@ def must_be_there(caller: Caller, permission: str, it: Experiment) -> None:
     """Refuse to bring an experiment to where the caller may not do this, or may not be at all."""
     caller.must(permission, project=it.project)
     if elsewhere(caller, it):
-        where = " of ".join(filter(None, (caller.environment, caller.project)))
-        raise OtherPlace(f"this API key is bound to {where}, and reaches no other place")
+        raise _bound(caller)
 
 
 def listed(caller: Caller, wanted: Wanted) -> Wanted:
-    """Return what the caller gets of what is wanted: all, or one's own and those of projects; refuse if nothing."""
-    wanted = replace(
-        wanted,
-        project=wanted.project or caller.project,
-        environment=wanted.environment or caller.environment,
-    )
+    """Return what the caller gets of what is wanted: all, or one's own and those of projects; refuse if nothing.
+
+    A key that is bound to a place is refused the list of another one.
+    """
+    asked = wanted.project or caller.project, wanted.environment or caller.environment
+    if asked != (caller.project or asked[0], caller.environment or asked[1]):
+        raise _bound(caller)
+    wanted = replace(wanted, project=asked[0], environment=asked[1])
     if caller.may("experiment:read", Thing(project=wanted.project)):
         return wanted
     slugs = caller.held.projects
@@ -64,6 +65,11 @@ def listed(caller: Caller, wanted: Wanted) -> Wanted:
             wanted, owner_id=caller.must_or_own("experiment:read", project=wanted.project)
         )
     return replace(wanted, owner_id=caller.owner, projects=mine)
+
+
+def _bound(caller: Caller) -> OtherPlace:
+    where = " of ".join(filter(None, (caller.environment, caller.project)))
+    return OtherPlace(f"this API key is bound to {where}, and reaches no other place")
 
 
 def _thing(it: Experiment | Trial) -> Thing:

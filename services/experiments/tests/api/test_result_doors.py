@@ -67,6 +67,26 @@ async def test_before_there_are_data_there_is_a_sentence_and_no_number(client, t
     assert (said["units"], said["metrics"], said["split"], said["missing"]) == (0, [], None, [])
 
 
+async def test_an_arm_that_nobody_is_in_shows_no_number(client, data, work):
+    work.trials.laid[""] = [cell for cell in work.trials.laid[""] if cell.variant == 0]
+    work.trials.laid["day"] = work.trials.laid[""]
+    buy = (await client.get(PATH)).json()["metrics"][0]
+    assert [arm["value"] for arm in buy["arms"]] == [0.1, None]
+    [found] = buy["comparisons"]
+    names = ("difference", "lift", "chance_to_win", "expected_loss")
+    assert ([found[name] for name in names], found["state"]) == ([None] * 4, "open")
+    table = (await client.get(PATH, headers={"accept": "text/csv"})).text
+    row = next(csv.DictReader(StringIO(table)))
+    assert (row["units"], row["value"], row["difference"], row["chance_to_win"]) == (
+        "0",
+        "",
+        "",
+        "",
+    )
+    [day] = (await client.get(f"{PATH}/timeseries")).json()["days"]
+    assert {(point["difference"], point["lift"]) for point in day["points"]} == {(None, None)}
+
+
 async def test_a_result_opens_with_its_sentence_and_shows_everything(client, data):
     said = (await client.get(PATH)).json()
     assert said["decision"]["verdict"] == "ship"
@@ -173,6 +193,11 @@ async def test_units_on_offer_say_what_they_can_show(client):
         {"alpha": 0.9},
         {"effect": -1.5},
         {"units_per_day": 0},
+        {"alpha": 1e-9},
+        {"power": 0.999999},
+        {"baseline": 1e-9},
+        {"kind": "mean", "baseline": 1e-300, "variance": 1},
+        {"kind": "mean", "effect": 1e-300, "variance": 1e30},
         {"surprise": 1},
     ],
 )

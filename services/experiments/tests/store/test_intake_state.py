@@ -2,13 +2,23 @@
 
 import json
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 
 from chassis.db import database
-from experiments.domain.intake import MOST_VALUES, REST, SHARDS, SeenEvent, SeenExposure, unit_of
+from experiments.domain.analysis import MetricRole, MetricUse
+from experiments.domain.intake import (
+    MOST_NAMES,
+    MOST_VALUES,
+    REST,
+    SHARDS,
+    SeenEvent,
+    SeenExposure,
+    unit_of,
+)
 from experiments.domain.metric import (
     Definition,
     MetricKind,
@@ -223,6 +233,41 @@ async def test_a_dimension_keeps_so_many_values_and_counts_the_others_together(
     assert after == before
     whole = (await cells(open_work, running))[0, 1, 0, "os", "web", 0]
     assert whole.n == MOST_VALUES + 19
+
+
+async def test_an_experiment_keeps_so_many_dimensions_and_leaves_later_ones_out(
+    open_work, running, tenant, cells
+):
+    """Whoever may expose, with a browser's key too, could otherwise make cells without end."""
+
+    def seen(number, names, variant=0):
+        said = json.dumps({name: "x" for name in names})
+        unit = unit_of(tenant, f"user-{number}")
+        return SeenExposure(running.id, unit, variant, 1, micros(START), said)
+
+    async def counted():
+        found = await cells(open_work, running)
+        return {k[3]: it.n for k, it in found.items() if k[0] == 0 and k[3] not in ("", "day")}
+
+    await absorb(open_work, packed([seen(n, [f"d{n:02}", "os"]) for n in range(MOST_NAMES - 3)]))
+    await absorb(open_work, packed([seen(50 + n, [f"e{n}", "os"]) for n in range(4)]))
+    before = await counted()
+    late = [n for n in range(4) if f"e{n}" not in before]
+    assert (len(before), len(late), before["os"]) == (MOST_NAMES, 2, MOST_NAMES + 1)
+    await absorb(open_work, packed([seen(50 + late[0], [f"e{late[0]}", "os"], variant=1)]))
+    assert await counted() == {**before, "os": MOST_NAMES}
+    async with open_work() as work:
+        assert set(await work.trials.dimensions(running.id)) == before.keys()
+
+
+@pytest.mark.parametrize("role", ["guardrail", "deterioration", "information"])
+async def test_whoever_names_what_must_not_be_harmed_is_guarded(open_work, running, role):
+    use = MetricUse(key="any", role=MetricRole(role))
+    guarded = replace(running, metrics=(use,), version=running.version + 1)
+    async with open_work() as work:
+        await work.experiments.put(running, guarded)
+        found = {trial.id for trial in await work.trials.guarded(START)}
+    assert (running.id in found) == (role != "information")
 
 
 async def test_a_shard_is_held_by_one_worker_at_a_time(open_work):

@@ -2,7 +2,9 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -140,6 +142,16 @@ async def harming(work, experiments, ana, draft, clock):
     return lay
 
 
+@pytest.fixture
+def guardrails(work, harming):
+    def name(*keys):
+        guard = MetricRole.GUARDRAIL
+        uses = tuple(MetricUse(key=key, role=guard, more_is_better=False) for key in keys)
+        work.trials.kept[-1] = replace(work.trials.kept[-1], uses=uses)
+
+    return name
+
+
 async def test_an_experiment_that_harms_is_paused_once_with_its_fact(
     work, harming, clock, draft, experiments, ana
 ):
@@ -153,6 +165,15 @@ async def test_an_experiment_that_harms_is_paused_once_with_its_fact(
     assert await guarded(work, clock()) == []
 
 
+async def test_an_experiment_that_cannot_be_judged_keeps_no_other_from_being_paused(
+    work, harming, clock
+):
+    broken = replace(work.trials.kept[0], id=uuid4(), key="broken", variants=())
+    work.trials.kept.insert(0, broken)
+    paused = await guarded(work, clock())
+    assert [trial.key for trial in paused] == ["checkout"]
+
+
 async def test_an_experiment_that_does_no_harm_goes_on(work, harming, clock):
     harming(250, 255)
     assert await Guard(work, clock).round() == 0
@@ -162,7 +183,7 @@ async def test_an_experiment_that_does_no_harm_goes_on(work, harming, clock):
 async def test_a_verdict_says_what_is_harmed(work, harming, clock, tenant):
     said = await judged(work, tenant, "checkout", clock())
     assert list(said.harmed) == [("treatment", "errors")]
-    assert list(said.watched) == ["errors"]
+    assert (list(said.watched), list(said.unwatched)) == (["errors"], [])
     assert said.sentence.startswith("Stop: treatment makes errors worse")
     with pytest.raises(ExperimentNotFound):
         await judged(work, tenant, "none", clock())
@@ -174,7 +195,15 @@ async def test_nothing_is_said_for_a_guard_before_harm_would_be_seen(work, harmi
     cells += [Cell(1, 1, at, "", 0, moments.counted(99 * at, 99)) for at in (0, 1)]
     work.trials.laid = {"": cells}
     said = await judged(work, tenant, "checkout", clock())
-    assert (list(said.harmed), list(said.watched)) == ([], [])
+    assert (list(said.harmed), list(said.watched), list(said.unwatched)) == ([], [], ["errors"])
+
+
+async def test_a_guardrail_that_is_not_measured_is_not_watched(
+    work, harming, clock, tenant, guardrails
+):
+    guardrails("errors", "slow")
+    said = await judged(work, tenant, "checkout", clock())
+    assert (list(said.watched), list(said.unwatched)) == (["errors"], ["slow"])
 
 
 async def test_a_wrong_split_is_neither_harm_nor_its_absence(work, harming, clock, tenant):
@@ -182,5 +211,5 @@ async def test_a_wrong_split_is_neither_harm_nor_its_absence(work, harming, cloc
         0, 1, 1, "", 0, Moments(4_000, (0.0, 1.0, 0.0, 0.0), (0.0,) * 10)
     )
     said = await judged(work, tenant, "checkout", clock())
-    assert (list(said.harmed), list(said.watched)) == ([], [])
+    assert (list(said.harmed), list(said.watched), list(said.unwatched)) == ([], [], ["errors"])
     assert said.sentence.startswith("Do not act: the traffic split is wrong")

@@ -235,6 +235,7 @@ class TestPlan:
                 "/metrics/0/margin",
             ),
             ({"metrics": (MetricUse(key="a", weight=0.0),)}, "/metrics/0/weight"),
+            ({"metrics": (MetricUse(key="a", weight=5e-324),)}, "/metrics/0/weight"),
             ({"metrics": tuple(MetricUse(key=f"m{n}") for n in range(51))}, "/metrics"),
             ({"analysis": Analysis(alpha=0.7)}, "/analysis"),
             ({"analysis": Analysis(looks=(1.0, 0.5))}, "/analysis"),

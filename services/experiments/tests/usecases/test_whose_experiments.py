@@ -129,6 +129,14 @@ class TestBoundKeys:
         part = await experiments.list(key, Wanted(ask=PageAsk(), now=experiments.now()))
         assert ([e.key for e in part.items], part.total) == (["there"], 1)
 
+    @pytest.mark.parametrize("place", [{"environment": "production"}, {"project": "web"}])
+    async def test_lists_no_other_place_whatever_it_asks_for(self, experiments, key, draft, place):
+        bound = replace(key, project="default")
+        with pytest.raises(OtherPlace, match="bound to development of default"):
+            await experiments.list(bound, Wanted(ask=PageAsk(), now=experiments.now(), **place))
+        same = Wanted(ask=PageAsk(), now=experiments.now(), environment="development")
+        assert (await experiments.list(bound, same)).total == 0
+
     async def test_makes_none_elsewhere(self, experiments, key, work):
         with pytest.raises(OtherPlace, match="bound to development"):
             await experiments.create(key, Draft(key="new", name="New"))

@@ -24,4 +24,9 @@ class ExperimentsClient:
         except aio.AioRpcError as error:
             raise as_fault(error) from error
         harmed = tuple((one.metric, one.variant) for one in said.guardrails)
-        return Evidence(watched=frozenset(said.watched), harmed=harmed, units=said.units)
+        return Evidence(
+            watched=frozenset(said.watched),
+            unwatched=frozenset(said.unwatched),
+            harmed=harmed,
+            units=said.units,
+        )

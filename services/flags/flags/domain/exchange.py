@@ -14,7 +14,7 @@ from chassis.errors import Fault, FieldError
 from flags.domain.errors import BadDocument
 from flags.domain.flag import TARGETING, Change, Draft, Flag, Lifecycle, Switch, made
 from flags.domain.outcome import must_be_servable
-from flags.domain.place import Environment, Project
+from flags.domain.place import Environment, Project, first_revision
 from flags.domain.reading import membership_of
 from flags.domain.revision import differences
 from flags.domain.segment import Members, Segment
@@ -72,7 +72,8 @@ def _environments(project: Project, said: Document, maker: Maker) -> Iterator[En
     known = {environment.key for environment in project.environments}
     for one in said["environments"]:
         if one["key"] not in known:
-            yield Environment(id=maker.new_id(), created_at=maker.now, **one)
+            first = first_revision(maker.now)
+            yield Environment(id=maker.new_id(), revision=first, created_at=maker.now, **one)
 
 
 def _in_all(flag: Flag, project: Project) -> Flag:

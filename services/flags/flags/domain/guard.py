@@ -1,8 +1,8 @@
 """The guard of a rollout: a guardrail of an experiment, asked about before each stage and while one holds.
 
 What is known is one of three: the guardrail is kept (`clear`), it is harmed beyond doubt (`harmed`), or nobody can tell
-(`unknown`): experiments does not answer, watches no such guardrail, or nobody was exposed yet. Only `clear` lets a
-rollout grow; not knowing holds it where it is.
+(`unknown`): experiments does not answer, harm to the guardrail (where none is named: to each of them) would not be seen
+yet, or nobody was exposed. Only `clear` lets a rollout grow; not knowing holds it where it is.
 """
 
 from collections.abc import Mapping
@@ -40,9 +40,13 @@ class Guard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What an experiment tells: the guardrails it can judge, which are harmed in which arm, and its exposed units."""
+    """What an experiment tells: the guardrails it can judge, and which are harmed in which arm; its exposed units.
+
+    `unwatched` are the guardrails that it cannot judge by now.
+    """
 
     watched: frozenset[str]
+    unwatched: frozenset[str] = frozenset()
     harmed: tuple[tuple[str, str], ...] = ()  # (metric, arm)
     units: int = 0
 
@@ -68,6 +72,9 @@ def verdict_of(guard: Guard, evidence: Evidence, now: datetime) -> Verdict:
         said, why = Said.UNKNOWN, f"nobody was exposed to {of} yet"
     elif not (guard.metric in evidence.watched if guard.metric else evidence.watched):
         said, why = Said.UNKNOWN, f"nothing that can be believed is known of {what}"
+    elif not guard.metric and evidence.unwatched:
+        few = ", ".join(map(repr, sorted(evidence.unwatched)[:5]))
+        said, why = Said.UNKNOWN, f"nothing that can be believed is known of {few} of {of} yet"
     else:
         said, why = Said.CLEAR, f"no harm to {what} was found"
     return Verdict(said=said, why=why, units=evidence.units, at=now)

@@ -76,6 +76,15 @@ def founded(tenant: UUID, key: str, name: str, ids: Sequence[UUID], now: datetim
     )
 
 
+def first_revision(now: datetime) -> int:
+    """Return the revision that an environment begins with which joins a project: the milliseconds since 1970.
+
+    Replicas tell by the number alone whether what they hold, or find on their disk, is in force. So an environment that
+    comes back must have none that one of the same key had before; nobody changes one a thousand times a second.
+    """
+    return int(now.timestamp() * 1000)
+
+
 def place_of(caller: Caller, project: str | None, environment: str | None) -> Place:
     """Return the place that is meant: what is asked for, else what the key is bound to, else production.
 

@@ -216,11 +216,11 @@ def _keys(found: Said, field: str, most: int = 100) -> tuple[str, ...]:
 def _ids(pointer: str, ids: object) -> frozenset[str]:
     if not isinstance(ids, list | tuple | frozenset | set):
         raise Wrong(pointer, "must be a list")
+    if not all(isinstance(one, str) for one in ids):  # type: ignore[reportUnknownVariableType]
+        raise Wrong(pointer, "must be strings")
     found = frozenset[Any](ids)  # type: ignore[reportUnknownArgumentType]
     if len(found) > MOST_MEMBERS:
         raise Wrong(pointer, f"must have at most {MOST_MEMBERS} ids", "length")
-    if not all(isinstance(one, str) for one in found):
-        raise Wrong(pointer, "must be strings")
     return found
 
 
@@ -232,6 +232,8 @@ def _each(
 
 
 def _within(found: Said, field: str, depth: int) -> Condition:
+    if field not in found:
+        raise Wrong(f"/{field}", "is needed: a condition", "missing")
     return _below(f"/{field}", condition_of, found[field], depth)
 
 

@@ -21,7 +21,7 @@ from flags.domain.rules import EVERYBODY_ALIKE
 from flags.domain.values import FlagType, Value, as_served
 from flags.domain.variants import must_fit
 
-# What a closure could raise for a context that nobody thought of. Everything else is a bug of the door.
+# What a closure could raise for a context, and compiling for a stored form, that nobody thought of.
 _SURPRISES = (
     ValueError,
     TypeError,
@@ -231,7 +231,7 @@ class _Making:
             self.flags[key] = old if old and same else compiled(stored, self.taken.compiler)
             if form is not None:
                 self.taken.forms[key] = form
-        except (ValueError, RecursionError) as trouble:
+        except _SURPRISES as trouble:
             spared = _without_experiments(stored, self.taken.compiler)
             self._refuse(key, spared or old or _broken(stored), str(trouble))
 
@@ -262,7 +262,7 @@ def _without_experiments(stored: Stored, compiler: Compiler) -> Compiled | None:
         return None
     try:
         return compiled(replace(stored, allocations=()), compiler)
-    except (ValueError, RecursionError):
+    except _SURPRISES:
         return None
 
 

@@ -12,7 +12,7 @@ from chassis.facts import Actor, Fact, Target
 from flags.domain.allocation import Allocation, Arm, Kept, allocation_of, served_by
 from flags.domain.analyse import Neighbours, analyse
 from flags.domain.errors import BadAllocation, FlagNotFound
-from flags.domain.flag import Draft, Flag, document, made
+from flags.domain.flag import SERVED, Draft, Flag, document, made
 from flags.domain.place import Place, Project
 from flags.domain.rules import Evaluates, inside
 from flags.domain.uses import used_in
@@ -41,7 +41,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The version that is in force, whether the flag is enabled there, and whether it was made for this."""
+    """The version that is in force, whether the flag is served and enabled there, and whether it was made for this."""
 
     version: int
     enabled: bool = False
@@ -67,7 +67,7 @@ class Allocations:
             if flag is None:
                 return Granted(wish.version, enabled=True, made=bool(self._made(project, wish)))
             await _served(work, project, flag, wish)
-        return Granted(wish.version, enabled=flag.switch(place.environment).enabled)
+        return Granted(wish.version, enabled=_is_on(flag, place))
 
     async def put(self, caller: Caller, wish: Wish) -> Granted:
         """Grant a wish, unless a newer one of the experiment is known; its flag is made where there is none."""
@@ -85,7 +85,7 @@ class Allocations:
             after = self._kept(wish, project, flag, document)
             await self._keep(work, project, before, after)
             work.record(_fact("flag.allocated", flag, before, after, wish.reason))
-        return Granted(wish.version, flag.switch(place.environment).enabled, is_new)
+        return Granted(wish.version, _is_on(flag, place), is_new)
 
     async def _withdrawn(
         self, work: Work, project: Project, before: Kept | None, wish: Wish
@@ -148,6 +148,11 @@ class Allocations:
             document=document,
             at=self.now(),
         )
+
+
+def _is_on(flag: Flag, place: Place) -> bool:
+    """Tell whether the rules of a flag, and so its experiments, decide what anybody gets."""
+    return flag.lifecycle in SERVED and flag.switch(place.environment).enabled
 
 
 def _draft(wish: Wish, arms: Sequence[Arm]) -> Draft:

@@ -89,8 +89,7 @@ class Changing:
             if not aim.approved:
                 must_be_free(project, before.key, affected(before, after))
             await check(work, project, after, rechecked(before, after))
-            if before.variants.keys() - after.variants.keys():
-                await check_experiments(work, after, after.variants)
+            await check_experiments(work, before, after)
             await keep(work, project, before, after, tell(caller, aim, before, after))
         return after
 

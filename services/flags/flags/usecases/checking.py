@@ -7,7 +7,7 @@ from chassis.caller import Caller
 from chassis.errors import FieldError
 from flags.domain.analyse import Finding, Neighbours, analyse, analyse_segment
 from flags.domain.errors import BadRules, FlagNotFound, InExperiment
-from flags.domain.flag import Flag
+from flags.domain.flag import SERVED, Flag
 from flags.domain.neighbourhood import uses_of, uses_of_segment
 from flags.domain.place import Project
 from flags.domain.segment import Segment
@@ -33,8 +33,16 @@ async def check(work: Work, project: Project, flag: Flag, environments: Iterable
             refuse(analyse(flag.key, flag.variants.keys(), targeting, near))
 
 
-async def check_experiments(work: Work, flag: Flag, variants: Collection[str]) -> None:
-    """Refuse to leave a flag only these variants while an experiment assigns units to others."""
+async def check_experiments(work: Work, before: Flag, after: Flag) -> None:
+    """Refuse to take from a flag variants that an experiment assigns units to, or to serve it no more."""
+    if before.lifecycle in SERVED and after.lifecycle not in SERVED:
+        await must_serve_none(work, before, ())
+    elif before.variants.keys() - after.variants.keys():
+        await must_serve_none(work, before, after.variants)
+
+
+async def must_serve_none(work: Work, flag: Flag, variants: Collection[str]) -> None:
+    """Refuse if an experiment assigns units to other variants of a flag than these."""
     for kept in await work.allocations.of_flag(flag):
         said = kept.document or {}
         lost = [a["serves"] for a in said.get("arms", ()) if a["serves"] not in variants]

@@ -18,7 +18,7 @@ from flags.domain.segment import Members
 from flags.domain.whole import Contents, Document, Listed, Maker, Plan, Step, written
 from flags.ports import Hold, OpenWork, Work
 from flags.usecases.changing import flag_fact, revision_of
-from flags.usecases.checking import check_experiments
+from flags.usecases.checking import check_experiments, must_serve_none
 from flags.usecases.gating import must_select_the_same
 from flags.usecases.homes import home
 from flags.usecases.projects import environment_fact
@@ -109,7 +109,7 @@ class Exchange:
             lists = (old.members if old else Members(), after.members)
             work.record(segment_fact(caller, f"segment.{verb}", sides, lists))
         elif isinstance(before, Flag):
-            await check_experiments(work, before, ())
+            await must_serve_none(work, before, ())
             await work.flags.remove(before)
             work.record(flag_fact(caller, "flag.deleted", before, (told(before), None), REASON))
         elif isinstance(before, Listed):
@@ -122,7 +122,7 @@ class Exchange:
     ) -> None:
         before, after = sides
         if isinstance(before, Flag):
-            await check_experiments(work, after, after.variants)
+            await check_experiments(work, before, after)
             fact = flag_fact(caller, "flag.updated", after, (told(before), told(after)), REASON)
             await work.flags.put(project, after)
         else:

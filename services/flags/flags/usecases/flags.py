@@ -24,7 +24,7 @@ from flags.usecases.changing import (
     tell_switched,
     telling,
 )
-from flags.usecases.checking import allowed, check, check_experiments, named
+from flags.usecases.checking import allowed, check, must_serve_none, named
 
 __all__ = ["Aim", "Flags"]
 
@@ -126,7 +126,7 @@ class Flags:
                 raise FlagInUse(
                     f"flag {flag.key!r} is asked for by {named(users)}: change those first"
                 )
-            await check_experiments(work, flag, ())
+            await must_serve_none(work, flag, ())
             await work.flags.remove(flag)
             await work.projects.bump(project, flag.switches)
             work.record(flag_fact(caller, "flag.deleted", flag, (told(flag), None), aim.reason))

@@ -25,6 +25,7 @@ from flags.domain.place import (
     MOST_ENVIRONMENTS,
     Environment,
     Project,
+    first_revision,
     founded,
     place_of,
 )
@@ -88,7 +89,10 @@ class Projects:
         caller.must_for_some("environment:create")
         place = place_of(caller, project, None)
         caller.must("environment:create", project=place.project)
-        made = Environment(id=self.new_id(), key=key, name=name, created_at=self.now())
+        now = self.now()
+        made = Environment(
+            id=self.new_id(), key=key, name=name, revision=first_revision(now), created_at=now
+        )
         async with self.work() as work:
             found = await self._home(work, caller.tenant, place.project, "alone")
             if len(found.environments) >= MOST_ENVIRONMENTS:

@@ -34,7 +34,7 @@ class Judge(rpc.ExperimentsServicer):
             await context.abort(StatusCode.NOT_FOUND, "there is no experiment 'none'")
         harmed = [pb.HarmedGuardrail(metric="errors", variant="b")]
         return pb.GuardVerdictResponse(
-            harmed=True, guardrails=harmed, units=7, watched=["errors", "speed"]
+            harmed=True, guardrails=harmed, units=7, watched=["errors", "speed"], unwatched=["slow"]
         )
 
 
@@ -54,7 +54,10 @@ async def test_it_asks_as_a_service_with_a_deadline_and_reads_what_it_is_told(ju
     async with neighbour(judge.address, "flags", SECRET) as channel:
         found = await ExperimentsClient(channel).evidence(TENANT, "checkout")
     assert found == Evidence(
-        watched=frozenset({"errors", "speed"}), harmed=(("errors", "b"),), units=7
+        watched=frozenset({"errors", "speed"}),
+        unwatched=frozenset({"slow"}),
+        harmed=(("errors", "b"),),
+        units=7,
     )
     [(tenant, caller, left)] = judge.asked
     assert (tenant, caller) == (str(TENANT), "flags")

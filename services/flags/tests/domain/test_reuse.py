@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from flags.api.rendered import rendered
 from flags.domain.compile import StoredSegment
 from flags.domain.place import Place
 from flags.domain.reuse import SPARE, form_of
@@ -149,39 +150,109 @@ def test_closures_of_what_is_no_more_are_not_kept_for_ever():
     assert ruleset.made.compiler.size < 100
 
 
-KEYS = ("f", "g", "h")
+def allocation(number, when=None, **more):
+    arms = [{"key": k, "weight": 50_000, "serves": v} for k, v in (("a", "on"), ("b", "off"))]
+    document = {
+        "experiment_id": str(UUID(int=number)),
+        "experiment": f"e{number}",
+        "phase": 1,
+        "unit": "targetingKey",
+        "salt": "s",
+        "arms": arms,
+    }
+    return {**document, **({"when": when} if when else {}), **more}
+
+
+KEYS, GROUP_KEYS = ("f", "g", "h"), ("s", "t", "u")
+# Of each, a few that differ little, and some that cannot be served: edits meet each other often.
 WHENS = st.sampled_from(
-    [None, SWISS, inside("s"), inside("t"), inside("gone"), asks("f"), asks("h")]
-) | st.builds(lambda a, b: {"all": [a, {"not": b}]}, st.just(SWISS), st.just(inside("t")))
-ROWS = st.fixed_dictionaries(
-    {}, optional={k: st.builds(flag, st.just(k), WHENS, enabled=st.booleans()) for k in KEYS}
+    [None, SWISS, *map(inside, (*GROUP_KEYS, "gone")), *map(asks, KEYS), {"op": "no"}]
+) | st.builds(lambda key: {"all": [SWISS, {"not": inside(key)}]}, st.sampled_from(GROUP_KEYS))
+WANTED = st.lists(
+    st.builds(
+        allocation,
+        st.integers(1, 2),
+        st.sampled_from([None, inside("s"), inside("t"), inside("gone")]),
+        phase=st.integers(1, 2),
+    ),
+    max_size=2,
+).map(tuple)
+FLAGS = st.builds(
+    lambda key, when, needs, **more: flag(
+        key,
+        targeting={
+            "rules": [{"when": when, "variant": "on"}] if when else [],
+            "prerequisites": [{"flag": needs, "variants": ["on"]}] if needs else [],
+        },
+        **more,
+    ),
+    st.sampled_from(KEYS),
+    WHENS,
+    st.sampled_from([None, None, *KEYS]),
+    enabled=st.sampled_from([True, True, False]),
+    client_side=st.booleans(),
+    salt=st.sampled_from(["", "x"]),
+    default_variant=st.sampled_from(["off", "off", "on", "none"]),
+    allocations=WANTED,
 )
-GROUPS = st.fixed_dictionaries(
-    {},
-    optional={
-        key: st.builds(
-            segment,
-            st.just(key),
-            st.sampled_from([SWISS, inside("s"), inside("t"), asks("g")]),
-            st.lists(st.sampled_from(["ana", "bob"]), max_size=2),
-        )
-        for key in ("s", "t")
-    },
+GROUPS = st.builds(
+    segment,
+    st.sampled_from(GROUP_KEYS),
+    st.sampled_from([SWISS, *map(inside, (*GROUP_KEYS, "gone")), asks("g")]),
+    st.lists(st.sampled_from(["ana", "bob"]), max_size=2),
+)
+EDITS = st.lists(
+    st.one_of(FLAGS, FLAGS, GROUPS, st.sampled_from((*KEYS, *GROUP_KEYS))), min_size=3, max_size=12
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(steps=st.lists(st.tuples(ROWS, GROUPS), min_size=2, max_size=5))
-def test_a_ruleset_answers_the_same_whatever_was_before_it(steps):
-    ruleset = None
-    for rows, groups in steps:
-        ruleset, refused = made(rows.values(), groups.values(), ruleset)
-        anew, troubles = made(rows.values(), groups.values())
-        if troubles:  # what is refused keeps its last good form, which only one of the two has
-            assert refused
-            continue
-        assert refused == {}
-        for key in ruleset.flags:
+# Where each list of edits begins: flags in segments that are in others.
+FIRST = [
+    flag("f", inside("s")),
+    flag("g", asks("f"), allocations=(allocation(1, inside("t")),)),
+    segment("s", inside("t")),
+    segment("t", inside("u")),
+    segment("u", included=["ana"]),
+]
+
+
+def edited(kept, edit):
+    """Return what is stored after an edit: a flag or segment is put, and what has a key is taken away."""
+    key = edit if isinstance(edit, str) else edit.key
+    rest = {k: one for k, one in kept.items() if k != key}
+    return rest if isinstance(edit, str) else {**rest, key: edit}
+
+
+def told(ruleset, key):
+    one = ruleset.flags[key]
+    return one.client_side, one.needs, one.timed, one.reached
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(EDITS)
+def test_after_any_edits_a_ruleset_is_what_compiling_everything_gives(edits):
+    """What is refused keeps its last good form, which only the one that was there before can have."""
+    kept, ruleset, pages = {one.key: one for one in FIRST}, None, None
+    for edit in [FIRST[0], *edits]:
+        kept = edited(kept, edit)
+        rows = [kept[key] for key in KEYS if key in kept]
+        groups = [kept[key] for key in GROUP_KEYS if key in kept]
+        ruleset, refused = made(rows, groups, ruleset)
+        anew, troubles = made(rows, groups)
+        assert (refused.keys(), ruleset.flags.keys()) == (troubles.keys(), anew.flags.keys())
+        pages = rendered(ruleset, client_side=False, before=pages)
+        fresh = rendered(anew, client_side=False)
+        doubtful = affected_by(anew, refused)
+        for key in ruleset.flags.keys() - doubtful:
+            assert told(ruleset, key) == told(anew, key)
             for context in CONTEXTS:
-                got = [one.ask(one.flags[key], context, 0.0) for one in (ruleset, anew)]
-                assert (got[0].value, got[0].reason) == (got[1].value, got[1].reason)
+                got, wanted = (one.ask(one.flags[key], context, 0.0) for one in (ruleset, anew))
+                assert pages.replies[got] == fresh.replies[wanted]
+
+
+def affected_by(ruleset, refused):
+    """Return the flags that were refused, and those that ask for one of them, through others too."""
+    found = set(refused)
+    while more := {k for k, one in ruleset.flags.items() if one.needs & found} - found:
+        found |= more
+    return found

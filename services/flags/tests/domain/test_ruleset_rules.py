@@ -8,6 +8,8 @@ import pytest
 from flags.domain.compile import StoredSegment
 from flags.domain.explain import Explainer
 from flags.domain.neighbourhood import around
+from flags.domain.operators import OPERATORS
+from flags.domain.operators.text import LONGEST_MATCHED
 from flags.domain.place import Place
 from flags.domain.ruleset import Stored, compile_all
 
@@ -333,3 +335,10 @@ def test_a_question_about_one_flag_needs_only_what_it_reaches():
     rows, groups = around("f", flags, [inner, segment("unused"), segment("bad", "x"), outer])
     assert [row.key for row in rows] == ["first", "second", "f"]
     assert [group.key for group in groups] == ["inner", "outer"]
+
+
+def test_a_pattern_looks_at_no_text_that_is_too_long():
+    """What a pattern costs grows with the text, and whoever evaluates says that."""
+    test = OPERATORS["matches"].prepare({"values": ["b$"]})
+    assert test("a" * (LONGEST_MATCHED - 1) + "b")
+    assert not test("a" * LONGEST_MATCHED + "b")

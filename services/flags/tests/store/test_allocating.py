@@ -18,11 +18,12 @@ from flags.domain.errors import (
     SegmentInUse,
     SegmentNotFound,
 )
-from flags.domain.flag import Change, Draft
+from flags.domain.flag import Change, Draft, Lifecycle
 from flags.domain.ruleset import compile_all
 from flags.usecases.allocations import Allocations, Wish
 from flags.usecases.flags import Aim
 from flags.usecases.projects import EnvironmentAim
+from flags.usecases.rulesets import Rulesets
 from flags.usecases.segments import SegmentAim
 
 
@@ -166,10 +167,16 @@ async def test_what_an_experiment_needs_stays(
         await flags.delete(ana, aim)
     with pytest.raises(InExperiment, match="serves variant 'off'"):
         await flags.update(ana, Aim(flag="f", place=here), Change(flag={"variants": {"on": True}}))
+    with pytest.raises(InExperiment, match="e5"):
+        await flags.update(ana, aim, Change(flag={"lifecycle": Lifecycle.ARCHIVED}))
+    await flags.update(ana, aim, Change(flag={"lifecycle": Lifecycle.STALE}))
+    assert (await allocations.check(service, wish(2))).enabled
     in_default = SegmentAim(segment="beta", project="default")
     with pytest.raises(SegmentInUse, match="experiment 'e5'"):
         await segments.delete(ana, in_default)
     await allocations.put(service, wish(2, phase=0))
+    await flags.update(ana, aim, Change(flag={"lifecycle": Lifecycle.ARCHIVED}))
+    assert not (await allocations.check(service, wish(3))).enabled
     await flags.delete(ana, aim)
     await segments.delete(ana, in_default)
 
@@ -265,3 +272,23 @@ async def test_a_new_environment_has_a_revision_that_nobody_holds(
     await projects.add_environment(ana, None, "qa", "QA")
     assert (await store.shelf.revisions([there]))[there] > 0
     assert store.told[-1][0] == there
+
+
+async def test_an_environment_that_comes_back_is_told_from_the_one_before_it(
+    flags, projects, store, ana, here
+):
+    """A replica that heard of neither still holds the first, perhaps on its disk."""
+    there = replace(here, environment="qa")
+    aim = Aim(flag="f", place=there)
+    await flags.create(ana, here, Draft(key="f", name="F"))
+    await projects.add_environment(ana, None, "qa", "QA")
+    await flags.enable(ana, aim)
+    rulesets = Rulesets(store.shelf)
+    held = await rulesets.open(replace(ana, environment="qa"))
+    assert held.ruleset.flags["f"].answer.value is True
+    await projects.delete_environment(ana, EnvironmentAim(project=None, key="qa"))
+    await projects.add_environment(ana, None, "qa", "QA")
+    off = Change(switch={"default_variant": "off"})
+    await flags.update(ana, aim, off)  # the second revision of this one, too, is another
+    await rulesets.poll()
+    assert held.ruleset.flags["f"].answer.value is False

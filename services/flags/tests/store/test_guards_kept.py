@@ -1,14 +1,14 @@
 """Rollouts with a guard: once on the memory and once on PostgreSQL; experiments is a stand-in."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from chassis.errors import Forbidden, NotFound, Unavailable
 from flags.domain.change_request import Proposal
 from flags.domain.flag import Change, Draft
-from flags.domain.guard import Evidence, Guard, OnHarm
+from flags.domain.guard import Evidence, Guard, OnHarm, verdict_of
 from flags.domain.rollout import Ramp, Stage
 from flags.usecases import rollouts as rolling
 from flags.usecases.changing import Aim
@@ -179,6 +179,16 @@ async def test_while_nobody_can_tell_it_is_held_and_says_so(site, hand, lab, say
     await site.tick()
     after = await site.found()
     assert (after.stage, after.held, after.trouble) == (1, False, "")
+
+
+async def test_a_guard_of_every_guardrail_waits_for_the_last_of_them():
+    said = Evidence(watched=ERRORS, unwatched=frozenset({"speed"}), units=9)
+    every, one = Guard(experiment="checkout"), Guard(experiment="checkout", metric="errors")
+    now = datetime(2026, 5, 1, tzinfo=UTC)
+    assert [verdict_of(guard, said, now).said for guard in (every, one)] == ["unknown", "clear"]
+    assert "'speed' of experiment 'checkout'" in verdict_of(every, said, now).why
+    harmed = replace(said, harmed=(("errors", "b"),))
+    assert verdict_of(every, harmed, now).said == "harmed"
 
 
 async def test_an_author_of_whom_nothing_is_known_now_holds_it_one_who_is_gone_ends_it(

@@ -84,6 +84,12 @@ class User:
         return together(role for grant in self.grants for role in grant.given)
 
     @property
+    def beyond(self) -> "User":
+        """Them with nothing but what holds in every tenant: who decides over that must hold it in every tenant."""
+        everywhere = tuple(grant for grant in self.grants if grant.scope == "platform")
+        return replace(self, grants=everywhere)
+
+    @property
     def platform(self) -> bool:
         """Whether what they may do in their tenant they may do in every tenant."""
         wide = together(r for grant in self.grants if grant.scope == "platform" for r in grant.held)
@@ -165,6 +171,12 @@ def must_hold(caller: Caller, permissions: frozenset[str]) -> None:
         raise MoreThanYouHold(f"you do not hold {lacking[0]}{more} yourself")
 
 
+def must_hold_everywhere(caller: Caller, permissions: frozenset[str]) -> None:
+    """Refuse unless the caller holds all of these in every tenant, as whom they decide about does."""
+    if lacking := sorted(p for p in permissions if not caller.may_everywhere(p)):
+        raise MoreThanYouHold(f"the user holds {lacking[0]} in every tenant, and you do not")
+
+
 def over_people(permissions: frozenset[str]) -> frozenset[str]:
     """Return those of the permissions with which one decides over people."""
     return frozenset(p for p in permissions if p.partition(":")[0] in _PEOPLE)
@@ -185,6 +197,7 @@ def _decided(before: User, after: User) -> frozenset[str]:
 def check_change(caller: Caller, before: User, after: User, others: int) -> None:
     """Refuse a change of a user that must not be. `others` counts the tenant's other active administrators."""
     must_hold(caller, _decided(before, after))
+    must_hold_everywhere(caller, _decided(before.beyond, after.beyond))
     if before.guest and any(getattr(before, n) != getattr(after, n) for n in _ACCOUNT):
         raise GuestAccount("the account belongs to another organization; you can remove the guest")
     if caller.subject == str(before.id):

@@ -16,7 +16,7 @@ from iam.domain.authority import Kind as Subject
 from iam.domain.errors import KeyNotFound, KeyNotLive, KeyStale
 from iam.domain.gitops import C
 from iam.domain.grant_errors import AccountKeyKind, UnknownAccount
-from iam.domain.user import must_hold
+from iam.domain.user import must_hold, must_hold_everywhere
 from iam.ports import Means, OpenWork, Work
 from iam.usecases.facts import key_fact
 from iam.usecases.gitops_asker import recognised
@@ -92,7 +92,7 @@ class Keys:
         caller.must_be_person_or("api_key:update")
         async with self.work() as work:
             before = await self._found(work, caller, key, "api_key:update", lock=True)
-            must_hold(caller, before.scopes)
+            await self._must_hold(work, caller, before)
             if not before.live(self.means.now()):
                 raise KeyNotLive("the key has expired; make a new one")
             text, version = self._minted(before.kind)
@@ -169,6 +169,12 @@ class Keys:
                 return entity.id
         wrong = FieldError("/account", "names no account that you may change", "account")
         raise UnknownAccount(f"there is no account {account!r}", errors=(wrong,))
+
+    async def _must_hold(self, work: Work, caller: Caller, key: ApiKey) -> None:
+        """Refuse a key that can do more than the caller: whoever rotates it has its text, and acts for its owner."""
+        must_hold(caller, key.scopes)
+        if key.kind == "management" and (owner := await work.users.get(None, key.owner)):
+            must_hold_everywhere(caller, owner.beyond.entitled & key.scopes)
 
     def _tell(self, work: Work, key: ApiKey) -> None:
         for version in key.versions:

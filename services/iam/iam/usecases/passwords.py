@@ -21,7 +21,7 @@ from iam.domain.password import Policy
 from iam.domain.reach_errors import GuestAccount
 from iam.domain.reset import HOLDS, PasswordReset
 from iam.domain.session import digest
-from iam.domain.user import User, must_hold
+from iam.domain.user import User, must_hold, must_hold_everywhere
 from iam.ports import Means, OpenWork, Passwords, Throttle, Work
 from iam.usecases.ending import end_sessions
 from iam.usecases.facts import acting, password_fact
@@ -77,6 +77,7 @@ class PasswordChanges:
                     "the account belongs to another organization, and its password too"
                 )
             must_hold(caller, target.entitled)
+            must_hold_everywhere(caller, target.beyond.entitled)
             reset = PasswordReset(
                 user=user, hash=digest(token), created_at=now, expires_at=now + HOLDS
             )

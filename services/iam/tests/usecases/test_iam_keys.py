@@ -16,6 +16,7 @@ from iam.domain.errors import (
     KeyStale,
     MoreThanYouHold,
 )
+from iam.domain.grants import Grant
 from iam.domain.signing import signing
 from iam.usecases.api_keys import NewKey
 
@@ -70,6 +71,19 @@ async def test_one_sees_ones_own_keys_and_administrators_see_all(iam, ann, boss,
     for verb in (iam.keys.get(make.caller(ann), other.id), iam.keys.get(make.caller(ann), uuid4())):
         with pytest.raises(KeyNotFound):
             await verb
+
+
+async def test_nobody_rotates_a_key_that_reaches_further_than_they_do(iam, boss, make):
+    grants = (Grant("admin"), Grant("viewer", "platform"))
+    far = iam.user(iam.world.tenants[boss.tenant], "far@acme.test", grants=grants)
+    new = NewKey(name="k", kind="management", scopes=["flag:read"])
+    key, _ = await iam.keys.create(make.caller(far), new)
+    with pytest.raises(MoreThanYouHold, match="in every tenant"):
+        await iam.keys.rotate(make.caller(boss), key.id, HOUR)
+    assert (await iam.keys.get(make.caller(far), key.id)).version == 1
+    near = replace(new, scopes=["user:read"])
+    key, _ = await iam.keys.create(make.caller(far), near)
+    assert await iam.keys.rotate(make.caller(boss), key.id, HOUR)
 
 
 async def test_while_a_key_is_rotated_both_texts_hold(iam, boss, make):

@@ -16,6 +16,7 @@ from iam.domain.errors import (
     WeakPassword,
     WrongPassword,
 )
+from iam.domain.grants import Grant
 from iam.usecases.logins import Login
 
 NEW = "another good sentence"
@@ -172,6 +173,17 @@ async def test_nobody_resets_whoever_holds_more_or_is_elsewhere_or_themselves(ia
     with pytest.raises(Forbidden):
         await iam.changes.issue(make.caller(ann), boss.id)
     assert iam.world.resets == {}
+
+
+async def test_nobody_resets_whoever_reaches_further_than_their_tenant(iam, boss, make):
+    tenant = iam.world.tenants[boss.tenant]
+    admin = iam.user(tenant, "admin@acme.test", roles=["admin"])
+    grants = (Grant("user"), Grant("admin", "platform"))
+    everywhere = iam.user(tenant, "everywhere@acme.test", grants=grants)
+    with pytest.raises(MoreThanYouHold, match="in every tenant"):
+        await iam.changes.issue(make.caller(admin), everywhere.id)
+    assert iam.world.resets == {}
+    assert await iam.changes.issue(make.caller(everywhere), admin.id)
 
 
 async def test_one_changes_ones_own_names_and_nothing_else(iam, ann, make):

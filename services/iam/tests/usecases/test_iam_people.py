@@ -190,3 +190,40 @@ async def test_roles_count_the_users_of_the_own_tenant(iam, boss, ann, make):
     with pytest.raises(Forbidden):
         iam.roles.permissions(make.caller(ann))
     assert len(iam.roles.permissions(make.caller(boss))) > 50
+
+
+@pytest.fixture
+def manager(iam, acme):
+    """Somebody of a tenant who holds a power over all tenants; its administrators hold the same in theirs."""
+    grants = (Grant("user"), Grant("adm_user_manager", "platform"))
+    return iam.user(acme, "manager@acme.test", grants=grants)
+
+
+@pytest.mark.parametrize("field", ["email", "username"])
+async def test_nobody_becomes_whoever_reaches_further_than_their_tenant(
+    iam, boss, manager, make, field
+):
+    change = UserChange(fields={field: "mine@acme.test"})
+    assert manager.entitled <= boss.permissions
+    with pytest.raises(MoreThanYouHold, match="in every tenant"):
+        await iam.users.update(make.caller(boss), manager.id, change)
+    root = iam.user(iam.tenant("platform"), grants=(Grant("super_admin", "platform"),))
+    after = await iam.users.update(make.caller(root), manager.id, change)
+    assert getattr(after, field) == "mine@acme.test"
+
+
+async def test_a_tenant_does_not_end_what_was_given_everywhere(iam, boss, manager, make):
+    for grant in (Grant("viewer", "platform"), Grant("adm_user_manager", "platform")):
+        iam.world.users[manager.id] = replace(manager, grants=(grant,))
+        with pytest.raises(MoreThanYouHold):
+            await iam.users.update(
+                make.caller(boss), manager.id, UserChange(fields={}, roles=["user"])
+            )
+
+
+async def test_whoever_has_little_everywhere_is_their_tenants_to_disable(iam, boss, acme, make):
+    maker = iam.user(acme, "m@acme.test", grants=(Grant("viewer", "platform"),))
+    after = await iam.users.update(
+        make.caller(boss), maker.id, UserChange(fields={"active": False})
+    )
+    assert not after.active

@@ -79,7 +79,10 @@ def size(metric: Metric, effect: float, design: Design) -> int:
     if not effect or not metric.left > 0:
         raise BadPlan("the effect to see and the variance must not be nothing")
     per_unit = metric.left / (design.share * (1 - design.share))
-    return _bounded(_drift(design) ** 2 * per_unit / effect**2, design)
+    root = (
+        _drift(design) * sqrt(per_unit) / abs(effect)
+    )  # first the root: a tiny effect has no square
+    return _bounded(root**2 if root <= LARGEST else inf, design)
 
 
 def power(metric: Metric, effect: float, units: int, design: Design) -> float:
@@ -108,7 +111,7 @@ def days(units: int, per_day: float, *, whole_weeks: bool = True) -> int:
     """
     if not per_day > 0:
         raise BadPlan("without units per day no experiment ends")
-    least = min(ceil(units / per_day), LARGEST)
+    least = ceil(min(units / per_day, LARGEST))
     return ceil(least / 7) * 7 if whole_weeks else max(1, least)
 
 

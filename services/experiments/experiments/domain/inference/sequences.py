@@ -33,9 +33,10 @@ class Watch:
 def mixing(tuned: int, alpha: float) -> float:
     """Return ρ², the mixing variance that is narrowest at `tuned` units (Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas,
     "Time-uniform central limit theory and asymptotic confidence sequences", arXiv 2103.06476, appendix on tuning: the
-    closed form ρ² = (−2 log α + log(−2 log α + 1)) / n of the solution by Lambert's W).
+    closed form ρ² = (−2 log α + log(−2 log α + 1)) / n of the solution by Lambert's W). A sequence holds for any ρ²:
+    for large α, up to 1 where one side has 1/2, that of 1/2 is taken, since the narrowest would be none at all.
     """
-    double = -2 * log(alpha)
+    double = -2 * log(min(alpha, 0.5))
     return (double + log(double + 1)) / tuned
 
 

@@ -143,3 +143,14 @@ def test_the_true_effect_stays_inside_at_all_of_many_looks():
     missed = (np.abs(walks) / np.sqrt(n) > reach).any(1).mean()
     assert missed <= 0.05 + 3 * sqrt(0.05 * 0.95 / 2000)
     assert (np.abs(walks) / np.sqrt(n) > 1.96).any(1).mean() > 0.3
+
+
+@pytest.mark.parametrize("alpha", [1e-6, 0.25, 0.5])
+def test_every_error_rate_that_may_be_said_has_a_sequence(alpha):
+    """One side of one half is two sides of all: where the narrowest sequence would be none at all."""
+    for z in (-4.0, 0.0, 4.0):
+        worse = sequences.harmed(contrast(z), alpha, Watch())
+        better = sequences.superior(contrast(z), alpha, Watch())
+        assert 0 <= worse <= 1
+        assert 0 <= better <= 1
+    assert sequences.harmed(contrast(-9), alpha, Watch()) <= alpha
