@@ -15,6 +15,7 @@ from grpc import aio
 from starlette.types import ASGIApp
 
 from authz.limits import Limiter
+from authz.mesh import keys
 from chassis.authority import Authority
 from chassis.db import Sessions, database
 from chassis.delivery import to_audit
@@ -138,7 +139,6 @@ async def framed(
     ):
         iam = iam_pb2_grpc.IamStub(iam_channel)
         authority = Authority()
-        verifier = Verifier(settings.issuer, settings.audience)
         relay = Relay(sessions, tables.outbox, tables.lease, to_audit(audit_channel, name))
         denials = Denials(sessions, tables.outbox, relay.wake)
         yield Frame(
@@ -146,9 +146,9 @@ async def framed(
             settings=settings,
             sessions=sessions,
             authority=authority,
-            identity=Identity(authority, verifier, iam),
+            identity=Identity(authority, Verifier(settings.issuer, settings.audience), iam),
             relay=relay,
-            idempotency=Idempotency(sessions, tables.idempotency),
+            idempotency=Idempotency(sessions, tables.idempotency, keys(secret)),
             denials=denials,
             rpc=aio.server(interceptors=[Guard(secret, internal, denials)], options=OPTIONS),
             iam=iam,

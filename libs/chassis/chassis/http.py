@@ -297,13 +297,9 @@ class Pager:
         forward = {"next_cursor": self.cursors.seal(self.scope, part.next)} if part.next else {}
         if self.by_cursor:
             return {"items": items, "has_more": part.next is not None, **forward}
-        return {
-            "items": items,
-            "total": part.total if part.total is not None else len(items),
-            "page": self.ask.page,
-            "limit": self.ask.limit,
-            **forward,
-        }
+        total = part.total if part.total is not None else len(items)
+        numbers = {"total": total, "page": self.ask.page, "limit": self.ask.limit}
+        return {"items": items, **numbers, **forward}
 
 
 async def _pager(
@@ -313,8 +309,7 @@ async def _pager(
     cursor: Annotated[str | None, Query(max_length=2048)] = None,
 ) -> Pager:
     if page is not None and cursor is not None:
-        said = "page and cursor together say two things; send one"
-        raise BadRequest(said, code="page_and_cursor")
+        raise BadRequest("page and cursor say two things; send one", code="page_and_cursor")
     cursors = request.app.state.wiring.cursors
     scope = _scope(request)
     after = cursors.open(scope, cursor) if cursor else None

@@ -2,16 +2,18 @@
 
 A request with `Idempotency-Key` runs in one transaction from its first read to its answer: the effect and the answer
 are kept together or not at all, so no crash can leave one without the other. Only successes are kept: a refusal changed
-nothing, so asking again is harmless. What is kept is sealed with a key made from the client's own Idempotency-Key, of
-which only a digest is stored: an answer that carries a secret (an API key, shown once) cannot be read in the database.
+nothing, so asking again is harmless. What is kept is sealed by a secret of ours and the client's own Idempotency-Key:
+who reads the database reads no answer that is shown once, and cannot try what password a body held (docs/adr/0100).
 """
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from hmac import digest
+from os import urandom
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import DateTime, LargeBinary, delete, func, select
@@ -25,7 +27,7 @@ from chassis.errors import Conflict, Invalid
 
 HEADER = "idempotency-key"
 KEPT = timedelta(hours=24)
-MOST = 255
+MOST, _NONCE = 255, 12
 _KEPT_HEADERS = ("content-type", "etag", "location", "x-authz-epoch")
 
 
@@ -77,29 +79,33 @@ class Retry:
         """Under which the answer is kept."""
         return sha256(f"{self.scope}\n{self.key}".encode()).digest()
 
-    @property
-    def request(self) -> bytes:
-        """What tells another request under the same key."""
-        return sha256(self.body).digest()
+    def request(self, secret: bytes) -> bytes:
+        """What tells another request under the same key; without a secret as releases before 0100 told it."""
+        plain = sha256(self.body).digest()
+        return digest(secret, self.id + plain, "sha256") if secret else plain
 
-    def seal(self, answer: bytes) -> bytes:
-        """Encrypt an answer; each (scope, key) has a key of its own and seals one answer, so the nonce is fixed."""
-        return self._cipher().encrypt(b"\x00" * 12, answer, self.id)
+    def seal(self, answer: bytes, secret: bytes) -> bytes:
+        """Encrypt an answer; a client may use its key again when the answer is forgotten, so the nonce is new."""
+        nonce = urandom(_NONCE)
+        return nonce + self._cipher(secret).encrypt(nonce, answer, self.id)
 
-    def unseal(self, sealed: bytes) -> bytes:
+    def unseal(self, sealed: bytes, secret: bytes) -> bytes:
         """Return the answer that was sealed for this key."""
-        return self._cipher().decrypt(b"\x00" * 12, sealed, self.id)
+        sealed = sealed if secret else bytes(_NONCE) + sealed
+        return self._cipher(secret).decrypt(sealed[:_NONCE], sealed[_NONCE:], self.id)
 
-    def _cipher(self) -> AESGCM:
-        return AESGCM(sha256(f"seal\n{self.scope}\n{self.key}".encode()).digest())
+    def _cipher(self, secret: bytes) -> AESGCM:
+        said = f"seal\n{self.scope}\n{self.key}".encode()
+        return AESGCM(digest(secret, said, "sha256") if secret else sha256(said).digest())
 
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """Answers a repeated request from what was kept of the first."""
+    """Answers a repeated request from what was kept of the first, under any of the `secrets`; the first one keeps."""
 
     sessions: Sessions
     row: type[IdempotencyRow]
+    secrets: Sequence[bytes]
 
     async def once(self, retry: Retry, answer: Callable[[], Awaitable[Response]]) -> Response:
         """Answer a request, or give again the answer that it had."""
@@ -132,12 +138,14 @@ class Idempotency:
         kept = await session.scalar(select(self.row).where(self.row.id == retry.id, fresh))
         if kept is None:
             return None
-        if kept.request != retry.request:
-            raise KeyReused("this idempotency key was used for another request body")
-        return _unpacked(retry.unseal(kept.answer))
+        for secret in (*self.secrets, b""):
+            if kept.request == retry.request(secret):
+                return _unpacked(retry.unseal(kept.answer, secret))
+        raise KeyReused("this idempotency key was used for another request body")
 
     async def _keep(self, session: AsyncSession, retry: Retry, response: Response) -> None:
-        said = {"request": retry.request, "answer": retry.seal(_packed(response))}
+        request, answer = retry.request(self.secrets[0]), _packed(response)
+        said = {"request": request, "answer": retry.seal(answer, self.secrets[0])}
         keep, again = insert(self.row).values(id=retry.id, **said), said | {"made_at": func.now()}
         await session.execute(keep.on_conflict_do_update(index_elements=["id"], set_=again))
 

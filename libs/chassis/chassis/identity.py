@@ -168,7 +168,7 @@ class Identity:
         if key.kind != "management":
             return mine
         subject = self.authority.state.subjects.get(key.subject)
-        if subject is None or not subject.active:
+        if subject is None or not subject.active or not subject.acts_in(key.tenant):
             raise BadKey("the account behind the API key is gone or disabled")
         self._open_tenant(subject.tenant)
         if subject.kind:  # an account acts in its own name

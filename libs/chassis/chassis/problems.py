@@ -93,14 +93,10 @@ def _object(**properties: Any) -> dict[str, Any]:  # noqa: ANN401 - OpenAPI is u
     return {"type": "object", "properties": properties}
 
 
+_WORDS = ("type", "title", "detail", "instance", "code", "request_id")
 SCHEMA: dict[str, Any] = _object(
-    type=_TEXT,
-    title=_TEXT,
+    **dict.fromkeys(_WORDS, _TEXT),
     status=_NUMBER,
-    detail=_TEXT,
-    instance=_TEXT,
-    code=_TEXT,
-    request_id=_TEXT,
     errors={"type": "array", "items": _object(pointer=_TEXT, message=_TEXT, code=_TEXT)},
     error=_object(message=_TEXT, status=_NUMBER, type=_TEXT),
 ) | {"required": ["type", "title", "status", "detail", "code", "request_id", "errors", "error"]}

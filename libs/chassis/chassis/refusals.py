@@ -44,12 +44,13 @@ def _field_error(error: Mapping[str, Any]) -> FieldError:
     else:
         pointer = f"{where}:{'.'.join(str(p) for p in path)}"
     message = str(error["msg"]).removeprefix("Value error, ")
-    if not pointer:
-        message = _OF_THE_BODY.get(error["type"], message)
+    if not pointer or error["type"] == "extra_forbidden":
+        message = _SAID.get(error["type"], message)
     return FieldError(pointer, message, str(error["type"]))
 
 
-_OF_THE_BODY = {
+_SAID = {
+    "extra_forbidden": "there is no such field here",
     "missing": "is missing; send a JSON object",
     "model_attributes_type": "must be a JSON object",
 }

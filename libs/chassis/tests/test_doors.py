@@ -274,6 +274,11 @@ class TestBodies:
         said = told(await web.post("", json=body), 422, "invalid")
         assert pointer in [e["pointer"] for e in said["errors"]]
 
+    async def test_a_field_that_is_not_there_is_named_in_plain_words(self, web):
+        said = told(await web.post("", json={"name": "a", "nmae": "b"}), 422, "invalid")
+        assert said["detail"] == "/nmae: there is no such field here"
+        assert said["errors"][0]["code"] == "extra_forbidden"
+
     @pytest.mark.parametrize("text", [b"{", b"", b'{"name": "\\u0000"}', b'{"name": NaN}'])
     async def test_what_is_no_json_is_told_so(self, web, text):
         r = await web.post("", content=text, headers={"content-type": "application/json"})

@@ -1,10 +1,14 @@
 """What the chassis keeps: transactions, leases, idempotent answers, the outbox. Over a real PostgreSQL."""
 
 import asyncio
+from dataclasses import replace
+from hashlib import sha256
 from uuid import uuid4
 
 import asyncpg
 import pytest
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
 from sqlalchemy.orm import Mapped, mapped_column
@@ -25,6 +29,7 @@ from chassis.leases import LeaseRow, hold
 from chassis.outbox import ATTEMPTS, OutboxRow, Relay, record
 
 pytestmark = pytest.mark.store
+SECRETS = (b"a secret of tests",)
 BACKEND = text("SELECT pg_backend_pid()")
 
 
@@ -158,7 +163,7 @@ class TestLeases:
 class TestIdempotency:
     @pytest.fixture
     def kept(self, room):
-        return Idempotency(room.sessions, room.Kept)
+        return Idempotency(room.sessions, room.Kept, SECRETS)
 
     def answering(self, room, name, status=201, fail=None):
         async def answer():
@@ -215,6 +220,41 @@ class TestIdempotency:
         async with transaction(room.sessions) as session:
             row = await session.scalar(select(room.Kept))
         assert b"s3cret" not in row.answer
+
+    async def test_no_body_can_be_tried_by_who_reads_the_database(self, room, kept):
+        retry = Retry(scope="s", key="1", body=b'{"password":"guess me"}')
+        await kept.once(retry, self.answering(room, "x"))
+        async with transaction(room.sessions) as session:
+            row = await session.scalar(select(room.Kept))
+        assert row.request != sha256(retry.body).digest()
+        with pytest.raises(InvalidTag):
+            retry.unseal(row.answer, b"another secret")
+
+    async def test_the_same_key_seals_anew_when_its_answer_is_forgotten(self, room, kept):
+        retry = Retry(scope="s", key="1", body=b"1")
+        assert retry.seal(b"a", SECRETS[0]) != retry.seal(b"a", SECRETS[0])
+
+    @pytest.mark.parametrize("kept_by", [(b"new", b"old"), (b"old",)])
+    async def test_while_the_secret_is_turned_answers_are_given_again(self, room, kept_by):
+        retry = Retry(scope="s", key="k", body=b"1")
+        before = Idempotency(room.sessions, room.Kept, kept_by)
+        await before.once(retry, self.answering(room, "x"))
+        both = Idempotency(room.sessions, room.Kept, (b"new", b"old"))
+        again = await both.once(retry, self.answering(room, "x"))
+        assert again.headers["idempotent-replayed"] == "true"
+        with pytest.raises(KeyReused):
+            await both.once(replace(retry, body=b"2"), self.answering(room, "x"))
+
+    async def test_what_a_release_before_0100_kept_is_given_again(self, room, kept):
+        retry = Retry(scope="s", key="k", body=b"1")
+        sealing = AESGCM(sha256(b"seal\ns\nk").digest())
+        said = sealing.encrypt(bytes(12), b'[201, {}, "e30="]', retry.id)
+        async with transaction(room.sessions) as session:
+            old = {"id": retry.id, "request": sha256(b"1").digest(), "answer": said}
+            session.add(room.Kept(**old))
+        again = await kept.once(retry, self.answering(room, "x"))
+        assert (again.status_code, again.body) == (201, b"{}")
+        assert await count(room, room.Thing) == 0
 
     async def test_answers_are_forgotten_after_a_day(self, room, kept):
         retry = Retry(scope="s", key="k", body=b"1")

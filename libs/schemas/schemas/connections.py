@@ -68,7 +68,13 @@ async def connected(url: str, most: int, settings: dict[str, str]) -> AsyncGener
     """Lend an engine with up to `most` connections, each with these settings of the server; close what it opened."""
     options = {"timeout": OPENING, "command_timeout": 4, "server_settings": DEMANDED | settings}
     told = driver_url(url).replace("+asyncpg", "+told", 1)
-    engine = create_async_engine(told, poolclass=Connections, pool_size=most, connect_args=options)
+    engine = create_async_engine(
+        told,
+        poolclass=Connections,
+        pool_size=most,
+        connect_args=options,
+        hide_parameters=True,  # an error goes into the log, and what was written may be somebody's password
+    )
     pool = cast("Connections", engine.pool)
     keepers = [asyncio.create_task(pool.keep()) for _ in range(KEEPERS)]
     try:
