@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import time
+from collections import Counter
 
 import asyncpg
 import httpx
@@ -87,10 +88,12 @@ class Spell:
         self.mix, self.began, self.ended, self.failed = mix, 0.0, 0.0, 0.0
 
     @contextlib.asynccontextmanager
-    async def of(self, fault):
-        """Put the fault between two spans of load."""
+    async def of(self, fault, *, more=None):
+        """Put the fault between two spans of load; `more` load than the mix is already there before it."""
         first = time.monotonic()
-        await asyncio.sleep(BEFORE)  # a steady load is what there is to measure
+        await asyncio.gather(
+            asyncio.sleep(BEFORE), *([more()] if more else [])
+        )  # what to measure by
         with fault:
             self.began = time.monotonic()
             yield
@@ -170,10 +173,10 @@ async def test_evaluation_goes_on_while_postgres_hangs(platform, org, finding):
     before = memory(platform.pid("flags"), "VmRSS")
     async with Mix(org).running() as mix:
         spell = Spell(mix)
-        async with spell.of(frozen(platform, "postgres")):
+        async with spell.of(frozen(platform, "postgres"), more=lambda: crowded(org)):
             crowd = asyncio.create_task(crowded(org))
             await asyncio.sleep(AWAY)  # how long it hangs is the fault
-            await crowd
+            assert 200 not in await crowd
         late, served = refusals(spell), spell.evaluated()
     await written(org, mix)
 
@@ -185,7 +188,8 @@ async def test_evaluation_goes_on_while_postgres_hangs(platform, org, finding):
     assert after - before < GROWTH
     finding(
         "R4",
-        f"SIGSTOP to every process of PostgreSQL for {AWAY} s under the mixed load, and {CROWD} writes more at once",
+        f"SIGSTOP to every process of PostgreSQL for {AWAY} s under the mixed load, and {CROWD} writes more at once, as"
+        " also before",
         f"{served}; of writes {told(spell.meanwhile('write'))}, each refusal with Retry-After and after {late:.1f} s at"
         f" most; nothing failed any more {spell.normal:.1f} s after SIGCONT; flags had no more than its {POOL}"
         f" connections and {after:.0f} MiB ({before:.0f} before); {len(mix.changes)} writes acknowledged, each logged"
@@ -198,13 +202,13 @@ async def test_evaluation_goes_on_while_postgres_hangs(platform, org, finding):
 
 
 async def crowded(org):
-    """Write much at once: each is refused."""
+    """Write much at once; return how many were done, and how many refused."""
     body = {"description": "we all"}
     async with httpx.AsyncClient(
         base_url=org.base_url, timeout=SOON, headers={"authorization": org.headers["authorization"]}
     ) as web:
-        for said in await asyncio.gather(*(web.patch(org.flag, json=body) for _ in range(CROWD))):
-            problem(said)
+        said = await asyncio.gather(*(web.patch(org.flag, json=body) for _ in range(CROWD)))
+    return Counter(200 if one.status_code == 200 else problem(one) for one in said)
 
 
 class Rate:
