@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 from pathlib import Path
 
 import kubernetes_validate
@@ -131,6 +132,16 @@ def test_the_strangers_keep_to_the_restricted_profile_and_bear_no_label_of_ours(
         assert security["readOnlyRootFilesystem"] is True
         assert security["capabilities"] == {"drop": ["ALL"]}
         assert not any("kubernetes.io" in key for key in pod["metadata"].get("labels", {}))
+
+
+@pytest.mark.parametrize("name", ["k8s.sh", "upgrade.sh", "clients.sh"])
+def test_a_rehearsal_is_shell_and_what_it_names_is_there(name):
+    script = ROOT / "deploy/trial" / name
+    read = subprocess.run(["sh", "-n", script], capture_output=True, text=True, check=False)
+    assert (read.returncode, read.stderr) == (0, "")
+    named = re.findall(r"\b(?:deploy|tests)/[\w./-]+\.(?:yaml|py|sh)\b", script.read_text())
+    assert named
+    assert not [path for path in named if not (ROOT / path).exists()]
 
 
 def test_no_script_denies_a_command_where_the_shell_does_not_look():

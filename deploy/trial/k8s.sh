@@ -11,6 +11,7 @@ out=.data/rehearsal
 mkdir -p "$out"
 SERVICES="iam flags experiments audit compute"
 ours() { kubectl --namespace switchyard "$@"; }
+. deploy/trial/clients.sh
 began=$(date +%s)
 said() { printf '\n== %s (after %s s)\n' "$*" "$(($(date +%s) - began))"; }
 
@@ -68,15 +69,7 @@ SWITCHYARD_URL=http://127.0.0.1:18081 SWITCHYARD_ADMIN_PASSWORD=changeme \
 kill "$forward"
 
 said "clients"
-clients() { kubectl --namespace switchyard-trial "$@"; }
-clients create configmap clients --from-file=tests/newcomer.py --from-file=tests/load/clients.py --dry-run=client -o yaml \
-  | kubectl apply -f - >/dev/null
-clients delete --ignore-not-found pod clients
-kubectl apply --warnings-as-errors -f deploy/trial/k8s/clients.yaml
-until clients logs clients 2>/dev/null | grep -q '^running'; do
-  [ "$(clients get pod clients -o 'jsonpath={.status.phase}')" != Failed ] || { clients logs clients; exit 1; }
-  sleep 1
-done
+clients_ask
 
 said "everything restarted, one after another"
 for name in $SERVICES gateway; do
@@ -103,14 +96,6 @@ else
 fi
 
 said "what the clients were told"
-clients exec clients -- sh -c 'kill -TERM 1'
-tries=0
-while phase=$(clients get pod clients -o 'jsonpath={.status.phase}') && [ "$phase" = Running ] && [ "$tries" -lt 180 ]; do
-  tries=$((tries + 1))
-  sleep 1
-done
-[ "$phase" = Succeeded ] || failed=1
-clients logs clients | tail -n 30
-restarted=$(ours get pods -o 'jsonpath={range .items[*]}{.metadata.name} {.status.containerStatuses[*].restartCount}{"\n"}{end}' | grep -v ' 0$' || true)
-[ -z "$restarted" ] || { echo "restarted by their probes, or ended by themselves: $restarted" >&2; failed=1; }
+clients_tell || failed=1
+no_container_restarted || failed=1
 exit "${failed:-0}"

@@ -114,5 +114,11 @@ def _agent(_: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     config = options.config or _rendered(options)[0]
-    helper = [sys.executable, "-m", "gate", "agent"] if options.with_agent else None
+    helper = _helper() if options.with_agent else None
     return run.run(config, options.concurrency, run.patience(os.environ), helper)
+
+
+def _helper() -> run.Helper:
+    """The agent, and the file that says which of its logs is the current one."""
+    keylog = Path(os.environ["GATE_KEYLOG_DIR"])
+    return run.Helper([sys.executable, "-m", "gate", "agent"], keylog / "epoch")

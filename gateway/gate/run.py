@@ -3,6 +3,8 @@
 Envoy itself exits 50 ms after SIGTERM and drops what is in flight. Here: /health answers 503 and every
 answer says `connection: close`; wait until the balancer in front has noticed; stop accepting; wait until
 nothing is in flight, and has not been for a moment; then stop Envoy.
+
+At the start it is the other way round: the agent has a while to write the keys down before Envoy opens (docs/adr/0096).
 """
 
 import contextlib
@@ -46,6 +48,15 @@ def patience(environment: Mapping[str, str]) -> Patience:
 
 
 @dataclass(frozen=True, slots=True)
+class Helper:
+    """A process beside Envoy: its command, the file it writes first, and for how many seconds Envoy waits for that."""
+
+    command: Sequence[str]
+    writes: Path
+    patience: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class Admin:
     """Envoy's admin pages, which are on loopback only."""
 
@@ -69,7 +80,7 @@ class Admin:
         return int(number) if found else 0
 
 
-def run(config: Path, concurrency: int, times: Patience, helper: Sequence[str] | None) -> int:
+def run(config: Path, concurrency: int, times: Patience, helper: Helper | None) -> int:
     """Run Envoy until it ends or SIGTERM comes; return its exit code (0 after a drain)."""
     document = cast("Doc", yaml.safe_load(config.read_text()))
     admin = Admin(document["admin"]["address"]["socket_address"]["port_value"])
@@ -80,18 +91,40 @@ def run(config: Path, concurrency: int, times: Patience, helper: Sequence[str] |
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask)
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each stream takes two of Envoy's
-    process = subprocess.Popen(_command(config, concurrency, times), start_new_session=True)
-    threading.Thread(target=_watch, args=(process, ended, asked), daemon=True).start()
-    companion = Companion(helper, ended) if helper else None
-    asked.wait()
+    companion = Companion(helper.command, ended) if helper else None
     try:
-        return _drain(process, admin, times, ended)
+        if helper:
+            _first_words(helper, asked)
+        if asked.is_set():
+            return 0
+        return _serve(_command(config, concurrency, times), admin, times, (ended, asked))
     finally:
         ended.set()
         if companion:
             companion.stop()
+
+
+def _first_words(helper: Helper, asked: threading.Event) -> None:
+    """Wait until the helper has written: a gate without a key log refuses all API keys, and should not be asked."""
+    latest = time.monotonic() + helper.patience
+    while not helper.writes.exists() and time.monotonic() < latest and not asked.wait(0.05):
+        pass
+
+
+def _serve(
+    command: list[str],
+    admin: Admin,
+    times: Patience,
+    events: tuple[threading.Event, threading.Event],
+) -> int:
+    """Run Envoy until it ends (the first event is set then) or until it is asked to (the second)."""
+    ended, asked = events
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each stream takes two of Envoy's
+    process = subprocess.Popen(command, start_new_session=True)
+    threading.Thread(target=_watch, args=(process, ended, asked), daemon=True).start()
+    asked.wait()
+    return _drain(process, admin, times, ended)
 
 
 def _command(config: Path, concurrency: int, times: Patience) -> list[str]:

@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -181,6 +184,59 @@ def test_the_agent_beside_envoy_is_started_again(tmp_path):
         time.sleep(0.05)
     ended.set()
     companion.stop()
+
+
+# Envoy here is a command that copies what it finds of the agent's words, and ends.
+GATE = """
+import sys
+from pathlib import Path
+from gate import run
+
+folder, patience, agent = Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
+run._command = lambda *_: ["sh", "-c", f"cat {folder}/epoch >{folder}/seen; exit 7"]
+helper = run.Helper(["sh", "-c", agent], folder / "epoch", patience)
+sys.exit(run.run(folder / "envoy.yaml", 1, run.Patience(0, 1), helper))
+"""
+
+
+@pytest.fixture
+def gate_with(tmp_path):
+    """Start a gate with an agent that is a line of shell, run in `tmp_path`."""
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": 1}}
+    (tmp_path / "envoy.yaml").write_text(yaml.safe_dump({"admin": {"address": address}}))
+    made = []
+
+    def gate_with(agent, patience):
+        words = ["-c", GATE, str(tmp_path), str(patience), f"cd {tmp_path}; {agent}"]
+        made.append(subprocess.Popen([sys.executable, *words], stderr=subprocess.DEVNULL))
+        return made[-1]
+
+    yield gate_with
+    for process in made:
+        process.kill()
+        process.wait()
+
+
+def test_envoy_opens_when_the_agent_has_written_keys_down(gate_with, tmp_path):
+    gate = gate_with("sleep 0.5; echo log.1 >epoch; exec sleep 60", 60)
+    assert gate.wait(60) == 7
+    assert (tmp_path / "seen").read_text() == "log.1\n"
+
+
+def test_envoy_opens_without_keys_when_iam_stays_away(gate_with, tmp_path):
+    assert gate_with("exec sleep 60", 0.2).wait(60) == 7
+    assert (tmp_path / "seen").read_text() == ""
+
+
+def test_a_gate_that_waits_for_keys_ends_when_it_is_asked_to(gate_with, tmp_path):
+    gate = gate_with("touch begun; exec sleep 60", 600)
+    latest = time.monotonic() + 60
+    while not (tmp_path / "begun").exists():
+        assert time.monotonic() < latest
+        time.sleep(0.02)
+    gate.send_signal(signal.SIGTERM)
+    assert gate.wait(60) == 0
+    assert not (tmp_path / "seen").exists()
 
 
 def test_the_times_of_a_drain_fall_back_to_all_processes_own():

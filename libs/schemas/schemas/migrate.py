@@ -42,7 +42,7 @@ def migrations_of(service: str) -> Path:
 async def migrate(
     service: str, database_url: str, admin_url: str = "", *, pause: float = _PAUSE
 ) -> str:
-    """Upgrade the schema of `service` and return its revision; a no-op where it is there already.
+    """Upgrade the schema of `service` and return its revision; a no-op where it is there already, or past what we know.
 
     DBAPIError when a table could not be had in sixty tries, `pause` seconds apart: what was not done yet is undone.
     """
@@ -52,6 +52,8 @@ async def migrate(
     try:
         async with engine.connect() as connection:
             await _in_turn(connection, service)
+            if _newer(revision := await _revision(service, database_url), _scripts(service)):
+                return revision  # an older release is put back: its code works with the schema as it is
             for _ in range(_TRIES - 1):
                 try:
                     return await connection.run_sync(_upgrade, service)
@@ -122,8 +124,12 @@ async def wait(service: str, database_url: str, pause: float = 1.0) -> str:
 
 def fits(revision: str, scripts: ScriptDirectory) -> bool:
     """Say whether a schema's revision is the newest that this code knows, or one from after its time."""
+    return revision == scripts.get_current_head() or _newer(revision, scripts)
+
+
+def _newer(revision: str, scripts: ScriptDirectory) -> bool:
     known = {script.revision for script in scripts.walk_revisions()}
-    return revision == scripts.get_current_head() or bool(revision and revision not in known)
+    return bool(revision and revision not in known)
 
 
 async def _revision(service: str, database_url: str) -> str:

@@ -68,6 +68,9 @@ class Service:
     def revision(self, number, text):
         (self._folder / f"{number}.py").write_text(text.format(self.name))
 
+    def forget(self, number):
+        (self._folder / f"{number}.py").unlink()
+
     async def migrate(self):
         return await migrate(self.name, self.url, self._admin, pause=0.1)
 
@@ -122,6 +125,14 @@ async def test_a_table_that_is_in_use_is_waited_for_again_and_again(service, cap
         assert await service.ask(f"SELECT to_regclass('{service.name}.other')") is None
         assert not migrating.done()
     assert await asyncio.wait_for(migrating, 60) == "2"
+
+
+async def test_a_release_that_is_put_back_leaves_a_newer_schema_as_it_is(service):
+    service.revision("2", COLUMN)
+    assert await service.migrate() == "2"
+    service.forget("2")
+    assert await service.migrate() == "2"
+    assert await service.ask(f"SELECT count(more) FROM {service.name}.thing") == 0
 
 
 async def test_what_is_wrong_is_said_at_once(service):

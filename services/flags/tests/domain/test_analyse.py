@@ -98,6 +98,7 @@ CLAUSES = [
     ({"op": "type_of", "attribute": "a", "values": ["text"]}, "/values", "invalid"),
     ({"op": "size", "attribute": "a"}, "/min", "missing"),
     ({"op": "elem_match", "attribute": "a"}, "/where", "missing"),
+    ({"op": "matches", "attribute": "a", "values": ["(a{1,50}){1,10}"] * 10}, "/values", "regex"),
     ({"op": "size", "attribute": "a", "min": 2, "max": 1}, "/max", "empty_range"),
     ({"op": "telepathy", "attribute": "a"}, "/op", "unknown_operator"),
     ({"attribute": "a"}, "/op", "missing"),

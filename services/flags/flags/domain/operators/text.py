@@ -19,6 +19,9 @@ from flags.domain.wrong import Wrong
 
 MOST_PATTERNS = 100
 MOST_MEMORY = 1 << 20  # of one compiled pattern, in bytes
+# RE2 takes up to 12 ns for each instruction and character. So a clause takes half a second at the very most (ADR 102).
+MOST_INSTRUCTIONS = 10_000
+LONGEST_MATCHED = 4_096
 _LISTED = frozenset({"values", "ignore_case"})
 _REFUSED: type[Exception] = re2.error  # type: ignore[reportUnknownMemberType]
 
@@ -100,9 +103,12 @@ def _matches(said: Said) -> Test:
         _pattern(index, pattern, fold=fold)
         for index, pattern in enumerate(texts(said, MOST_PATTERNS))
     ]
+    if (size := sum(pattern.programsize for pattern in patterns)) > MOST_INSTRUCTIONS:
+        text = f"take {size} instructions of RE2, {MOST_INSTRUCTIONS} at most: repeat less, or split the clause"
+        raise Wrong("/values", text, "regex")
 
     def test(value: Any) -> bool:  # noqa: ANN401
-        if value.__class__ is not str:
+        if value.__class__ is not str or len(value) > LONGEST_MATCHED:
             return False
         try:
             return any(pattern.search(value) for pattern in patterns)
