@@ -42,7 +42,7 @@ class Served(Protocol):
 class Asked:
     """What closures are asked with beside the context: seconds since 1970, and what needed flags serve.
 
-    In a bulk, `members` remembers for all flags in which segments the context is; None where one flag is asked.
+    `members` remembers in which segments the context is; None where a flag is asked that can ask for one at most.
     """
 
     now: float

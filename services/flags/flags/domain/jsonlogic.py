@@ -65,6 +65,7 @@ HASHED_OTHERWISE: Logic = {
 }
 MOST_IDS = 10_000
 DEEPEST = 10
+MOST_PARTS = 10_000  # conditions that are written for one flag; what it asks for is put in wherever it is asked for
 
 
 def document(
@@ -92,6 +93,7 @@ class Writer:
     segments: Mapping[str, StoredSegment]
     guards: dict[str, Logic] = field(default_factory=dict[str, Logic])
     _above: list[str] = field(default_factory=list[str])
+    _parts: int = 0
 
     def flag(self, row: Stored) -> dict[str, Any]:
         """Return flagd's form of a flag; Unsaid if there is none."""
@@ -157,6 +159,7 @@ class Writer:
 
     def condition(self, condition: Condition) -> Logic:
         """Return a condition; Unsaid if it cannot be said."""
+        self._count(1)
         match condition:
             case All(parts):
                 return every([self.condition(part) for part in parts])
@@ -195,6 +198,7 @@ class Writer:
         members = membership_of(stored.document, stored.included, stored.excluded)
         if len(members.included) + len(members.excluded) > MOST_IDS:
             raise Unsaid(f"segment {key!r} lists more than {MOST_IDS} ids")
+        self._count((len(members.included) + len(members.excluded)) // 10)
         unit = var(members.attribute)
         inside = [among(unit, sorted(members.included))] if members.included else []
         if members.when is not None:
@@ -220,7 +224,13 @@ class Writer:
         closed = [*steps[:-1], default] if steps[-1] is None else steps
         return {"in": [{"if": closed}, list(variants)]}
 
+    def _count(self, parts: int) -> None:
+        self._parts += parts
+        if self._parts > MOST_PARTS:
+            raise Unsaid(f"more than {MOST_PARTS} conditions would be needed")
+
     def _enter(self, name: str) -> None:
+        self._count(1)
         if name in self._above:
             raise Unsaid(f"{name} depends on itself")
         if len(self._above) >= DEEPEST:

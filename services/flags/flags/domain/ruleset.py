@@ -100,7 +100,11 @@ class Ruleset:
         """Return what a flag serves to a context (any JSON object), at `now` seconds since 1970. Never raises."""
         if flag.answer is not None:
             return flag.answer
-        asked = Asked(now) if flag.needs or flag.timed else _NOTHING_TO_ASK
+        if flag.needs or len(flag.reached) > 1:
+            # Segments ask for others, and these for others again: each is found out once, or it would never end.
+            asked = Asked(now, members={})
+        else:
+            asked = Asked(now) if flag.timed else _NOTHING_TO_ASK
         return self.serve(flag, plain(context) if "kind" in context else context, asked)
 
     def serve(self, flag: Compiled, context: Context, asked: Asked) -> Answer:

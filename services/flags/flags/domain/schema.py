@@ -5,16 +5,25 @@ patterns are RE2, `$ref` reaches `#/$defs/…` only, and a keyword that would be
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from flags.domain.operators.numbers import number
 from flags.domain.operators.shapes import TYPES, types_of
-from flags.domain.operators.text import pattern_of, same
+from flags.domain.operators.text import pattern_of
 from flags.domain.wrong import Wrong, escaped, listed
 
 Schema = dict[str, Any]
-Check = Callable[[Any, Any], bool]
 DEEPEST = 64
+LONGEST_REFERENCE = 1_000
+# What a check may take, in some microseconds: references can ask for the same again and again, twice as often with each
+# that refers on. A document of 1 MiB that is held against a plain schema takes less.
+MOST_STEPS = 2_000_000
+A_SCHEMA, A_PATTERN, PATTERN_SPEED = (
+    7,
+    100,
+    80,
+)  # steps; and instructions times characters that one step stands for
 
 _SAYS_NOTHING = frozenset(
     {"title", "description", "default", "examples", "$schema", "$comment", "$defs"}
@@ -27,12 +36,37 @@ def check_schema(schema: object) -> None:
     _Reader(schema).read(schema, "", 0)
 
 
-def misfit(schema: Schema, value: object) -> Wrong | None:
-    """Return the first place where a value breaks a schema (that was checked); None if it fits."""
+class _TooMuch(Exception):
+    """A check takes more steps than it may. No Wrong: what combines schemas takes that for an answer."""
+
+
+@dataclass(slots=True)
+class Effort:
+    """How many steps are left for holding values against a schema."""
+
+    left: int = MOST_STEPS
+
+    def take(self, steps: int) -> None:
+        """Take so many steps; stop where there are none left."""
+        self.left -= steps
+        if self.left < 0:
+            raise _TooMuch
+
+
+Check = Callable[[Any, Any, Effort], bool]
+
+
+def misfit(schema: Schema, value: object, effort: Effort | None = None) -> Wrong | None:
+    """Return the first place where a value breaks a schema (that was checked); None if it fits.
+
+    Values that are held against it one after the other share their `effort`.
+    """
     try:
-        _hold(schema, schema, value, "", 0)
+        _hold((schema, effort or Effort()), schema, value, "", 0)
     except Wrong as wrong:
         return wrong
+    except _TooMuch:
+        return Wrong("", "takes too long to hold against the schema: make that simpler", "schema")
     return None
 
 
@@ -63,7 +97,7 @@ class _Reader:
             raise Wrong(at, f"the keyword {keyword[:50]!r} is not known here", "unknown")
 
     def _reference(self, operand: object, at: str) -> None:
-        if _target(self._defs, operand) is None:
+        if len(str(operand)) > LONGEST_REFERENCE or _target(self._defs, operand) is None:
             raise Wrong(at, "must name one of #/$defs/…")
 
     def _each(self, operand: Any, kind: type, at: str, depth: int) -> None:  # noqa: ANN401
@@ -74,23 +108,28 @@ class _Reader:
             self.read(part, f"{at}/{escaped(name)}", depth + 1)
 
 
-def _hold(whole: Schema, schema: Any, value: Any, at: str, depth: int) -> None:  # noqa: ANN401
+Whole = tuple[Schema, Effort]  # where references lead, and what is left to follow them
+
+
+def _hold(whole: Whole, schema: Any, value: Any, at: str, depth: int) -> None:  # noqa: ANN401
+    whole[1].take(A_SCHEMA + len(at) // 1000)
     if schema is True:
         return
     if schema is False or depth > DEEPEST * 2:
         raise Wrong(at, "is not allowed by the schema", "schema")
     for keyword, check in _PLAIN.items():
-        if keyword in schema and not check(value, schema[keyword]):
-            raise Wrong(at, f"breaks {keyword} {str(schema[keyword])[:80]} of the schema", "schema")
+        if keyword in schema and not check(value, schema[keyword], whole[1]):
+            said = _briefly(schema[keyword])
+            raise Wrong(at, f"breaks {keyword} {said} of the schema", "schema")
     _inside(whole, schema, value, at, depth)
     if "$ref" in schema:
-        _hold(whole, _target(whole.get("$defs", {}), schema["$ref"]), value, at, depth + 1)
+        _hold(whole, _target(whole[0].get("$defs", {}), schema["$ref"]), value, at, depth + 1)
     for keyword in (*_MANY, "not"):
         if keyword in schema:
             _combined(whole, keyword, schema[keyword], value, at, depth)
 
 
-def _inside(whole: Schema, schema: Schema, value: Any, at: str, depth: int) -> None:  # noqa: ANN401
+def _inside(whole: Whole, schema: Schema, value: Any, at: str, depth: int) -> None:  # noqa: ANN401
     if isinstance(value, dict):
         known, others = schema.get("properties", {}), schema.get("additionalProperties", True)
         for name, part in value.items():  # type: ignore[reportUnknownVariableType]
@@ -101,7 +140,7 @@ def _inside(whole: Schema, schema: Schema, value: Any, at: str, depth: int) -> N
 
 
 def _combined(
-    whole: Schema,
+    whole: Whole,
     keyword: str,
     operand: Any,  # noqa: ANN401
     value: Any,  # noqa: ANN401
@@ -120,7 +159,7 @@ def _combined(
         raise Wrong(at, f"breaks {keyword} of the schema", "schema")
 
 
-def _fits(whole: Schema, schema: Any, value: Any, at: str, depth: int) -> bool:  # noqa: ANN401
+def _fits(whole: Whole, schema: Any, value: Any, at: str, depth: int) -> bool:  # noqa: ANN401
     try:
         _hold(whole, schema, value, at, depth)
     except Wrong:
@@ -133,7 +172,12 @@ def _target(defs: Any, ref: object) -> Any:  # noqa: ANN401
     return defs.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(defs, dict) else None  # type: ignore[reportUnknownMemberType]
 
 
-def _typed(value: Any, wanted: Any) -> bool:  # noqa: ANN401
+def _briefly(operand: Any) -> str:  # noqa: ANN401 - JSON is anything
+    """Return the beginning of what a keyword says, without writing all of it out."""
+    return str(listed(operand)[:20] if listed(operand) else operand)[:80]
+
+
+def _typed(value: Any, wanted: Any, _: Effort) -> bool:  # noqa: ANN401
     return not set(_names(wanted)).isdisjoint(types_of(value))
 
 
@@ -142,26 +186,58 @@ def _names(operand: Any) -> list[Any]:  # noqa: ANN401
 
 
 def _numeric(holds: Callable[[Any, Any], bool]) -> Check:
-    return lambda value, wanted: (
+    return lambda value, wanted, _: (
         isinstance(value, bool) or not isinstance(value, int | float) or holds(value, wanted)
     )
 
 
 def _sized(kind: type, holds: Callable[[int, int], bool]) -> Check:
-    return lambda value, wanted: not isinstance(value, kind) or holds(len(value), wanted)
+    return lambda value, wanted, _: not isinstance(value, kind) or holds(len(value), wanted)
 
 
-def _unique(value: Any, wanted: Any) -> bool:  # noqa: ANN401
+def _required(value: Any, wanted: Any, effort: Effort) -> bool:  # noqa: ANN401
+    effort.take(len(wanted))
+    return not isinstance(value, dict) or set(wanted) <= value.keys()
+
+
+def _unique(value: Any, wanted: Any, effort: Effort) -> bool:  # noqa: ANN401
     if not wanted or not isinstance(value, list):
         return True
-    return not any(same(a, b) for n, a in enumerate(value) for b in value[:n])  # type: ignore[reportUnknownVariableType]
+    return len({_identity(one, effort) for one in value}) == len(value)  # type: ignore[reportUnknownVariableType]
+
+
+def _identity(value: Any, effort: Effort) -> object:  # noqa: ANN401
+    """Return what two values have in common exactly where they are the same: 1 and 1.0 are, 1 and true are not."""
+    effort.take(1)
+    if isinstance(value, list):
+        return tuple(_identity(one, effort) for one in value)  # type: ignore[reportUnknownVariableType]
+    if isinstance(value, dict):
+        return frozenset((name, _identity(one, effort)) for name, one in value.items())  # type: ignore[reportUnknownVariableType]
+    return (isinstance(value, bool), value)
+
+
+def _equal(value: Any, wanted: Any, effort: Effort) -> bool:  # noqa: ANN401
+    return _identity(value, effort) == _identity(wanted, effort)
+
+
+def _one_of(value: Any, wanted: Any, effort: Effort) -> bool:  # noqa: ANN401
+    known = _identity(value, effort)
+    return any(_identity(one, effort) == known for one in wanted)
+
+
+def _matching(value: Any, wanted: Any, effort: Effort) -> bool:  # noqa: ANN401
+    if not isinstance(value, str):
+        return True
+    pattern = pattern_of(wanted)
+    effort.take(A_PATTERN + (len(value) + 10) * pattern.programsize // PATTERN_SPEED)
+    return pattern.search(value) is not None
 
 
 _PLAIN: Mapping[str, Check] = {
     "type": _typed,
-    "enum": lambda value, wanted: any(same(value, one) for one in wanted),
-    "const": same,
-    "required": lambda value, wanted: not isinstance(value, dict) or set(wanted) <= value.keys(),
+    "enum": _one_of,
+    "const": _equal,
+    "required": _required,
     "minimum": _numeric(lambda value, wanted: value >= wanted),
     "maximum": _numeric(lambda value, wanted: value <= wanted),
     "exclusiveMinimum": _numeric(lambda value, wanted: value > wanted),
@@ -174,15 +250,14 @@ _PLAIN: Mapping[str, Check] = {
     "minProperties": _sized(dict, lambda size, wanted: size >= wanted),
     "maxProperties": _sized(dict, lambda size, wanted: size <= wanted),
     "uniqueItems": _unique,
-    "pattern": lambda value, wanted: (
-        not isinstance(value, str) or pattern_of(wanted).search(value) is not None
-    ),
+    "pattern": _matching,
 }
 
 
 def _is_type(operand: Any) -> bool:  # noqa: ANN401
     names = _names(operand)
-    return bool(names) and all(isinstance(n, str) and n in TYPES for n in names)
+    known = all(isinstance(n, str) and n in TYPES for n in names)
+    return known and 0 < len(names) <= len(TYPES)
 
 
 def _is_text(operand: Any) -> bool:  # noqa: ANN401

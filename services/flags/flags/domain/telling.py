@@ -1,7 +1,7 @@
 """Telling a condition: whether it holds, for which found values, part by part."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flags.domain.answers import Answer, Reason
@@ -28,12 +28,17 @@ MOST_SHOWN = 20
 
 @dataclass(slots=True)
 class Teller:
-    """Tells conditions for one plain context at one time; `served` are the variants of the flags already asked."""
+    """Tells conditions for one plain context at one time; `served` are the variants of the flags already asked.
+
+    A segment's condition is told where it is first met, and not again: what segments ask for can be twice as much with
+    each that is inside another.
+    """
 
     segments: Mapping[str, StoredSegment]
     context: Context
     now: float
     served: Mapping[str, str]
+    _met: dict[str, Trace] = field(default_factory=dict[str, Trace])
 
     def asked(self) -> Asked:
         """Return what a closure is asked with."""
@@ -106,6 +111,12 @@ class Teller:
         return {"op": op, "segments": told, "holds": inside != condition.negated}
 
     def _segment(self, key: str) -> Trace:
+        if key in self._met:
+            return {name: it for name, it in self._met[key].items() if name != "condition"}
+        self._met[key] = found = self._told_segment(key)
+        return found
+
+    def _told_segment(self, key: str) -> Trace:
         stored = self.segments[key]
         members = membership_of(stored.document, stored.included, stored.excluded)
         found = reader(members.attribute)(self.context)

@@ -31,6 +31,7 @@ from flags.domain.values import FlagType, Value
 
 MOST_STRATEGIES = 100
 MOST_IDS = 10_000
+MOST_PARTS = 10_000  # conditions that are written for one flag
 DEEPEST = 10
 Constraint = dict[str, Any]
 # A condition as what Unleash has: any of these, each of which is all of its constraints.
@@ -72,10 +73,12 @@ class Writer:
     project: str
     segments: Mapping[str, StoredSegment]
     _depth: int = 0
+    _parts: int = 0
 
     def feature(self, row: Stored) -> dict[str, Any]:
         """Return a flag as a feature; Unsaid if it cannot be said."""
         variants, kind = variants_of(row), FlagType(row.type)
+        self._depth = self._parts = 0  # whatever became of the flag before
         steps = self._steps(row) if row.enabled else [(ALWAYS, row.off_variant)]
         if kind is FlagType.BOOLEAN:
             strategies = _switched([(ways, bool(variants[name])) for ways, name in steps])
@@ -121,6 +124,7 @@ class Writer:
 
     def ways(self, condition: Condition) -> Ways:
         """Return a condition; Unsaid if it cannot be said."""
+        self._count(1)
         match condition:
             case All(parts):
                 return _each(self.ways(part) for part in parts)
@@ -133,6 +137,11 @@ class Writer:
             case _:
                 raise Unsaid(f"{type(condition).__name__.lower()} cannot be said")
 
+    def _count(self, parts: int) -> None:
+        self._parts += parts
+        if self._parts > MOST_PARTS:
+            raise Unsaid(f"more than {MOST_PARTS} conditions would be needed")
+
     def _segment(self, key: str) -> Ways:
         stored = self.segments.get(key)
         if stored is None or self._depth >= DEEPEST:
@@ -140,6 +149,7 @@ class Writer:
         members = membership_of(stored.document, stored.included, stored.excluded)
         if len(members.included) + len(members.excluded) > MOST_IDS:
             raise Unsaid(f"segment {key!r} lists more than {MOST_IDS} ids")
+        self._count((len(members.included) + len(members.excluded)) // 10)
         self._depth += 1
         inside = among(members.attribute, sorted(members.included)) if members.included else []
         inside += self.ways(members.when) if members.when is not None else []

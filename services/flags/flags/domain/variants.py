@@ -5,7 +5,7 @@ from typing import Any
 
 from chassis.errors import FieldError
 from flags.domain.errors import BadSchema, BadVariants
-from flags.domain.schema import check_schema, misfit
+from flags.domain.schema import Effort, check_schema, misfit
 from flags.domain.values import MEANT, FlagType, Variants, as_served, fits
 from flags.domain.wrong import Wrong, escaped
 
@@ -44,7 +44,8 @@ def must_follow(kind: FlagType, schema: Mapping[str, Any] | None, variants: Vari
     except Wrong as wrong:
         error = FieldError(f"/json_schema{wrong.pointer}", wrong.message)
         raise BadSchema(f"json_schema{wrong}", errors=(error,)) from None
-    found = {name: misfit(dict(schema), value) for name, value in variants.items()}
+    effort = Effort()
+    found = {name: misfit(dict(schema), value, effort) for name, value in variants.items()}
     errors = tuple(
         FieldError(f"/variants/{escaped(name)}{wrong.pointer}", wrong.message)
         for name, wrong in found.items()

@@ -7,11 +7,13 @@ import pytest
 
 from flags.domain.compile import StoredSegment
 from flags.domain.explain import Explainer
+from flags.domain.jsonlogic import document
 from flags.domain.neighbourhood import around
 from flags.domain.operators import OPERATORS
 from flags.domain.operators.text import LONGEST_MATCHED
 from flags.domain.place import Place
 from flags.domain.ruleset import Stored, compile_all
+from flags.domain.unleash import features
 
 PLACE = Place(UUID(int=9), "default", "production")
 HALF = {"weights": [{"variant": "on", "weight": 50_000}, {"variant": "off", "weight": 50_000}]}
@@ -342,3 +344,61 @@ def test_a_pattern_looks_at_no_text_that_is_too_long():
     test = OPERATORS["matches"].prepare({"values": ["b$"]})
     assert test("a" * (LONGEST_MATCHED - 1) + "b")
     assert not test("a" * LONGEST_MATCHED + "b")
+
+
+class TestSegmentsThatAskForTheNextOneTwice:
+    """Each has what is below it twice: forty-nine of them are 10^14 paths, and must be no more work than forty-nine."""
+
+    SEGMENTS = (
+        *(
+            segment(f"s{n}", {"any": [{"op": "in_segment", "segments": [f"s{n + 1}"]}] * 2})
+            for n in range(48)
+        ),
+        segment("s48", SWISS),
+    )
+    INSIDE = flag(
+        targeting={"rules": [{"when": {"op": "in_segment", "segments": ["s0"]}, "variant": "on"}]}
+    )
+
+    def test_are_each_asked_and_told_once(self):
+        assert served([self.INSIDE], {"country": "CH"}, segments=self.SEGMENTS)[1] == "on"
+        assert served([self.INSIDE], {"country": "DE"}, segments=self.SEGMENTS)[1] == "off"
+        asks = flag("g", {"prerequisites": [{"flag": "f", "variants": ["on"]}]})
+        said = served([self.INSIDE, asks], {"country": "DE"}, "g", self.SEGMENTS)
+        assert said[2] == "DISABLED"
+
+    def test_are_left_out_where_rules_are_written_out(self):
+        few = self.SEGMENTS[-10:]
+        first = few[0].key
+        wide = [
+            replace(one, document={"when": {"any": [one.document["when"]] * 20}})
+            for one in few[:-1]
+        ]
+        row = flag(
+            targeting={
+                "rules": [{"when": {"op": "in_segment", "segments": [first]}, "variant": "on"}]
+            }
+        )
+        _, left = document([row], [*wide, few[-1]], {})
+        assert "conditions would be needed" in left["f"]
+        every = [
+            replace(one, document={"when": {"all": one.document["when"]["any"] * 4}})
+            for one in few[:-1]
+        ]
+        _, left = features("default", [row], [*every, few[-1]])
+        assert "would be needed" in left["f"]
+
+
+def test_what_unleash_cannot_say_of_one_flag_changes_nothing_for_others():
+    """A segment that cannot be said left a level behind, and after ten all segments were too deep."""
+    groups = [
+        segment("odd", {"op": "type_of", "attribute": "a", "values": ["string"]}),
+        segment("swiss", SWISS),
+    ]
+
+    def inside(key):
+        return {"rules": [{"when": {"op": "in_segment", "segments": [key]}, "variant": "on"}]}
+
+    rows = [*(flag(f"f{n}", inside("odd")) for n in range(12)), flag("last", inside("swiss"))]
+    said, left = features("default", rows, groups)
+    assert ([one["name"] for one in said], len(left)) == (["last"], 12)

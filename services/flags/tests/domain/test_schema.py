@@ -2,7 +2,7 @@
 
 import pytest
 
-from flags.domain.schema import check_schema, misfit
+from flags.domain.schema import MOST_STEPS, Effort, check_schema, misfit
 from flags.domain.wrong import Wrong
 
 BUTTON = {
@@ -90,3 +90,38 @@ def test_a_schema_that_refers_to_itself_for_ever_ends():
     loop = {"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}
     check_schema(loop)
     assert misfit(loop, {}) is not None
+
+
+def again(name, times=2):
+    return {"allOf": [{"$ref": f"#/$defs/{name}"}] * times}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (
+            {"$defs": {f"d{n}": again(f"d{n + 1}") for n in range(60)} | {"d60": {}}} | again("d0"),
+            1,
+        ),
+        ({"$defs": {"d": again("d")}, **again("d")}, 1),
+        ({"$defs": {"c": {"const": [0] * 5000}}, **again("c", 5000)}, [0] * 5000),
+        ({"$defs": {"p": {"pattern": "((a{1,30}){1,30})b"}}, **again("p", 1000)}, "a" * 5000),
+    ],
+)
+def test_what_would_take_for_ever_is_given_up(schema, value):
+    check_schema(schema)
+    assert "takes too long" in misfit(schema, value, Effort(MOST_STEPS // 10)).message
+
+
+def test_values_share_what_they_may_take():
+    effort = Effort()
+    assert misfit({"items": {"type": "integer"}}, [1] * 1000, effort) is None
+    assert MOST_STEPS - 10_000 < effort.left < MOST_STEPS - 5_000
+
+
+def test_a_large_list_can_be_of_different_things():
+    schema = {"uniqueItems": True}
+    many = [*range(50_000), *(f"{n}" for n in range(50_000)), True, None, [1], [True], {"a": 1}]
+    assert misfit(schema, many) is None
+    for one, other in ((0, 0.0), ([1], [1.0]), ({"a": 1, "b": 2}, {"b": 2, "a": 1.0})):
+        assert misfit(schema, [one, "x", other]) is not None
