@@ -99,7 +99,7 @@ class Told:
         self.statuses[status] += 1
         if status == 429 and self.statuses[status] % 100 == 1 and len(self.refusals) < KEPT:
             self.refusals.append({"fields": fields, "body": body})
-        if self.statuses[429] == CALLERS:
+        if status == 429 and self.statuses[429] == CALLERS:
             print("refused", flush=True)
 
     def whole(self):
