@@ -1,8 +1,8 @@
 #!/bin/sh
 # From an older release to this checkout and back again, under clients, on the cluster that KUBECONFIG names: see README.md beside this.
 #   FROM=v0.1 LOAD='kind load docker-image' sh deploy/trial/upgrade.sh     FROM is the commit that is replaced
-# Everything else as in k8s.sh. Each release is applied as today's
-# kustomization of the rehearsal over its own base, with today's stores.
+# Everything else as in k8s.sh. Each release is applied as today's kustomization of the rehearsal over its own base, and with
+# today's stores: what is replaced is the platform. LOAD=true builds no image of FROM either: switchyard/<part>:old is there.
 set -eu
 cd "$(dirname "$0")/../.."
 : "${LOAD:?a command that brings images onto the nodes, or: true}" "${FROM:?the commit that is replaced}"
@@ -19,7 +19,6 @@ said "images of $FROM, and of this checkout"
 git archive "$FROM" | tar -x -C "$out/old/tree"
 mkdir -p "$out/old/tree/deploy/trial/k8s"
 cp deploy/trial/k8s/kustomization.yaml "$out/old/tree/deploy/trial/k8s/"
-# The stores stay as they are: what is replaced is the platform.
 cp deploy/k8s/overlays/dev/stores.yaml "$out/old/tree/deploy/k8s/overlays/dev/"
 for part in $PARTS; do
   dockerfile=services/$part/Dockerfile

@@ -236,7 +236,7 @@ class BadScope(Invalid):
 
 
 class BadExpiry(Invalid):
-    """An expiry lies in the past."""
+    """An expiry lies in the past, or beyond that of the key by which a key is made."""
 
     code = "iam.bad_expiry"
 

@@ -1,7 +1,7 @@
 """API keys: one's own, and with `api_key:*` those of the whole tenant."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from chassis.facts import Actor
 from chassis.pages import PageAsk, Slice
 from iam.domain.api_key import ApiKey, Kind, Version, check_expiry, scopes_for
 from iam.domain.authority import Kind as Subject
-from iam.domain.errors import KeyNotFound, KeyNotLive, KeyStale
+from iam.domain.errors import BadExpiry, KeyNotFound, KeyNotLive, KeyStale
 from iam.domain.gitops import C
 from iam.domain.grant_errors import AccountKeyKind, UnknownAccount
 from iam.domain.user import must_hold, must_hold_everywhere
@@ -66,7 +66,7 @@ class Keys:
         """Make a key; return it with its text, which nobody can ever be shown again.
 
         A key that acts for its maker is theirs to make; one that belongs to the tenant, or acts for an account that
-        they may change, needs `api_key:create`. None can do what its maker cannot.
+        they may change, needs `api_key:create`. None can do what its maker cannot, nor outlive the key that made it.
         """
         caller.must_be_person_or("api_key:create")
         if new.kind != "management" or new.account:
@@ -78,7 +78,9 @@ class Keys:
         check_expiry(new.expires_at, self.means.now())
         text, version = self._minted(new.kind)
         async with self.work() as work:
-            owner, maker = await self._behind(work, caller)
+            by = await self._shown(work, caller)
+            new = _within(new, by)
+            owner, maker = (by.owner, by.maker) if by else (caller.must_be_person(),) * 2
             if new.account:
                 owner = await self._account(work, caller, new.account)
             key = self._made(new, scopes, (caller.tenant, owner, maker), version)
@@ -149,14 +151,11 @@ class Keys:
             return found
         raise KeyNotFound("there is no such API key")
 
-    async def _behind(self, work: Work, caller: Caller) -> tuple[UUID, UUID]:
-        """Return for whom the caller acts, and the user who answers for that."""
-        if caller.kind in ("api_key", "service_account"):
-            key = await work.api_keys.get(caller.tenant, UUID(caller.credential))
-            if key:
-                return key.owner, key.maker
-        person = caller.must_be_person()
-        return person, person
+    async def _shown(self, work: Work, caller: Caller) -> ApiKey | None:
+        """Return the key that the caller acts by; None for who logged in. Its maker answers for what it makes."""
+        if caller.kind not in ("api_key", "service_account"):
+            return None
+        return await work.api_keys.get(caller.tenant, UUID(caller.credential))
 
     async def _account(self, work: Work, caller: Caller, account: str) -> UUID:
         """Return an account of the tenant, kept from going meanwhile: who may change it may act as it."""
@@ -179,3 +178,12 @@ class Keys:
     def _tell(self, work: Work, key: ApiKey) -> None:
         for version in key.versions:
             work.changed(Subject.API_KEY, version.hash)
+
+
+def _within(new: NewKey, by: ApiKey | None) -> NewKey:
+    """Return a key as it is asked for, at the latest until the key ends by which that is done."""
+    if by is None or by.expires_at is None:
+        return new
+    if new.expires_at and new.expires_at > by.expires_at:
+        raise BadExpiry("a key that is made by a key ends no later than that one")
+    return replace(new, expires_at=new.expires_at or by.expires_at)

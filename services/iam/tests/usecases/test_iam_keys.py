@@ -138,6 +138,26 @@ async def test_a_management_key_makes_keys_for_its_owner_if_it_may(iam, boss, ma
         await iam.keys.list(asking, PageAsk())
 
 
+async def test_no_key_outlives_the_key_that_made_it(iam, boss, make):
+    ends, scopes = iam.clock() + HOUR, ["api_key:create", "flag:evaluate"]
+    new = NewKey(name="m", kind="management", scopes=scopes, expires_at=ends)
+    key, _ = await iam.keys.create(make.caller(boss), new)
+    asking = make.caller(
+        boss,
+        kind="api_key",
+        subject=str(key.id),
+        credential=str(key.id),
+        permissions=frozenset(scopes),
+    )
+    child, _ = await iam.keys.create(asking, NewKey(name="child"))
+    assert child.expires_at == ends
+    sooner = ends - HOUR / 2
+    child, _ = await iam.keys.create(asking, NewKey(name="child", expires_at=sooner))
+    assert child.expires_at == sooner
+    with pytest.raises(BadExpiry, match="no later"):
+        await iam.keys.create(asking, NewKey(name="child", expires_at=ends + HOUR))
+
+
 async def test_the_first_key_signs_at_once_and_every_replica_decides_the_same(iam):
     iam.world.signing_keys.clear()
     await iam.signing.turn()
