@@ -106,7 +106,7 @@ class Page:
     async def _tell(self):
         for n in itertools.count():
             units, now = [f"{n}.{i}" for i in range(BATCH)], datetime.now(UTC).isoformat()
-            shown = {"experiment": "f", "variant": "control", "timestamp": now}
+            shown = {"experiment": "page", "variant": "control", "timestamp": now}
             bought = {"name": "bought", "timestamp": now}
             await self._taken("exposures", [{**shown, "unit": unit} for unit in units])
             await self._taken("events", [{**bought, "unit": u, "event_id": u} for u in units])
@@ -129,7 +129,7 @@ class Page:
 
     async def all_counted(self):
         """Whether each unit and each purchase is counted, once; the last batch may have been taken unheard."""
-        said = await self._org.get("/api/v1/experiments/f/results")
+        said = await self._org.get("/api/v1/experiments/page/results")
         if said.status_code != 200:
             return False
         arms = [arm for metric in said.json()["metrics"] for arm in metric["arms"]]
@@ -138,10 +138,11 @@ class Page:
         return min(units, bought) >= len(self.taken)
 
 
-PREPARED = {
+PREPARED = {  # on a flag of its own: the load wants the other to be on for everybody
+    "feature-flags": {"key": "page", "name": "Page"},
     "metrics": {"key": "purchase", "name": "Purchases", "kind": "count", "event": "bought"},
-    "experiments": {"key": "f", "name": "F", "metrics": [{"key": "purchase"}]},
-    "experiments/f/start": None,
+    "experiments": {"key": "page", "name": "Page", "metrics": [{"key": "purchase"}]},
+    "experiments/page/start": None,
 }
 
 
