@@ -105,7 +105,11 @@ async def measure(given, sessions):
         await opened.templates.put(template)
     vms = Vms(work=work, hypervisor=host, depot=None, limit=PLENTY, now=now, new_id=uuid7)
     uses = {Vms: vms, Operations: Operations(work)}
-    wiring = Wiring(identity=ANA, idempotency=Retries(sessions, Idempotency), uses=uses)
+    wiring = Wiring(
+        identity=ANA,
+        idempotency=Retries(sessions, Idempotency, (b"a secret of a benchmark",)),
+        uses=uses,
+    )
     await measure_doors(given, rest_app("compute", routers, wiring), template)
     await measure_passes(given, work, host, template)
 

@@ -36,7 +36,7 @@ class NoNews:
 
 async def measure(given, sessions):
     flags = Flags(sql_work(sessions, lambda: None, NoNews()), now, uuid7)
-    retries = Retries(sessions, Idempotency)
+    retries = Retries(sessions, Idempotency, (b"a secret of a benchmark",))
     wiring = Wiring(identity=Known(*PERMISSIONS), idempotency=retries, uses={Flags: flags})
     await measure_doors(given, rest_app("flags", routers, wiring))
 

@@ -133,7 +133,10 @@ class Page:
         if said.status_code != 200:
             return False
         arms = [arm for metric in said.json()["metrics"] for arm in metric["arms"]]
-        units, bought = said.json()["units"], sum(round(a["value"] * a["units"]) for a in arms)
+        units, bought = (
+            said.json()["units"],
+            sum(round((a["value"] or 0) * a["units"]) for a in arms),
+        )
         assert max(units, bought) <= len(self.taken) + BATCH
         return min(units, bought) >= len(self.taken)
 

@@ -121,7 +121,7 @@ async def results(web, exposures, events):
         assert answer.status_code == 200, answer.text
         found[flag] = answer.json()
     arms = [arm for said in found.values() for it in said["metrics"] for arm in it["arms"]]
-    bought = sum(round(arm["value"] * arm["units"]) for arm in arms)
+    bought = sum(round((arm["value"] or 0) * arm["units"]) for arm in arms)
     units = sum(said["units"] for said in found.values())
     return found if (units, bought) == (len(exposures), len(events)) else None
 

@@ -63,7 +63,7 @@ class Guarded:
         """Tell whether everybody is exposed and so many have failed, as far as the results know."""
         found = (await self.web.get(f"{EXPERIMENT}/results")).json()
         arms = [arm for metric in found["metrics"] for arm in metric["arms"]]
-        known = sum(round(arm["value"] * arm["units"]) for arm in arms)
+        known = sum(round((arm["value"] or 0) * arm["units"]) for arm in arms)
         return (found["units"], known) == (400, failed)
 
     async def entries(self):

@@ -51,7 +51,7 @@ async def web(sessions, host, depot, identity, clock, template):
     )
     wiring = Wiring(
         identity=identity,
-        idempotency=Retries(sessions, Idempotency),
+        idempotency=Retries(sessions, Idempotency, (b"a secret of tests",)),
         uses={type(use): use for use in uses},
     )
     transport = httpx.ASGITransport(rest_app("compute", routers, wiring))
