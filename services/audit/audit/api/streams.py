@@ -138,6 +138,6 @@ async def replay(
 
 
 @router.delete("/{stream_id}", status_code=204, dependencies=KNOWN, **needs("audit:admin"))
-async def delete(stream_id: UUID, caller: Asking, streamer: Uses) -> None:
+async def delete(stream_id: UUID, caller: Asking, streamer: Uses, expected: Expected) -> None:
     """End a stream."""
-    await streamer.delete(caller, stream_id)
+    await streamer.delete(caller, stream_id, expected)

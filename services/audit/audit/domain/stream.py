@@ -4,7 +4,9 @@ import hmac
 from base64 import b64encode
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Literal
+from urllib.parse import urlsplit
 from uuid import UUID
 
 MOST_STREAMS = 10
@@ -46,11 +48,15 @@ class Stream:
         )
 
     def paused(self, why: str) -> "Stream":
-        """Return the stream at rest."""
+        """Return the stream at rest; one that rests already goes on doing so, for its reason."""
+        if self.state == "paused":
+            return self
         return replace(self, state="paused", why=why, version=self.version + 1)
 
     def resumed(self, now: datetime) -> "Stream":
-        """Return the stream at work again, from where it was."""
+        """Return the stream at work again, from where it was; one that works well is left alone."""
+        if self.state == "active" and not self.failures:
+            return self
         return replace(
             self, state="active", why="", failures=0, due_at=now, version=self.version + 1
         )
@@ -59,9 +65,22 @@ class Stream:
         """Return the stream set back or forward: the next entry that it sends is `seq`."""
         return replace(self, cursor=seq - 1, failures=0, due_at=now, version=self.version + 1)
 
+    def sent_to(self, url: str) -> "Stream":
+        """Return the stream with another receiver."""
+        return self if url == self.url else replace(self, url=url, version=self.version + 1)
+
+    @property
+    def place(self) -> str:
+        """Where it sends to, without what may open that door: many receivers have a token in their address."""
+        parts = urlsplit(self.url)
+        origin, rest = f"{parts.scheme}://{parts.netloc}/", parts.path.strip("/") + parts.query
+        return (
+            f"{origin}… (sha256 {sha256(self.url.encode()).hexdigest()[:12]})" if rest else origin
+        )
+
     def said(self) -> dict[str, object]:
         """Return what the log says of it."""
-        return {"url": self.url, "state": self.state, "cursor": self.cursor, "why": self.why}
+        return {"url": self.place, "state": self.state, "cursor": self.cursor, "why": self.why}
 
 
 def secret_text(secret: bytes) -> str:

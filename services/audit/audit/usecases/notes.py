@@ -30,7 +30,7 @@ class Notes:
             tenant=stream.tenant,
             actor=actor,
             action=f"audit_stream.{verb}",
-            target=Target("audit_stream", str(stream.id), stream.url),
+            target=Target("audit_stream", str(stream.id), stream.place),
             before=before.said() if before else None,
             after=after.said() if after else None,
         )

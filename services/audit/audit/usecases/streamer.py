@@ -1,7 +1,7 @@
 """Streams: whoever wants every entry of a log sent to them (the sending: `sender`)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -75,15 +75,16 @@ class Streamer:
     async def change(
         self, caller: Caller, stream: UUID, change: Change, expected: int | None = None
     ) -> Stream:
-        """Pause or resume a stream, or send it elsewhere."""
+        """Pause or resume a stream, or send it elsewhere; nothing is told of a change that changes nothing."""
         caller.must("audit:admin")
         if change.url is not None:
             self._check(change.url)
         async with self.work() as work:
             before = await self._found(work, caller, stream, expected)
             after = _changed(before, change, self.notes.now())
-            await work.streams.put(after)
-            await self.notes.record(work, Actor.of(caller), "updated", before, after)
+            if after is not before:
+                await work.streams.put(after)
+                await self.notes.record(work, Actor.of(caller), "updated", before, after)
         return after
 
     async def replay(self, caller: Caller, stream: UUID, seq: int) -> Stream:
@@ -97,11 +98,11 @@ class Streamer:
             await self.notes.record(work, Actor.of(caller), "replayed", before, after)
         return after
 
-    async def delete(self, caller: Caller, stream: UUID) -> None:
+    async def delete(self, caller: Caller, stream: UUID, expected: int | None = None) -> None:
         """End a stream."""
         caller.must("audit:admin")
         async with self.work() as work:
-            before = await self._found(work, caller, stream, None)
+            before = await self._found(work, caller, stream, expected)
             await work.streams.delete(before)
             await self.notes.record(work, Actor.of(caller), "deleted", before, None)
 
@@ -120,7 +121,7 @@ class Streamer:
 
 def _changed(stream: Stream, change: Change, now: datetime) -> Stream:
     if change.url is not None:
-        stream = replace(stream, url=change.url, version=stream.version + 1)
+        stream = stream.sent_to(change.url)
     if change.state == "paused":
         return stream.paused("paused by hand")
     return stream.resumed(now) if change.state == "active" else stream

@@ -290,6 +290,34 @@ async def test_a_change_may_demand_the_version_that_was_read(begin, web):
     assert moved.json()["url"] == "https://other.example/"
     tag = {"if-none-match": moved.headers["etag"]}
     assert (await web.get(at, headers=tag)).status_code == 304
+    stale = await web.delete(at, headers={"if-match": '"1"'})
+    assert (stale.status_code, stale.json()["code"]) == (412, "audit.stream_stale")
+    ended = await web.delete(at, headers={"if-match": moved.headers["etag"]})
+    assert ended.status_code == 204
+
+
+async def test_a_change_that_changes_nothing_is_no_entry(begin, web):
+    made = await begin()
+    at = f"{STREAMS}/{made['id']}"
+    for same in ({"state": "active"}, {"url": made["url"]}, {}):
+        said = await web.patch(at, json=same)
+        assert (said.status_code, said.json()["version"]) == (200, 1)
+    for _ in range(2):
+        said = await web.patch(at, json={"state": "paused"})
+    assert said.json()["version"] == 2
+    listed = (await web.get("/audit-logs?action_type=audit_stream.updated")).json()
+    assert listed["total"] == 1
+
+
+async def test_the_log_tells_where_entries_go_and_not_the_token_in_that_address(begin, web):
+    made = await begin()
+    secret = "https://siem.example/hooks/T0/planted-token?key=planted-key"
+    await web.patch(f"{STREAMS}/{made['id']}", json={"url": secret})
+    listed = await web.get("/audit-logs?action_type=audit_stream.updated")
+    assert "planted" not in listed.text
+    (entry,) = listed.json()["items"]
+    assert entry["entity_name"].startswith("https://siem.example/… (sha256 ")
+    assert entry["old_value"]["url"] != entry["new_value"]["url"]
 
 
 async def test_a_log_has_only_so_many_streams(begin, web):
