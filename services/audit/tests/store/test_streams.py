@@ -392,6 +392,22 @@ async def test_page_two_goes_on_where_page_one_ended(begin, web):
     assert [page["total"] for page in pages] == [3, 3, 3]
 
 
+async def sent_until(sender, *events):
+    """Run the job that sends, until all of these have come to pass."""
+
+    async def alone(_):
+        return True
+
+    job = asyncio.create_task(streaming(sender, alone, every=0.01)())
+    try:
+        async with asyncio.timeout(30):
+            for event in events:
+                await event.wait()
+    finally:
+        job.cancel()
+        await asyncio.wait([job])
+
+
 async def test_what_breaks_at_one_stream_breaks_off_no_others(
     begin, fill, sender, receiver, tenant
 ):
@@ -418,17 +434,8 @@ async def test_what_breaks_at_one_stream_breaks_off_no_others(
             done.set()
             return after
 
-    async def alone(_):
-        return True
-
     ours = Ours(sender.work, sender.notes, receiver, sender.source)
-    job = asyncio.create_task(streaming(ours, alone, every=0.01)())
-    try:
-        async with asyncio.timeout(30):
-            await done.wait()
-    finally:
-        job.cancel()
-        await asyncio.wait([job])
+    await sent_until(ours, done)
     assert receiver.seqs(tenant) == [1, 2, 3]
 
 
@@ -454,16 +461,6 @@ async def test_a_slow_receiver_keeps_no_other_waiting(
                 done.set()
             return after
 
-    async def alone(_):
-        return True
-
     ours = Ours(sender.work, sender.notes, receiver, sender.source)
-    job = asyncio.create_task(streaming(ours, alone, every=0.01)())
-    try:
-        async with asyncio.timeout(30):
-            await held.wait()
-            await done.wait()
-    finally:
-        job.cancel()
-        await asyncio.wait([job])
+    await sent_until(ours, held, done)
     assert receiver.seqs(tenant) == list(range(1, 253))

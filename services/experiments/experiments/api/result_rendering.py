@@ -118,8 +118,8 @@ def _point(plan: Plan, c: Comparison) -> PointView:
     return PointView(
         metric=c.metric.key,
         variant=c.variant,
-        difference=c.contrast.difference if _is_shown(c) else None,
-        lift=c.contrast.lift if _is_shown(c) else None,
+        difference=_shown(c, c.contrast.difference),
+        lift=_shown(c, c.contrast.lift),
         difference_interval=_interval(evidence.difference),
         lift_interval=_interval(evidence.lift),
     )
@@ -153,15 +153,15 @@ def _comparison(said: Judgement, c: Comparison) -> ComparisonView:
     guarded = c.metric.role is Role.GUARDRAIL and c.metric.margin > 0
     return ComparisonView(
         variant=c.variant,
-        difference=c.contrast.difference if _is_shown(c) else None,
-        lift=c.contrast.lift if _is_shown(c) else None,
+        difference=_shown(c, c.contrast.difference),
+        lift=_shown(c, c.contrast.lift),
         difference_interval=_interval(evidence.difference),
         lift_interval=_interval(evidence.lift),
         p_value=evidence.p,
         significant=said.significant(c),
         level=c.level,
-        chance_to_win=_chance(c) if _is_shown(c) else None,
-        expected_loss=_known(c.belief.risk) if _is_shown(c) else None,
+        chance_to_win=_shown(c, _chance(c)),
+        expected_loss=_shown(c, _known(c.belief.risk)),
         power=c.power,
         harm_p_value=c.worse,
         non_inferiority_p_value=c.unharmed if guarded else None,
@@ -172,9 +172,9 @@ def _comparison(said: Judgement, c: Comparison) -> ComparisonView:
     )
 
 
-def _is_shown(c: Comparison) -> bool:
-    """Tell whether there is anybody to compare: a mean over nobody is 0, which is no result."""
-    return min(c.contrast.n_treated, c.contrast.n_control) > 0
+def _shown(c: Comparison, number: float | None) -> float | None:
+    """Return a number, if there is anybody to compare: a mean over nobody is 0, which is no result."""
+    return number if min(c.contrast.n_treated, c.contrast.n_control) > 0 else None
 
 
 def _chance(c: Comparison) -> float:

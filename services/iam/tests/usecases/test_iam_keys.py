@@ -120,18 +120,20 @@ async def test_an_expired_key_is_not_brought_back_by_rotation(iam, boss, make):
         await iam.keys.rotate(make.caller(boss), key.id, HOUR)
 
 
+def by_key(make, owner, key, scopes):
+    """Return who asks with a key of the owner's."""
+    own = str(key.id)
+    return make.caller(
+        owner, kind="api_key", subject=own, credential=own, permissions=frozenset(scopes)
+    )
+
+
 async def test_a_management_key_makes_keys_for_its_owner_if_it_may(iam, boss, make):
     scopes = ["api_key:create", "flag:evaluate"]
     key, _ = await iam.keys.create(
         make.caller(boss), NewKey(name="m", kind="management", scopes=scopes)
     )
-    asking = make.caller(
-        boss,
-        kind="api_key",
-        subject=str(key.id),
-        credential=str(key.id),
-        permissions=frozenset(scopes),
-    )
+    asking = by_key(make, boss, key, scopes)
     made, _ = await iam.keys.create(asking, NewKey(name="child"))
     assert made.owner == made.maker == boss.id
     with pytest.raises(Forbidden, match="api_key:read"):
@@ -142,13 +144,7 @@ async def test_no_key_outlives_the_key_that_made_it(iam, boss, make):
     ends, scopes = iam.clock() + HOUR, ["api_key:create", "flag:evaluate"]
     new = NewKey(name="m", kind="management", scopes=scopes, expires_at=ends)
     key, _ = await iam.keys.create(make.caller(boss), new)
-    asking = make.caller(
-        boss,
-        kind="api_key",
-        subject=str(key.id),
-        credential=str(key.id),
-        permissions=frozenset(scopes),
-    )
+    asking = by_key(make, boss, key, scopes)
     child, _ = await iam.keys.create(asking, NewKey(name="child"))
     assert child.expires_at == ends
     sooner = ends - HOUR / 2
